@@ -1,0 +1,445 @@
+//! How a shell drives the core: inputs, outputs, and the calls of the public API.
+//!
+//! ```text
+//! core.handle(now, input);                       // one mutation
+//! while let Some(output) = core.poll_output() {} // one drain
+//! let wake_me_at = core.next_deadline();         // then Input::Tick
+//! ```
+//! [`Output::Wake`] says that a session has something to send; the shell then takes batches with
+//! `core.poll_batch(now, session, force_ack)` for as long as its connection takes them. Frames are derived from state
+//! at that moment, so a slow peer costs no memory, and nothing that rests on a record leaves before the record is
+//! durable ([`Input::Durable`]).
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::frame::{Activity, Hello, HelloReply, Role, Up};
+use crate::id::{CallId, ConnId, SessionId, TaskId, WorkerId};
+use crate::link::Batch;
+use crate::outcome::{FailureKind, Outcome};
+use crate::spec::{FunctionDef, Spec};
+use crate::time::Time;
+
+/// What happens to the core.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A connection said hello. Answered by [`Output::Hello`]; an older connection of the session is closed.
+    Hello {
+        /// The connection.
+        conn: ConnId,
+        /// What it said.
+        hello: Hello,
+    },
+    /// A batch came over a connection.
+    Batch {
+        /// Its session.
+        session: SessionId,
+        /// The connection; ignored if it is not the session's current one.
+        conn: ConnId,
+        /// The frames.
+        batch: Batch<Up>,
+    },
+    /// A connection broke or was closed. The session lives on until its time is over.
+    Cut {
+        /// Its session.
+        session: SessionId,
+        /// The connection.
+        conn: ConnId,
+    },
+    /// The public API asks. Answered by [`Output::Reply`], now or later.
+    Call {
+        /// Number for the answer.
+        call: CallId,
+        /// What is asked.
+        request: Call,
+    },
+    /// Whoever made the call is gone; no answer is wanted.
+    Hangup(CallId),
+    /// All records up to this number are on disk.
+    Durable(u64),
+    /// Time passed: a deadline may be due.
+    Tick,
+    /// The coordinator is about to stop: tell every peer, start nothing more.
+    Drain,
+}
+
+/// What the core wants done.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Answer to a hello. After a rejection the shell closes the connection.
+    Hello {
+        /// The connection.
+        conn: ConnId,
+        /// The answer.
+        reply: HelloReply,
+    },
+    /// The session has something to send: poll batches.
+    Wake(SessionId),
+    /// Close a connection (superseded, protocol error, session over).
+    Close {
+        /// Its session.
+        session: SessionId,
+        /// The connection.
+        conn: ConnId,
+        /// For the log, and for the peer.
+        reason: String,
+    },
+    /// Answer to a call.
+    Reply {
+        /// Which.
+        call: CallId,
+        /// The answer.
+        reply: Result<Reply, CallError>,
+    },
+    /// Make this durable, in order; then [`Input::Durable`]. Never emitted when `Config::durable` is off.
+    Persist {
+        /// Number of the record, from 1.
+        seq: u64,
+        /// The record.
+        record: Record,
+    },
+    /// For the log.
+    Event(Event),
+}
+
+/// What must survive a restart (DESIGN.md, Durable records). Leases, edges and sessions are not stored.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Record {
+    /// A task was accepted.
+    Submitted {
+        /// Which.
+        task: TaskId,
+        /// What it is.
+        spec: Arc<Spec>,
+        /// Root session, if it has one.
+        root: Option<SessionId>,
+        /// Creator's task, if a task created it.
+        parent: Option<TaskId>,
+    },
+    /// A task ended.
+    Ended {
+        /// Which.
+        task: TaskId,
+        /// How.
+        outcome: Outcome,
+    },
+    /// An attempt failed and another will follow.
+    AttemptFailed {
+        /// Which.
+        task: TaskId,
+        /// How many crashes so far.
+        crashes: u32,
+        /// How many user errors so far.
+        errors: u32,
+    },
+    /// Written before dispatch when `max_crashes = 0`.
+    Started {
+        /// Which.
+        task: TaskId,
+    },
+    /// A cancel request was counted.
+    CancelRequested {
+        /// Which.
+        task: TaskId,
+        /// Requests that stand.
+        standing: u32,
+    },
+}
+
+/// Things worth a log line or a metric; the core logs nothing itself.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A worker joined.
+    WorkerJoined(WorkerId),
+    /// A worker is gone.
+    WorkerLost {
+        /// Which.
+        worker: WorkerId,
+        /// Attempts it held.
+        attempts: usize,
+    },
+    /// A session is over, and that many tasks it owned were cancelled.
+    SessionOver {
+        /// Which.
+        session: SessionId,
+        /// Cancelled tasks.
+        cancelled: usize,
+    },
+    /// A task cannot run now, and why (L15); once per task and reason.
+    Stranded {
+        /// Which.
+        task: TaskId,
+        /// One sentence.
+        why: String,
+    },
+    /// A report under an old lease was dropped (L4).
+    StaleReport {
+        /// Which.
+        task: TaskId,
+    },
+}
+
+/// A call of the public API.
+#[derive(Clone, Debug)]
+pub enum Call {
+    /// Start a task that nobody owns. Answered by [`Reply::Task`].
+    Submit {
+        /// Made by the shell.
+        task: TaskId,
+        /// What to run.
+        spec: Arc<Spec>,
+    },
+    /// Answered when the task is over or `timeout` has passed, by [`Reply::Task`].
+    Wait {
+        /// Which.
+        task: TaskId,
+        /// Longest wait.
+        timeout: Duration,
+    },
+    /// Answered at once by [`Reply::Task`].
+    Get(TaskId),
+    /// Answered at once by [`Reply::Cancelled`].
+    Cancel {
+        /// Which.
+        task: TaskId,
+        /// asyncio's `msg`.
+        message: Option<String>,
+    },
+    /// Answered at once by [`Reply::Tasks`], newest first.
+    List(ListTasks),
+    /// A gather over tasks that are known: answered by [`Reply::Gathered`] when its mode is met or time is over.
+    Gather {
+        /// Members, in order; one may stand several times.
+        members: Vec<TaskId>,
+        /// When it is over.
+        mode: GatherMode,
+        /// Longest wait.
+        timeout: Duration,
+    },
+    /// Answered at once by [`Reply::Workers`].
+    Workers,
+    /// Answered at once by [`Reply::Explained`] (L15).
+    Explain(TaskId),
+    /// Turns text into a task id: whole, or a unique ending of 6 or more hexadecimal digits.
+    /// Answered at once by [`Reply::Task`].
+    Find(String),
+}
+
+/// When a gather is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GatherMode {
+    /// All members are over.
+    All,
+    /// All are over, or one failed or was cancelled.
+    FirstException,
+    /// One is over.
+    FirstCompleted,
+    /// One succeeded, or all are over.
+    AnyOk,
+}
+
+/// Which tasks to list.
+#[derive(Clone, Debug, Default)]
+pub struct ListTasks {
+    /// Only in this state.
+    pub state: Option<TaskState>,
+    /// Only of this function.
+    pub function: Option<String>,
+    /// Only with all of these labels.
+    pub labels: Vec<(String, String)>,
+    /// Only created by this task.
+    pub parent: Option<TaskId>,
+    /// Only older than this one (the last of the page before).
+    pub before: Option<TaskId>,
+    /// At most that many.
+    pub limit: usize,
+}
+
+/// Answers.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// One task; of a `Wait` that ran out of time, not over yet.
+    Task(TaskView),
+    /// A page, and how many match over all pages.
+    Tasks {
+        /// The page.
+        tasks: Vec<TaskView>,
+        /// All that match.
+        total: usize,
+    },
+    /// Whether the request was counted (false: the task was over).
+    Cancelled {
+        /// Counted.
+        requested: bool,
+        /// The task.
+        task: TaskView,
+    },
+    /// The members, in argument order.
+    Gathered {
+        /// Whether the mode was met; false: time was over.
+        done: bool,
+        /// One each.
+        tasks: Vec<TaskView>,
+    },
+    /// All workers.
+    Workers(Vec<WorkerView>),
+    /// Why a task stands where it stands, in sentences.
+    Explained {
+        /// The task.
+        task: TaskView,
+        /// Sentences.
+        why: Vec<String>,
+    },
+}
+
+/// A call that failed (a failed *task* is an answer).
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[error("{message}")]
+pub struct CallError {
+    /// For programs.
+    pub kind: FailureKind,
+    /// For people: what was wrong and what to do.
+    pub message: String,
+}
+
+/// States as people read them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TaskState {
+    /// Accepted; waits for a worker, a slot, a dependency.
+    Pending,
+    /// On a worker.
+    Running,
+    /// Awaits other tasks; holds no slot.
+    Suspended,
+    /// Returned a value.
+    Succeeded,
+    /// Failed.
+    Failed,
+    /// Was cancelled.
+    Cancelled,
+}
+
+/// A task as people see it.
+#[derive(Clone, Debug)]
+pub struct TaskView {
+    /// Its id.
+    pub task: TaskId,
+    /// What it is.
+    pub spec: Arc<Spec>,
+    /// Where it stands.
+    pub state: TaskState,
+    /// How it ended.
+    pub outcome: Option<Outcome>,
+    /// Who created it.
+    pub parent: Option<TaskId>,
+    /// Root session; none if detached.
+    pub root: Option<SessionId>,
+    /// Where it is or was last.
+    pub worker: Option<WorkerId>,
+    /// Attempts begun.
+    pub attempt: u32,
+    /// Cancel requests that stand.
+    pub cancelling: u32,
+    /// Tasks it awaits.
+    pub awaits: Vec<TaskId>,
+    /// When it was accepted.
+    pub created: Time,
+    /// When the last attempt was leased.
+    pub started: Option<Time>,
+    /// When it was over.
+    pub ended: Option<Time>,
+}
+
+/// A worker as people see it.
+#[derive(Clone, Debug)]
+pub struct WorkerView {
+    /// Its id.
+    pub worker: WorkerId,
+    /// Its name.
+    pub name: String,
+    /// What it offers.
+    pub functions: Vec<FunctionDef>,
+    /// Its slots.
+    pub slots: u32,
+    /// Attempts leased to it.
+    pub leased: usize,
+    /// Starts that it would take now.
+    pub credits: u64,
+    /// Whether it takes no new work.
+    pub draining: bool,
+    /// Whether it has a connection now.
+    pub connected: bool,
+    /// Activity of its attempts: running, suspended.
+    pub running: usize,
+    /// Suspended attempts.
+    pub suspended: usize,
+}
+
+/// What the core is told once.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Seed of every hash and of placement.
+    pub seed: u64,
+    /// Whether records are persisted before what rests on them leaves.
+    pub durable: bool,
+    /// See [`crate::limits::WORKER_DEAD_AFTER`].
+    pub worker_dead_after: Duration,
+    /// See [`crate::limits::SESSION_TTL`].
+    pub session_ttl: Duration,
+    /// See [`crate::limits::RETENTION`].
+    pub retention: Duration,
+    /// See [`crate::limits::RETAINED_TASKS`].
+    pub retained_tasks: usize,
+    /// See [`crate::limits::RETAINED_BYTES`].
+    pub retained_bytes: usize,
+    /// See [`crate::limits::MAX_LIVE_TASKS`].
+    pub max_live_tasks: usize,
+    /// See [`crate::limits::MAX_PAYLOAD`].
+    pub max_payload: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        use crate::limits as l;
+        Self {
+            seed: 0,
+            durable: false,
+            worker_dead_after: l::WORKER_DEAD_AFTER,
+            session_ttl: l::SESSION_TTL,
+            retention: l::RETENTION,
+            retained_tasks: l::RETAINED_TASKS,
+            retained_bytes: l::RETAINED_BYTES,
+            max_live_tasks: l::MAX_LIVE_TASKS,
+            max_payload: l::MAX_PAYLOAD,
+        }
+    }
+}
+
+/// Which roles may send this frame; the shell and the core refuse the rest.
+#[must_use]
+pub fn may_send(role: Role, frame: &Up) -> bool {
+    match frame {
+        Up::Submit(_) | Up::Watch(_) | Up::Cancel { .. } | Up::Uncancel(_) | Up::Heartbeat | Up::Bye => {
+            matches!(role, Role::Client | Role::Worker)
+        }
+        Up::Grant(_)
+        | Up::Progress { .. }
+        | Up::CancelSeen { .. }
+        | Up::Ended { .. }
+        | Up::Returned(_)
+        | Up::Drain => role == Role::Worker,
+    }
+}
+
+/// Whether an attempt with this activity counts as suspended in [`TaskState`].
+impl From<Activity> for TaskState {
+    fn from(activity: Activity) -> Self {
+        match activity {
+            Activity::Running => Self::Running,
+            Activity::Suspended => Self::Suspended,
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! What travels on a session, typed. The wire form is `farloop-proto`'s matter.
+//!
+//! Frames of the data lane keep their order among each other; a frame of the control lane may overtake them,
+//! so a cancel may arrive before its task does.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::time::Duration;
+
+use crate::id::{AttemptId, SessionId, TaskId};
+use crate::link::{Lane, LinkFrame};
+use crate::outcome::Outcome;
+use crate::spec::{FunctionDef, Spec};
+
+/// Version of the session protocol. A peer with another one is refused.
+pub const PROTOCOL_VERSION: u32 = 1;
+
+/// What a peer may do. Every rpc and every frame is in the role table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Submits, awaits, cancels.
+    Client,
+    /// Does what a client does, and runs tasks.
+    Worker,
+    /// Reads everything, drains workers.
+    Operator,
+}
+
+/// First message of each connection of a session, outside the numbered frames.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hello {
+    /// Chosen by the peer once per process; the same after a cut.
+    pub session: SessionId,
+    /// Must be [`PROTOCOL_VERSION`].
+    pub protocol: u32,
+    /// What the peer is.
+    pub role: Role,
+    /// Host, process, program: for people.
+    pub name: String,
+    /// Whether the peer has been welcomed on this session before.
+    pub resume: bool,
+    /// Items received from the coordinator so far.
+    pub received: u64,
+    /// Functions offered (workers).
+    pub functions: Vec<FunctionDef>,
+    /// Attempts that may hold a slot at once (workers); for people.
+    pub slots: u32,
+}
+
+/// Answer to [`Hello`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum HelloReply {
+    /// Go on.
+    Welcome {
+        /// The coordinator still had the session. False on a session that said `resume`: it is lost.
+        resumed: bool,
+        /// Items received from the peer so far: the peer sends again what is above.
+        received: u64,
+        /// Silence after which the peer is taken for dead; beats go at a third of it or more often.
+        dead_after: Duration,
+        /// Largest payload in bytes.
+        max_payload: u64,
+    },
+    /// No: say why in words a person can act upon.
+    Rejected {
+        /// `PROTOCOL_MISMATCH`, `SESSION_IN_USE`, `TOO_MANY_SESSIONS`, `SIGNATURE_MISMATCH`, …
+        reason: String,
+        /// One sentence.
+        message: String,
+    },
+}
+
+/// Who owns a task: exactly one, recorded (DESIGN.md, Ownership).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// An `.await` of the creating attempt (or of the session itself): dropped or ended, it takes the task with it.
+    Await,
+    /// The session at the top of the task tree.
+    Root,
+    /// Nobody: `.detached()`.
+    Nobody,
+}
+
+/// A new task.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Submit {
+    /// Made by the submitter (UUIDv7).
+    pub task: TaskId,
+    /// What to run.
+    pub spec: Arc<Spec>,
+    /// Who owns it.
+    pub owner: Owner,
+    /// The attempt whose body submits; none at the top of the tree.
+    pub creator: Option<AttemptId>,
+}
+
+/// How an attempt stands at its worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activity {
+    /// Holds a slot.
+    Running,
+    /// Every open await point is farloop's own; the slot is given back.
+    Suspended,
+}
+
+/// From a client or worker to the coordinator.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Up {
+    /// Start a task. Implies [`Up::Watch`].
+    Submit(Submit),
+    /// Tell this session the outcome of a task that another session submitted.
+    Watch(TaskId),
+    /// Ask a task to stop; counted, never coalesced before delivery.
+    Cancel {
+        /// Which.
+        task: TaskId,
+        /// asyncio's `msg`.
+        message: Option<String>,
+    },
+    /// Withdraw one request (`Task.uncancel`). Never below zero.
+    Uncancel(TaskId),
+    /// Worker: that many starts have been allowed since the session began (cumulative, never falls; L14).
+    Grant(u64),
+    /// Worker: an attempt that did not end at once. Replaces what was said before about it.
+    Progress {
+        /// Which.
+        attempt: AttemptId,
+        /// Whether it holds a slot.
+        activity: Activity,
+        /// Tasks that it awaits on forwarding edges (await, gather, wait_for): its part of the wait graph.
+        /// At most [`limits::EDGES`](crate::limits::EDGES).
+        awaits: Vec<TaskId>,
+        /// Nothing else can wake it: if these tasks form a cycle, it is a deadlock.
+        blocked: bool,
+    },
+    /// Worker: cancel request number `seen` reached the body: delivered at its await points, or forwarded to
+    /// what it awaits. Acknowledges all requests up to that number.
+    CancelSeen {
+        /// Which.
+        attempt: AttemptId,
+        /// Highest request that this body saw.
+        seen: u32,
+    },
+    /// Worker: the attempt ended.
+    Ended {
+        /// Which.
+        attempt: AttemptId,
+        /// How. A `Cancelled` nobody asked for is legal (asyncio row 42).
+        outcome: Outcome,
+        /// Highest cancel request that this body saw: a request above it makes the outcome Cancelled.
+        delivered: u32,
+    },
+    /// Worker: answer to [`Down::Recall`]: it never started and never will here.
+    Returned(AttemptId),
+    /// Sign of life.
+    Heartbeat,
+    /// Worker: give me no new work; end the session when the last attempt is over.
+    Drain,
+    /// The session ends now; what it owns is cancelled. A worker's attempts count as handed back, not as crashed.
+    Bye,
+}
+
+/// From the coordinator to a client or worker.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Down {
+    /// The outcome of a task that this session submitted or watches. Once per task and session (L10).
+    Resolved {
+        /// Which.
+        task: TaskId,
+        /// How it ended.
+        outcome: Outcome,
+    },
+    /// A cancel request was counted (or withdrawn) for a task that this session submitted or watches.
+    CancelCount {
+        /// Which.
+        task: TaskId,
+        /// What `cancelling()` answers.
+        count: u32,
+    },
+    /// Worker: value of a dependency, sent before the [`Down::Start`] that needs it.
+    Input {
+        /// Attempt that it is for.
+        attempt: AttemptId,
+        /// Task that returned it.
+        task: TaskId,
+        /// The value.
+        value: Bytes,
+    },
+    /// Worker: run this. Uses one grant.
+    Start(Start),
+    /// Worker: cancel request `number` for a body.
+    Cancel {
+        /// Which.
+        attempt: AttemptId,
+        /// From 1, per task; delivery carries the highest.
+        number: u32,
+        /// Message of the first request that was not seen yet.
+        message: Option<String>,
+    },
+    /// Worker: the number of standing requests fell to `standing` (`uncancel` from elsewhere). A pending
+    /// delivery is withdrawn when it reaches zero (3.13, row 233).
+    CancelWithdrawn {
+        /// Which.
+        attempt: AttemptId,
+        /// Requests that stand.
+        standing: u32,
+    },
+    /// Worker: this attempt is over for the cluster; drop its body and report nothing (L4).
+    Fence(AttemptId),
+    /// Worker: give this lease back if it has not started; answered by [`Up::Returned`], or not at all.
+    Recall(AttemptId),
+    /// Worker: the tasks this attempt awaits await it in turn; fail its await with the cycle.
+    Deadlock {
+        /// Which.
+        attempt: AttemptId,
+        /// The cycle, beginning with the attempt's own task.
+        cycle: Vec<TaskId>,
+    },
+    /// Peer: no new work; the coordinator is about to stop.
+    Drain,
+}
+
+/// Everything a worker needs to run one attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Start {
+    /// Task and lease.
+    pub attempt: AttemptId,
+    /// From 1; counts attempts that began, crashes included.
+    pub number: u32,
+    /// What to run.
+    pub spec: Arc<Spec>,
+    /// Session at the top of the task tree: owner of what the body gives to `ensure_future`.
+    pub root: Option<SessionId>,
+    /// Nesting depth: 0 for what a client submits.
+    pub depth: u32,
+    /// Time left to the nearest deadline of the task and its ancestors (L19); none: without limit.
+    pub remaining: Option<Duration>,
+    /// Cancel requests that stood before the start (and made it moot on arrival, unless withdrawn).
+    pub cancels: u32,
+}
+
+impl LinkFrame for Up {
+    fn lane(&self) -> Lane {
+        match self {
+            Self::Cancel { .. } | Self::Uncancel(_) | Self::Heartbeat | Self::Grant(_) => Lane::Control,
+            _ => Lane::Data,
+        }
+    }
+    fn payload(&mut self) -> Option<&mut Bytes> {
+        match self {
+            Self::Submit(s) => Some(&mut Arc::make_mut(&mut s.spec).args),
+            Self::Ended { outcome: Outcome::Returned(value), .. } => Some(value),
+            _ => None,
+        }
+    }
+    fn payload_len(&self) -> usize {
+        match self {
+            Self::Submit(s) => s.spec.args.len(),
+            Self::Ended { outcome: Outcome::Returned(value), .. } => value.len(),
+            _ => 0,
+        }
+    }
+}
+
+impl LinkFrame for Down {
+    fn lane(&self) -> Lane {
+        match self {
+            Self::Cancel { .. } | Self::CancelWithdrawn { .. } | Self::Drain => Lane::Control,
+            _ => Lane::Data,
+        }
+    }
+    fn payload(&mut self) -> Option<&mut Bytes> {
+        match self {
+            Self::Resolved { outcome: Outcome::Returned(value), .. } | Self::Input { value, .. } => Some(value),
+            Self::Start(s) => Some(&mut Arc::make_mut(&mut s.spec).args),
+            _ => None,
+        }
+    }
+    fn payload_len(&self) -> usize {
+        match self {
+            Self::Resolved { outcome: Outcome::Returned(value), .. } | Self::Input { value, .. } => value.len(),
+            Self::Start(s) => s.spec.args.len(),
+            _ => 0,
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! The farloop protocol as pure state machines.
+//!
+//! Nothing here is async, reads a clock, does I/O or draws a random number: time, ids and seeds are inputs,
+//! and the same inputs give the same outputs (law L20). The in-process cluster, the coordinator service and
+//! the simulator all drive this one crate.
+//!
+//! Reading order: [`id`], [`outcome`] and [`spec`] are the nouns; [`frame`] is what travels;
+//! [`link`] makes a resumable, two-lane session out of a connection that breaks; [`api`] is how a shell drives
+//! the machine: `handle(now, input)`, then drain `poll_output()`, then `next_deadline()`.
+
+#![no_std]
+extern crate alloc;
+
+pub mod api;
+pub mod frame;
+pub mod id;
+pub mod limits;
+pub mod link;
+pub mod outcome;
+pub mod spec;
+pub mod time;

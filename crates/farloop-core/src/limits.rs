@@ -1,0 +1,54 @@
+//! Every bound, with a name (L18). Where a bound can be set, these are the defaults.
+
+use core::time::Duration;
+
+/// Largest piece of a payload in one item, in bytes: a cancel waits for at most one of them.
+pub const PART: usize = 64 * 1024;
+/// Items that may wait for the peer's acknowledgement on one session.
+pub const WINDOW_ITEMS: usize = 65_536;
+/// Bytes that may wait for the peer's acknowledgement on one session.
+pub const WINDOW_BYTES: usize = 16 * 1024 * 1024;
+/// Items of one batch.
+pub const BATCH_ITEMS: usize = 1_024;
+/// Payload bytes of one batch (one part may exceed what is left, never two).
+pub const BATCH_BYTES: usize = 256 * 1024;
+/// Items received after which an acknowledgement is sent even if there is nothing else to say.
+pub const ACK_EVERY: u64 = 256;
+/// Largest payload of one argument list or result, in bytes.
+pub const MAX_PAYLOAD: usize = 64 * 1024 * 1024;
+/// Tasks that are not over yet, over the whole cluster.
+pub const MAX_LIVE_TASKS: usize = 2_000_000;
+/// Tasks one parent may have created and not ended.
+pub const MAX_CHILDREN: usize = 1_000_000;
+/// Nesting depth of tasks.
+pub const MAX_DEPTH: u32 = 10_000;
+/// Dependencies of one task.
+pub const MAX_DEPENDENCIES: usize = 16_384;
+/// Wait edges that one attempt reports.
+pub const EDGES: usize = 4_096;
+/// Records that one `handle` may touch before the rest is queued (L21).
+pub const TOUCH: usize = 4_096;
+/// Cancel requests kept for tasks that are not known yet.
+pub const TOMBSTONES: usize = 65_536;
+/// Sessions at once.
+pub const MAX_SESSIONS: usize = 10_000;
+/// Functions one worker may offer.
+pub const MAX_FUNCTIONS: usize = 4_096;
+/// Bytes of a name.
+pub const MAX_NAME: usize = 256;
+/// Bytes of a cancel message.
+pub const MAX_MESSAGE: usize = 4_096;
+/// Lost workers a task survives unless told otherwise.
+pub const MAX_CRASHES: u32 = 3;
+/// Patience after a cancel was delivered.
+pub const CANCEL_GRACE: Duration = Duration::from_secs(10);
+/// Silence after which a worker is dead.
+pub const WORKER_DEAD_AFTER: Duration = Duration::from_secs(3);
+/// Absence after which a client session is over and what it owns is cancelled.
+pub const SESSION_TTL: Duration = Duration::from_secs(30);
+/// How long results are kept.
+pub const RETENTION: Duration = Duration::from_secs(3_600);
+/// Finished tasks that are kept at most.
+pub const RETAINED_TASKS: usize = 100_000;
+/// Result bytes that are kept at most.
+pub const RETAINED_BYTES: usize = 256 * 1024 * 1024;

@@ -1,0 +1,301 @@
+//! One end of a session: numbered items in two lanes, acknowledged, resumable after a cut.
+//!
+//! Items get their number when they leave their lane, not when they are pushed, so a control frame overtakes
+//! queued data. A payload above [`limits::PART`] leaves as parts, then the frame itself as their tail. After a cut
+//! both ends say how far they received; what is above is sent again, in order, and a duplicate is dropped: every
+//! pushed frame arrives exactly once per session (L10). A number that is missing is an error of the connection,
+//! answered by cutting and resuming it, never by guessing.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use bytes::{Bytes, BytesMut};
+
+use crate::limits;
+
+/// Which queue a frame waits in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// Small and urgent: overtakes data.
+    Control,
+    /// In order.
+    Data,
+}
+
+/// What a frame tells the link about itself.
+pub trait LinkFrame: Clone {
+    /// Its queue.
+    fn lane(&self) -> Lane;
+    /// Its payload, to be taken out (and put back by the receiver) when it is above [`limits::PART`].
+    fn payload(&mut self) -> Option<&mut Bytes>;
+    /// Bytes of its payload.
+    fn payload_len(&self) -> usize;
+}
+
+/// One numbered thing on the wire.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Item<F> {
+    /// A frame that is whole.
+    Frame(F),
+    /// A piece of the payload of the next [`Item::Tail`].
+    Part(Bytes),
+    /// A frame whose payload is the parts before it, put together.
+    Tail(F),
+}
+
+impl<F: LinkFrame> Item<F> {
+    fn weight(&self) -> usize {
+        // 64: what a frame costs besides its payload, roughly; a bound must count empty frames too.
+        match self {
+            Self::Frame(f) => 64 + f.payload_len(),
+            Self::Part(b) => 64 + b.len(),
+            Self::Tail(_) => 64,
+        }
+    }
+}
+
+/// What goes over a connection: items from `first` on, and how far this end has received.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch<F> {
+    /// Number of the first item; meaningless if there is none.
+    pub first: u64,
+    /// Items received so far from the peer.
+    pub ack: u64,
+    /// The items.
+    pub items: Vec<Item<F>>,
+}
+
+/// The peer broke the protocol: cut the connection and resume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LinkError {
+    /// Items are missing.
+    #[error("item {expected} was expected and {got} came")]
+    Gap {
+        /// Next number that fits.
+        expected: u64,
+        /// Number that came.
+        got: u64,
+    },
+    /// The peer acknowledges what was never sent.
+    #[error("the peer acknowledges {ack} items and only {sent} were sent")]
+    AckAhead {
+        /// Its claim.
+        ack: u64,
+        /// The truth.
+        sent: u64,
+    },
+    /// The peer says that it received less than it acknowledged before; what it misses is gone.
+    #[error("the peer wants items from {wanted} on and those below {kept} are gone")]
+    TooOld {
+        /// First item it wants.
+        wanted: u64,
+        /// First item still kept.
+        kept: u64,
+    },
+    /// The parts of one payload exceed the limit.
+    #[error("a payload exceeds {limit} bytes")]
+    PayloadTooLarge {
+        /// The limit.
+        limit: usize,
+    },
+}
+
+/// One end of a session.
+#[derive(Debug)]
+pub struct Link<F> {
+    control: VecDeque<F>,
+    data: VecDeque<F>,
+    /// Parts (and the tail) of the payload that is leaving, still without numbers.
+    leaving: VecDeque<Item<F>>,
+    /// Sent and not acknowledged; the first has number `acked`.
+    unacked: VecDeque<Item<F>>,
+    unacked_bytes: usize,
+    acked: u64,
+    /// Of `unacked`, how many went over the current connection.
+    on_wire: usize,
+    received: u64,
+    ack_told: u64,
+    assembly: BytesMut,
+    max_payload: usize,
+}
+
+impl<F: LinkFrame> Link<F> {
+    /// A fresh end. `max_payload` bounds what the peer may send as one payload, in bytes.
+    #[must_use]
+    pub fn new(max_payload: usize) -> Self {
+        Self {
+            control: VecDeque::new(),
+            data: VecDeque::new(),
+            leaving: VecDeque::new(),
+            unacked: VecDeque::new(),
+            unacked_bytes: 0,
+            acked: 0,
+            on_wire: 0,
+            received: 0,
+            ack_told: 0,
+            assembly: BytesMut::new(),
+            max_payload,
+        }
+    }
+
+    /// Queues a frame.
+    pub fn push(&mut self, frame: F) {
+        match frame.lane() {
+            Lane::Control => self.control.push_back(frame),
+            Lane::Data => self.data.push_back(frame),
+        }
+    }
+
+    /// Frames pushed that have no number yet.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.control.len() + self.data.len() + self.leaving.len()
+    }
+
+    /// Items sent and not acknowledged yet.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.unacked.len()
+    }
+
+    /// Whether another item may leave before the peer acknowledges.
+    #[must_use]
+    pub fn has_window(&self) -> bool {
+        self.unacked.len() < limits::WINDOW_ITEMS && self.unacked_bytes < limits::WINDOW_BYTES
+    }
+
+    /// Items received so far: what a Hello or Welcome says.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Whether an acknowledgement is due even with nothing to send.
+    #[must_use]
+    pub fn ack_due(&self) -> bool {
+        self.received - self.ack_told >= limits::ACK_EVERY
+    }
+
+    /// The next batch, or none if there is nothing to say. `force_ack` makes an empty batch if the peer has not
+    /// been told how far this end received.
+    pub fn poll_batch(&mut self, force_ack: bool) -> Option<Batch<F>> {
+        let first = self.acked + self.on_wire as u64;
+        let mut items = Vec::new();
+        let mut bytes = 0;
+        while items.len() < limits::BATCH_ITEMS && bytes < limits::BATCH_BYTES {
+            if self.on_wire == self.unacked.len() && !self.number_one() {
+                break;
+            }
+            let item = &self.unacked[self.on_wire];
+            bytes += item.weight();
+            items.push(item.clone());
+            self.on_wire += 1;
+        }
+        if items.is_empty() && !self.ack_due() && !(force_ack && self.received > self.ack_told) {
+            return None;
+        }
+        self.ack_told = self.received;
+        Some(Batch { first, ack: self.received, items })
+    }
+
+    /// Takes a batch in; the frames that are complete come out, duplicates do not.
+    ///
+    /// # Errors
+    /// The connection must be cut and resumed; frames that came out before the error stand.
+    pub fn receive(&mut self, batch: Batch<F>, mut each: impl FnMut(F)) -> Result<(), LinkError> {
+        self.acknowledge(batch.ack)?;
+        if batch.items.is_empty() {
+            return Ok(());
+        }
+        if batch.first > self.received {
+            return Err(LinkError::Gap { expected: self.received, got: batch.first });
+        }
+        let known = usize::try_from(self.received - batch.first).unwrap_or(usize::MAX);
+        for item in batch.items.into_iter().skip(known) {
+            self.received += 1;
+            match item {
+                Item::Frame(f) => each(f),
+                Item::Part(p) => {
+                    if self.assembly.len() + p.len() > self.max_payload {
+                        return Err(LinkError::PayloadTooLarge { limit: self.max_payload });
+                    }
+                    self.assembly.extend_from_slice(&p);
+                }
+                Item::Tail(mut f) => {
+                    let whole = self.assembly.split().freeze();
+                    if let Some(place) = f.payload() {
+                        *place = whole;
+                    }
+                    each(f);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The connection is gone: everything that was not acknowledged will be sent again.
+    pub fn cut(&mut self) {
+        self.on_wire = 0;
+    }
+
+    /// A new connection, and the peer says it received that many items: sends again what is above.
+    ///
+    /// # Errors
+    /// The peer wants what this end no longer has (or never had): the session is lost.
+    pub fn resume(&mut self, peer_received: u64) -> Result<(), LinkError> {
+        if peer_received < self.acked {
+            return Err(LinkError::TooOld { wanted: peer_received, kept: self.acked });
+        }
+        self.acknowledge(peer_received)?;
+        self.on_wire = 0;
+        self.ack_told = self.received;
+        Ok(())
+    }
+
+    fn acknowledge(&mut self, ack: u64) -> Result<(), LinkError> {
+        let sent = self.acked + self.unacked.len() as u64;
+        if ack > sent {
+            return Err(LinkError::AckAhead { ack, sent });
+        }
+        while self.acked < ack {
+            if let Some(item) = self.unacked.pop_front() {
+                self.unacked_bytes -= item.weight();
+            }
+            self.acked += 1;
+            self.on_wire = self.on_wire.saturating_sub(1);
+        }
+        Ok(())
+    }
+
+    /// Moves one item from the lanes into `unacked`; false if there is none or the window is full.
+    /// Control frames pass the window: they are few and small, and a cancel must not wait for acknowledgements.
+    fn number_one(&mut self) -> bool {
+        let item = if let Some(f) = self.control.pop_front() {
+            Item::Frame(f)
+        } else if !self.has_window() {
+            return false;
+        } else if let Some(item) = self.leaving.pop_front() {
+            item
+        } else if let Some(f) = self.data.pop_front() {
+            self.split(f)
+        } else {
+            return false;
+        };
+        self.unacked_bytes += item.weight();
+        self.unacked.push_back(item);
+        true
+    }
+
+    fn split(&mut self, mut frame: F) -> Item<F> {
+        if frame.payload_len() <= limits::PART {
+            return Item::Frame(frame);
+        }
+        let Some(mut rest) = frame.payload().map(core::mem::take) else { return Item::Frame(frame) };
+        let first = rest.split_to(limits::PART);
+        while !rest.is_empty() {
+            let part = rest.split_to(rest.len().min(limits::PART));
+            self.leaving.push_back(Item::Part(part));
+        }
+        self.leaving.push_back(Item::Tail(frame));
+        Item::Part(first)
+    }
+}

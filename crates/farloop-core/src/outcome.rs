@@ -1,0 +1,114 @@
+//! How a task ends: exactly one [`Outcome`], once, for ever (L3).
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+use crate::id::{TaskId, WorkerId};
+
+/// The one end of a task. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The encoded value (MessagePack).
+    Returned(Bytes),
+    /// It failed.
+    Raised(Arc<Failure>),
+    /// It was cancelled.
+    Cancelled(Arc<Cancellation>),
+}
+
+/// What is known about a cancelled task.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cancellation {
+    /// asyncio's `msg`: the first one given wins.
+    pub message: Option<String>,
+    /// The body did not end within its grace and was fenced; it may still be running.
+    pub abandoned: bool,
+}
+
+/// Why a task did not return a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What went wrong, for programs.
+    pub kind: FailureKind,
+    /// The error's type as the body's code names it (`std::io::Error`); empty where the cluster made the failure.
+    pub type_name: String,
+    /// The error's text.
+    pub message: String,
+    /// The error itself, encoded (MessagePack), if its type can be.
+    pub details: Option<Bytes>,
+    /// The chain of causes, nearest first: type name (may be empty) and text.
+    pub causes: Vec<(String, String)>,
+    /// Function that failed.
+    pub function: Arc<str>,
+    /// Task that failed first: a failure that passes up through awaits keeps it.
+    pub task: Option<TaskId>,
+    /// Where it ran.
+    pub worker: Option<WorkerId>,
+    /// Which attempt it was, from 1; 0 if it never ran.
+    pub attempt: u32,
+    /// `file:line:column` of a panic.
+    pub location: Option<String>,
+    /// Whether another attempt may help; none if the body did not say.
+    pub retryable: Option<bool>,
+}
+
+impl Failure {
+    /// A failure made by the cluster itself.
+    #[must_use]
+    pub fn new(kind: FailureKind, function: Arc<str>, message: String) -> Self {
+        Self {
+            kind,
+            type_name: String::new(),
+            message,
+            details: None,
+            causes: Vec::new(),
+            function,
+            task: None,
+            worker: None,
+            attempt: 0,
+            location: None,
+            retryable: None,
+        }
+    }
+}
+
+/// The kinds of failure that programs can tell apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FailureKind {
+    /// The body returned an error.
+    Raised,
+    /// The body panicked.
+    Panicked,
+    /// The worker died more often than `max_crashes` allows.
+    WorkerLost,
+    /// An argument was another task, and that task failed (L22).
+    DependencyFailed(Box<(TaskId, Arc<Failure>)>),
+    /// The task did not end within its timeout or deadline (L19).
+    TimedOut,
+    /// A limit was reached; the message names it. The task never ran (L18).
+    ResourceExhausted,
+    /// The arguments do not decode as the function's types.
+    BadArguments,
+    /// The result could not be encoded, or did not decode as the type that was asked for.
+    BadPayload,
+    /// The id is taken by a task with another body (L2).
+    AlreadyExists,
+    /// The id is older than the retention horizon (L2).
+    Expired,
+    /// The task is unknown.
+    NotFound,
+    /// The submit came from an attempt whose end is recorded (L7).
+    Stale,
+    /// Two or more tasks await each other.
+    Deadlock(Vec<TaskId>),
+    /// The arguments depend on the task itself (L22).
+    DependencyCycle,
+    /// The session ended before the outcome was known.
+    SessionLost,
+    /// The definition at the caller and at the workers disagree.
+    SignatureMismatch,
+}

@@ -1,0 +1,2 @@
+//! The farloop binary.
+fn main() {}
