@@ -1,0 +1,83 @@
+//! Items from the coordinator.
+
+use farloop_core::frame::{Down, Start};
+use farloop_core::link::Item;
+
+use super::{WireError, duration_from_wire, duration_to_wire, item, outcome, scalar, spec};
+use crate::v1;
+use crate::v1::down_item::Item as Wire;
+
+pub(super) fn to_wire(item: Item<Down>) -> v1::DownItem {
+    let (frame, tail) = match item {
+        Item::Frame(frame) => (frame, false),
+        Item::Tail(frame) => (frame, true),
+        Item::Part(part) => return v1::DownItem { tail: false, item: Some(Wire::Part(part)) },
+    };
+    let item = match frame {
+        Down::Resolved { task, outcome } => {
+            Wire::Resolved(v1::Resolved { task: Some(task.into()), outcome: Some(outcome::to_wire(&outcome)) })
+        }
+        Down::CancelCount { task, count } => Wire::CancelCount(v1::CancelCount { task: Some(task.into()), count }),
+        Down::Input { attempt, task, value } => {
+            Wire::Input(v1::Input { attempt: Some(attempt.into()), task: Some(task.into()), value })
+        }
+        Down::Start(start) => Wire::Start(v1::Start {
+            attempt: Some(start.attempt.into()),
+            number: start.number,
+            spec: Some(spec::to_wire(&start.spec)),
+            root: start.root.map(Into::into),
+            depth: start.depth,
+            remaining: start.remaining.map(duration_to_wire),
+            cancels: start.cancels,
+        }),
+        Down::Cancel { attempt, number, message } => {
+            Wire::Cancel(v1::DeliverCancel { attempt: Some(attempt.into()), number, message })
+        }
+        Down::CancelWithdrawn { attempt, standing } => {
+            Wire::CancelWithdrawn(v1::CancelWithdrawn { attempt: Some(attempt.into()), standing })
+        }
+        Down::Fence(attempt) => Wire::Fence(attempt.into()),
+        Down::Recall(attempt) => Wire::Recall(attempt.into()),
+        Down::Deadlock { attempt, cycle } => Wire::Deadlock(v1::Deadlock {
+            attempt: Some(attempt.into()),
+            cycle: cycle.into_iter().map(Into::into).collect(),
+        }),
+        Down::Drain => Wire::Drain(v1::Drain {}),
+    };
+    v1::DownItem { tail, item: Some(item) }
+}
+
+pub(super) fn from_wire(wire: v1::DownItem) -> Result<Item<Down>, WireError> {
+    let frame = match wire.item.ok_or(WireError::Missing("the item"))? {
+        Wire::Resolved(r) => {
+            Down::Resolved { task: scalar::id(r.task, "the task")?, outcome: outcome::from_wire(r.outcome)? }
+        }
+        Wire::CancelCount(c) => Down::CancelCount { task: scalar::id(c.task, "the task")?, count: c.count },
+        Wire::Input(i) => {
+            Down::Input { attempt: scalar::attempt(i.attempt)?, task: scalar::id(i.task, "the task")?, value: i.value }
+        }
+        Wire::Start(s) => Down::Start(Start {
+            attempt: scalar::attempt(s.attempt)?,
+            number: s.number,
+            spec: spec::from_wire(s.spec)?,
+            root: s.root.map(Into::into),
+            depth: s.depth,
+            remaining: s.remaining.map(|d| duration_from_wire(d, "remaining")).transpose()?,
+            cancels: s.cancels,
+        }),
+        Wire::Cancel(c) => Down::Cancel { attempt: scalar::attempt(c.attempt)?, number: c.number, message: c.message },
+        Wire::CancelWithdrawn(c) => {
+            Down::CancelWithdrawn { attempt: scalar::attempt(c.attempt)?, standing: c.standing }
+        }
+        Wire::Fence(attempt) => Down::Fence(attempt.into()),
+        Wire::Recall(attempt) => Down::Recall(attempt.into()),
+        Wire::Deadlock(d) => Down::Deadlock {
+            attempt: scalar::attempt(d.attempt)?,
+            cycle: d.cycle.into_iter().map(Into::into).collect(),
+        },
+        Wire::Drain(_) => Down::Drain,
+        Wire::Part(_) if wire.tail => return Err(WireError::BadTail("part")),
+        Wire::Part(part) => return Ok(Item::Part(part)),
+    };
+    Ok(item(frame, wire.tail))
+}

@@ -1,0 +1,135 @@
+//! How tasks end.
+
+use std::sync::Arc;
+
+use farloop_core::outcome::{Cancellation, Failure, FailureKind, Outcome};
+
+use super::{WireError, scalar};
+use crate::v1;
+
+/// Levels of "its dependency failed" that are told one by one. Decoders stop at a hundred nested messages, and a chain
+/// of ten thousand tasks may fail from its far end: past this depth comes the failure at the root.
+const LEVELS: usize = 16;
+
+pub(super) fn to_wire(outcome: &Outcome) -> v1::Outcome {
+    use v1::outcome::Outcome as Wire;
+    let outcome = match outcome {
+        Outcome::Returned(value) => Wire::Returned(value.clone()),
+        Outcome::Raised(failure) => Wire::Raised(Box::new(raised(failure, 0))),
+        Outcome::Cancelled(c) => {
+            Wire::Cancelled(v1::Cancellation { message: c.message.clone(), abandoned: c.abandoned })
+        }
+    };
+    v1::Outcome { outcome: Some(outcome) }
+}
+
+pub(super) fn from_wire(outcome: Option<v1::Outcome>) -> Result<Outcome, WireError> {
+    use v1::outcome::Outcome as Wire;
+    Ok(match outcome.and_then(|o| o.outcome).ok_or(WireError::Missing("the outcome"))? {
+        Wire::Returned(value) => Outcome::Returned(value),
+        Wire::Raised(failure) => Outcome::Raised(Arc::new(read_raised(failure)?)),
+        Wire::Cancelled(c) => Outcome::Cancelled(Arc::new(Cancellation { message: c.message, abandoned: c.abandoned })),
+    })
+}
+
+/// The name of a kind on the wire, without what some kinds carry.
+#[must_use]
+pub fn failure_kind(kind: &FailureKind) -> v1::FailureKind {
+    use v1::FailureKind as Wire;
+    match kind {
+        FailureKind::Panicked => Wire::Panicked,
+        FailureKind::WorkerLost => Wire::WorkerLost,
+        FailureKind::DependencyFailed(_) => Wire::DependencyFailed,
+        FailureKind::TimedOut => Wire::TimedOut,
+        FailureKind::ResourceExhausted => Wire::ResourceExhausted,
+        FailureKind::BadArguments => Wire::BadArguments,
+        FailureKind::BadPayload => Wire::BadPayload,
+        FailureKind::AlreadyExists => Wire::AlreadyExists,
+        FailureKind::Expired => Wire::Expired,
+        FailureKind::NotFound => Wire::NotFound,
+        FailureKind::Stale => Wire::Stale,
+        FailureKind::Deadlock(_) => Wire::Deadlock,
+        FailureKind::DependencyCycle => Wire::DependencyCycle,
+        FailureKind::SessionLost => Wire::SessionLost,
+        FailureKind::SignatureMismatch => Wire::SignatureMismatch,
+        // A kind that this crate does not know yet is still an error of the task.
+        _ => Wire::Raised,
+    }
+}
+
+fn raised(failure: &Failure, level: usize) -> v1::RaisedFailure {
+    let mut wire = v1::RaisedFailure {
+        kind: failure_kind(&failure.kind).into(),
+        type_name: failure.type_name.clone(),
+        message: failure.message.clone(),
+        details: failure.details.clone(),
+        causes: failure
+            .causes
+            .iter()
+            .map(|(type_name, message)| v1::Cause { type_name: type_name.clone(), message: message.clone() })
+            .collect(),
+        function: failure.function.as_ref().into(),
+        task: failure.task.map(Into::into),
+        worker: failure.worker.map(Into::into),
+        attempt: failure.attempt,
+        location: failure.location.clone(),
+        retryable: failure.retryable,
+        ..Default::default()
+    };
+    match &failure.kind {
+        FailureKind::DependencyFailed(inner) => {
+            let (mut task, mut cause) = (inner.0, &inner.1);
+            if level >= LEVELS {
+                while let FailureKind::DependencyFailed(inner) = &cause.kind {
+                    (task, cause) = (inner.0, &inner.1);
+                }
+            }
+            wire.dependency = Some(task.into());
+            wire.dependency_failure = Some(Box::new(raised(cause, level + 1)));
+        }
+        FailureKind::Deadlock(cycle) => wire.cycle = cycle.iter().map(|&t| t.into()).collect(),
+        _ => {}
+    }
+    wire
+}
+
+/// Recursion ends where the decoder's did: it refuses more than a hundred levels.
+fn read_raised(wire: Box<v1::RaisedFailure>) -> Result<Failure, WireError> {
+    use v1::FailureKind as Wire;
+    let kind = match wire.kind() {
+        Wire::Raised => FailureKind::Raised,
+        Wire::Panicked => FailureKind::Panicked,
+        Wire::WorkerLost => FailureKind::WorkerLost,
+        Wire::DependencyFailed => {
+            let task = scalar::id(wire.dependency, "the dependency that failed")?;
+            let failure = wire.dependency_failure.ok_or(WireError::Missing("why the dependency failed"))?;
+            FailureKind::DependencyFailed(Box::new((task, Arc::new(read_raised(failure)?))))
+        }
+        Wire::TimedOut => FailureKind::TimedOut,
+        Wire::ResourceExhausted => FailureKind::ResourceExhausted,
+        Wire::BadArguments => FailureKind::BadArguments,
+        Wire::BadPayload => FailureKind::BadPayload,
+        Wire::AlreadyExists => FailureKind::AlreadyExists,
+        Wire::Expired => FailureKind::Expired,
+        Wire::NotFound => FailureKind::NotFound,
+        Wire::Stale => FailureKind::Stale,
+        Wire::Deadlock => FailureKind::Deadlock(wire.cycle.into_iter().map(Into::into).collect()),
+        Wire::DependencyCycle => FailureKind::DependencyCycle,
+        Wire::SessionLost => FailureKind::SessionLost,
+        Wire::SignatureMismatch => FailureKind::SignatureMismatch,
+        Wire::Unspecified => return Err(WireError::Unknown { what: "kind of failure", value: wire.kind }),
+    };
+    Ok(Failure {
+        kind,
+        type_name: wire.type_name,
+        message: wire.message,
+        details: wire.details,
+        causes: wire.causes.into_iter().map(|c| (c.type_name, c.message)).collect(),
+        function: wire.function.into(),
+        task: wire.task.map(Into::into),
+        worker: wire.worker.map(Into::into),
+        attempt: wire.attempt,
+        location: wire.location,
+        retryable: wire.retryable,
+    })
+}

@@ -1,0 +1,107 @@
+//! Items from a client or worker.
+
+use farloop_core::frame::{Activity, Owner, Submit, Up};
+use farloop_core::link::Item;
+
+use super::{WireError, item, outcome, scalar, spec};
+use crate::v1;
+use crate::v1::up_item::Item as Wire;
+
+pub(super) fn to_wire(item: Item<Up>) -> v1::UpItem {
+    let (frame, tail) = match item {
+        Item::Frame(frame) => (frame, false),
+        Item::Tail(frame) => (frame, true),
+        Item::Part(part) => return v1::UpItem { tail: false, item: Some(Wire::Part(part)) },
+    };
+    let item = match frame {
+        Up::Submit(submit) => Wire::Submit(v1::Submit {
+            task: Some(submit.task.into()),
+            spec: Some(spec::to_wire(&submit.spec)),
+            owner: owner(submit.owner).into(),
+            creator: submit.creator.map(Into::into),
+        }),
+        Up::Watch(task) => Wire::Watch(task.into()),
+        Up::Cancel { task, message } => Wire::Cancel(v1::Cancel { task: Some(task.into()), message }),
+        Up::Uncancel(task) => Wire::Uncancel(task.into()),
+        Up::Grant(starts) => Wire::Grant(starts),
+        Up::Progress { attempt, activity, awaits, blocked } => Wire::Progress(v1::Progress {
+            attempt: Some(attempt.into()),
+            activity: match activity {
+                Activity::Running => v1::Activity::Running.into(),
+                Activity::Suspended => v1::Activity::Suspended.into(),
+            },
+            awaits: awaits.into_iter().map(Into::into).collect(),
+            blocked,
+        }),
+        Up::CancelSeen { attempt, seen } => Wire::CancelSeen(v1::CancelSeen { attempt: Some(attempt.into()), seen }),
+        Up::Ended { attempt, outcome, delivered } => Wire::Ended(v1::Ended {
+            attempt: Some(attempt.into()),
+            outcome: Some(outcome::to_wire(&outcome)),
+            delivered,
+        }),
+        Up::Returned(attempt) => Wire::Returned(attempt.into()),
+        Up::Offer(functions) => Wire::Offer(v1::Offer { functions: functions.into_iter().map(Into::into).collect() }),
+        Up::Heartbeat => Wire::Heartbeat(v1::Heartbeat {}),
+        Up::Drain => Wire::Drain(v1::Drain {}),
+        Up::Bye => Wire::Bye(v1::Bye {}),
+    };
+    v1::UpItem { tail, item: Some(item) }
+}
+
+pub(super) fn from_wire(wire: v1::UpItem) -> Result<Item<Up>, WireError> {
+    let frame = match wire.item.ok_or(WireError::Missing("the item"))? {
+        Wire::Submit(submit) => Up::Submit(Submit {
+            task: scalar::id(submit.task, "the task")?,
+            owner: read_owner(&submit)?,
+            spec: spec::from_wire(submit.spec)?,
+            creator: submit.creator.map(Into::into),
+        }),
+        Wire::Watch(task) => Up::Watch(task.into()),
+        Wire::Cancel(c) => Up::Cancel { task: scalar::id(c.task, "the task")?, message: c.message },
+        Wire::Uncancel(task) => Up::Uncancel(task.into()),
+        Wire::Grant(starts) => Up::Grant(starts),
+        Wire::Progress(p) => Up::Progress {
+            attempt: scalar::attempt(p.attempt)?,
+            activity: match p.activity() {
+                v1::Activity::Running => Activity::Running,
+                v1::Activity::Suspended => Activity::Suspended,
+                v1::Activity::Unspecified => {
+                    return Err(WireError::Unknown { what: "activity", value: p.activity });
+                }
+            },
+            awaits: p.awaits.into_iter().map(Into::into).collect(),
+            blocked: p.blocked,
+        },
+        Wire::CancelSeen(c) => Up::CancelSeen { attempt: scalar::attempt(c.attempt)?, seen: c.seen },
+        Wire::Ended(e) => Up::Ended {
+            attempt: scalar::attempt(e.attempt)?,
+            outcome: outcome::from_wire(e.outcome)?,
+            delivered: e.delivered,
+        },
+        Wire::Returned(attempt) => Up::Returned(attempt.into()),
+        Wire::Offer(offer) => Up::Offer(offer.functions.into_iter().map(Into::into).collect()),
+        Wire::Heartbeat(_) => Up::Heartbeat,
+        Wire::Drain(_) => Up::Drain,
+        Wire::Bye(_) => Up::Bye,
+        Wire::Part(_) if wire.tail => return Err(WireError::BadTail("part")),
+        Wire::Part(part) => return Ok(Item::Part(part)),
+    };
+    Ok(item(frame, wire.tail))
+}
+
+fn owner(owner: Owner) -> v1::Owner {
+    match owner {
+        Owner::Await => v1::Owner::Await,
+        Owner::Root => v1::Owner::Root,
+        Owner::Nobody => v1::Owner::Nobody,
+    }
+}
+
+fn read_owner(submit: &v1::Submit) -> Result<Owner, WireError> {
+    match submit.owner() {
+        v1::Owner::Await => Ok(Owner::Await),
+        v1::Owner::Root => Ok(Owner::Root),
+        v1::Owner::Nobody => Ok(Owner::Nobody),
+        v1::Owner::Unspecified => Err(WireError::Unknown { what: "owner", value: submit.owner }),
+    }
+}

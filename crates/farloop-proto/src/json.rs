@@ -1,0 +1,1 @@
+//! Payloads as people read and type them.

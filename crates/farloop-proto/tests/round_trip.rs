@@ -1,0 +1,260 @@
+//! Every frame comes back as it was sent; whatever else comes gives an error, never a panic.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use farloop_core::frame::{Activity, Down, Hello, HelloReply, Owner, Role, Start, Submit, Up};
+use farloop_core::id::{AttemptId, Epoch, SessionId, TaskId, WorkerId};
+use farloop_core::link::{Batch, Item};
+use farloop_core::outcome::{Cancellation, Failure, FailureKind, Outcome};
+use farloop_core::spec::{Dependency, FunctionDef, Options, Spec, Trace};
+use farloop_proto::convert::{FromPeer, ToPeer};
+use farloop_proto::v1::{ConnectRequest, ConnectResponse};
+use proptest::collection::vec;
+use proptest::option::of;
+use proptest::prelude::*;
+use prost::Message as _;
+
+fn task() -> impl Strategy<Value = TaskId> {
+    any::<u128>().prop_map(TaskId)
+}
+fn attempt() -> impl Strategy<Value = AttemptId> {
+    (task(), any::<u64>()).prop_map(|(task, epoch)| AttemptId { task, epoch: Epoch(epoch) })
+}
+fn payload() -> impl Strategy<Value = Bytes> {
+    vec(any::<u8>(), 0..40).prop_map(Bytes::from)
+}
+fn text() -> impl Strategy<Value = String> {
+    ".{0,12}"
+}
+fn time() -> impl Strategy<Value = Duration> {
+    (0..i64::MAX.unsigned_abs(), 0..1_000_000_000u32).prop_map(|(s, n)| Duration::new(s, n))
+}
+fn pairs() -> impl Strategy<Value = Vec<(String, String)>> {
+    vec((text(), text()), 0..3)
+}
+
+fn options() -> impl Strategy<Value = Options> {
+    prop_oneof![
+        Just(Options::default()),
+        (of(time()), any::<u32>(), any::<u32>(), any::<i32>(), of(time()), pairs()).prop_map(
+            |(timeout, max_attempts, max_crashes, priority, cancel_grace, labels)| Options {
+                timeout,
+                max_attempts,
+                max_crashes,
+                priority,
+                cancel_grace,
+                labels
+            }
+        )
+    ]
+}
+fn spec() -> impl Strategy<Value = Arc<Spec>> {
+    let dependency = (any::<u32>(), vec(task(), 0..3), any::<bool>()).prop_map(|(position, tasks, list)| Dependency {
+        position,
+        tasks,
+        list,
+    });
+    let trace = (text(), text()).prop_map(|(parent, state)| Arc::new(Trace { parent, state }));
+    (text(), any::<u64>(), payload(), vec(dependency, 0..3), of(text()), options(), of(trace)).prop_map(
+        |(function, fingerprint, args, dependencies, name, options, trace)| {
+            let name = name.map(Into::into);
+            Arc::new(Spec { function: function.into(), fingerprint, args, dependencies, name, options, trace })
+        },
+    )
+}
+fn functions() -> impl Strategy<Value = Vec<FunctionDef>> {
+    let def = (text(), any::<u64>(), pairs(), text()).prop_map(|(name, fingerprint, args, returns)| FunctionDef {
+        name: name.into(),
+        fingerprint,
+        args,
+        returns,
+    });
+    vec(def, 0..3)
+}
+
+fn plain_kind() -> impl Strategy<Value = FailureKind> {
+    prop_oneof![
+        Just(FailureKind::Raised),
+        Just(FailureKind::Panicked),
+        Just(FailureKind::WorkerLost),
+        Just(FailureKind::TimedOut),
+        Just(FailureKind::ResourceExhausted),
+        Just(FailureKind::BadArguments),
+        Just(FailureKind::BadPayload),
+        Just(FailureKind::AlreadyExists),
+        Just(FailureKind::Expired),
+        Just(FailureKind::NotFound),
+        Just(FailureKind::Stale),
+        vec(task(), 0..3).prop_map(FailureKind::Deadlock),
+        Just(FailureKind::DependencyCycle),
+        Just(FailureKind::SessionLost),
+        Just(FailureKind::SignatureMismatch),
+    ]
+}
+fn failure_of(kind: impl Strategy<Value = FailureKind>) -> impl Strategy<Value = Failure> {
+    let place = (text(), of(task()), of(any::<u128>().prop_map(WorkerId)), any::<u32>(), of(text()));
+    (kind, text(), text(), of(payload()), pairs(), place, of(any::<bool>())).prop_map(
+        |(kind, type_name, message, details, causes, place, retryable)| {
+            let (function, task, worker, attempt, location) = place;
+            let function = function.into();
+            Failure { kind, type_name, message, details, causes, function, task, worker, attempt, location, retryable }
+        },
+    )
+}
+fn failure() -> impl Strategy<Value = Failure> {
+    failure_of(plain_kind()).prop_recursive(4, 8, 1, |inner| {
+        failure_of((task(), inner).prop_map(|(t, f)| FailureKind::DependencyFailed(Box::new((t, Arc::new(f))))))
+    })
+}
+fn outcome() -> impl Strategy<Value = Outcome> {
+    prop_oneof![
+        payload().prop_map(Outcome::Returned),
+        failure().prop_map(|f| Outcome::Raised(Arc::new(f))),
+        (of(text()), any::<bool>())
+            .prop_map(|(message, abandoned)| Outcome::Cancelled(Arc::new(Cancellation { message, abandoned }))),
+    ]
+}
+
+fn up() -> impl Strategy<Value = Up> {
+    let owner = prop_oneof![Just(Owner::Await), Just(Owner::Root), Just(Owner::Nobody)];
+    let activity = prop_oneof![Just(Activity::Running), Just(Activity::Suspended)];
+    prop_oneof![
+        (task(), spec(), owner, of(attempt())).prop_map(|(task, spec, owner, creator)| Up::Submit(Submit {
+            task,
+            spec,
+            owner,
+            creator
+        })),
+        task().prop_map(Up::Watch),
+        (task(), of(text())).prop_map(|(task, message)| Up::Cancel { task, message }),
+        task().prop_map(Up::Uncancel),
+        functions().prop_map(Up::Offer),
+        any::<u64>().prop_map(Up::Grant),
+        (attempt(), activity, vec(task(), 0..4), any::<bool>())
+            .prop_map(|(attempt, activity, awaits, blocked)| Up::Progress { attempt, activity, awaits, blocked }),
+        (attempt(), any::<u32>()).prop_map(|(attempt, seen)| Up::CancelSeen { attempt, seen }),
+        (attempt(), outcome(), any::<u32>()).prop_map(|(attempt, outcome, delivered)| Up::Ended {
+            attempt,
+            outcome,
+            delivered
+        }),
+        attempt().prop_map(Up::Returned),
+        Just(Up::Heartbeat),
+        Just(Up::Drain),
+        Just(Up::Bye),
+    ]
+}
+fn down() -> impl Strategy<Value = Down> {
+    let root = of(any::<u128>().prop_map(SessionId));
+    prop_oneof![
+        (task(), outcome()).prop_map(|(task, outcome)| Down::Resolved { task, outcome }),
+        (task(), any::<u32>()).prop_map(|(task, count)| Down::CancelCount { task, count }),
+        (attempt(), task(), payload()).prop_map(|(attempt, task, value)| Down::Input { attempt, task, value }),
+        (attempt(), any::<u32>(), spec(), root, any::<u32>(), of(time()), any::<u32>()).prop_map(
+            |(attempt, number, spec, root, depth, remaining, cancels)| {
+                Down::Start(Start { attempt, number, spec, root, depth, remaining, cancels })
+            }
+        ),
+        (attempt(), any::<u32>(), of(text())).prop_map(|(attempt, number, message)| Down::Cancel {
+            attempt,
+            number,
+            message
+        }),
+        (attempt(), any::<u32>()).prop_map(|(attempt, standing)| Down::CancelWithdrawn { attempt, standing }),
+        attempt().prop_map(Down::Fence),
+        attempt().prop_map(Down::Recall),
+        (attempt(), vec(task(), 0..4)).prop_map(|(attempt, cycle)| Down::Deadlock { attempt, cycle }),
+        Just(Down::Drain),
+    ]
+}
+fn batch<F: std::fmt::Debug + Clone>(frame: impl Strategy<Value = F> + Clone) -> impl Strategy<Value = Batch<F>> {
+    let item =
+        prop_oneof![frame.clone().prop_map(Item::Frame), frame.prop_map(Item::Tail), payload().prop_map(Item::Part),];
+    (any::<u64>(), any::<u64>(), vec(item, 0..6)).prop_map(|(first, ack, items)| Batch { first, ack, items })
+}
+
+fn from_peer() -> impl Strategy<Value = FromPeer> {
+    let role = prop_oneof![Just(Role::Client), Just(Role::Worker), Just(Role::Operator)];
+    let session = any::<u128>().prop_map(SessionId);
+    prop_oneof![
+        1 => (session, any::<u32>(), role, text(), any::<bool>(), any::<u64>(), functions(), any::<u32>()).prop_map(
+            |(session, protocol, role, name, resume, received, functions, slots)| {
+                FromPeer::Hello(Hello { session, protocol, role, name, resume, received, functions, slots })
+            }
+        ),
+        8 => batch(up().boxed()).prop_map(FromPeer::Batch),
+    ]
+}
+fn to_peer() -> impl Strategy<Value = ToPeer> {
+    let reply = prop_oneof![
+        (any::<bool>(), any::<u64>(), time(), any::<u64>()).prop_map(|(resumed, received, dead_after, max_payload)| {
+            HelloReply::Welcome { resumed, received, dead_after, max_payload }
+        }),
+        (text(), text()).prop_map(|(reason, message)| HelloReply::Rejected { reason, message }),
+    ];
+    prop_oneof![1 => reply.prop_map(ToPeer::Reply), 8 => batch(down().boxed()).prop_map(ToPeer::Batch)]
+}
+
+proptest! {
+    #[test]
+    fn what_a_peer_says_comes_back(message in from_peer()) {
+        let bytes = ConnectRequest::from(message.clone()).encode_to_vec();
+        let read = ConnectRequest::decode(bytes.as_slice()).unwrap();
+        prop_assert_eq!(FromPeer::try_from(read).unwrap(), message);
+    }
+
+    #[test]
+    fn what_the_coordinator_says_comes_back(message in to_peer()) {
+        let bytes = ConnectResponse::from(message.clone()).encode_to_vec();
+        let read = ConnectResponse::decode(bytes.as_slice()).unwrap();
+        prop_assert_eq!(ToPeer::try_from(read).unwrap(), message);
+    }
+
+    /// Bytes that were a message once, with a few of them changed: the likeliest garbage.
+    #[test]
+    fn garbage_is_an_error(up in from_peer(), down in to_peer(), hits in vec((any::<u16>(), any::<u8>()), 0..4)) {
+        let spoil = |mut bytes: Vec<u8>| {
+            for &(at, by) in &hits {
+                let at = usize::from(at) % bytes.len().max(1);
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte ^= by;
+                }
+            }
+            bytes
+        };
+        if let Ok(read) = ConnectRequest::decode(spoil(ConnectRequest::from(up).encode_to_vec()).as_slice()) {
+            let _ = FromPeer::try_from(read);
+        }
+        if let Ok(read) = ConnectResponse::decode(spoil(ConnectResponse::from(down).encode_to_vec()).as_slice()) {
+            let _ = ToPeer::try_from(read);
+        }
+    }
+}
+
+/// A thousand tasks, each an argument of the next, and the first one fails: the reader must take the news.
+#[test]
+fn a_long_chain_of_failures_keeps_its_root() {
+    let root = Failure::new(FailureKind::Raised, "demo.fail".into(), "no such luck".into());
+    let chain = (1..=1_000).fold(root.clone(), |inner, n| {
+        let kind = FailureKind::DependencyFailed(Box::new((TaskId(n), Arc::new(inner))));
+        Failure::new(kind, "demo.add".into(), "an argument failed".into())
+    });
+    let outcome = Outcome::Raised(Arc::new(chain));
+    let frame = Item::Frame(Down::Resolved { task: TaskId(0), outcome });
+    let bytes = ConnectResponse::from(ToPeer::Batch(Batch { first: 0, ack: 0, items: vec![frame] })).encode_to_vec();
+    let read = ToPeer::try_from(ConnectResponse::decode(bytes.as_slice()).unwrap()).unwrap();
+    let ToPeer::Batch(batch) = read else { panic!("a batch was sent") };
+    let Item::Frame(Down::Resolved { outcome: Outcome::Raised(failure), .. }) = &batch.items[0] else {
+        panic!("a failure was sent")
+    };
+    let mut at = failure;
+    let mut last = None;
+    while let FailureKind::DependencyFailed(inner) = &at.kind {
+        last = Some(inner.0);
+        at = &inner.1;
+    }
+    assert_eq!((**at).clone(), root);
+    assert_eq!(last, Some(TaskId(1)), "the task that failed first is named");
+}
