@@ -48,7 +48,12 @@ fn generate(protos: &Path, out: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let code = out.join("farloop.v1.rs");
     fs::write(&code, format!("{HEADER}{}", fs::read_to_string(&code)?))?;
     // The workspace's own style, or `cargo fmt` and this command would undo each other's work.
-    let formatted = Command::new("rustfmt").arg("--config-path").arg(protos.join("../rustfmt.toml")).arg(&code).status().context("rustfmt")?;
+    let formatted = Command::new("rustfmt")
+        .arg("--config-path")
+        .arg(protos.join("../rustfmt.toml"))
+        .arg(&code)
+        .status()
+        .context("rustfmt")?;
     if !formatted.success() {
         bail!("rustfmt refused the generated code");
     }

@@ -1,0 +1,112 @@
+//! What is measured, in which order.
+
+use anyhow::Result;
+
+use super::Options;
+use super::report::{Bound, Finding, Kind};
+use super::stage::{FarloopStage, RelayStage};
+
+/// In flight at once, pipelined.
+const NARROW: usize = 1_024;
+const WIDE: usize = 10_000;
+/// Workers below the tree that is cancelled.
+const TREE_WORKERS: usize = 3;
+/// Tasks that wait for a worker nobody started.
+const PENDING: usize = 200_000;
+
+pub(super) async fn measure_all(options: &Options) -> Result<Vec<Finding>> {
+    let mut findings = Findings::default();
+    for round in 1..=options.rounds() {
+        eprintln!("round {round} of {}", options.rounds());
+        alternate(options, &mut findings).await?;
+    }
+    eprintln!("cancel and memory");
+    trees(options, &mut findings).await?;
+    pending(options, &mut findings).await?;
+    Ok(findings.into())
+}
+
+/// One round, fresh processes on both sides: memory layout and hash seeds are part of what varies.
+async fn alternate(options: &Options, found: &mut Findings) -> Result<()> {
+    let seconds = options.seconds();
+    let mut farloop = FarloopStage::start(1).await?;
+    found.first.farloop(farloop.first_result().await?.as_secs_f64() * 1e3);
+    found.idle.farloop(farloop.memory()? as f64 / f64::from(1 << 20));
+    let mut relay = RelayStage::start().await?;
+
+    let (floor, ours) = (relay.drive(1, seconds).await?, farloop.drive(1, seconds).await?);
+    found.p50.both(floor.p50_us, ours.p50_us);
+    found.p99.both(floor.p99_us, ours.p99_us);
+
+    let before = farloop.coordinator_cpu()?;
+    let (floor, ours) = (relay.drive(NARROW, seconds).await?, farloop.drive(NARROW, seconds).await?);
+    found.narrow.both(floor.rate(), ours.rate());
+    let spent = farloop.coordinator_cpu()? - before;
+    // The client's warm-up is in the CPU time and not in the count; a fifth or less, and in the strict direction.
+    found.cpu.farloop(spent.as_secs_f64() * 1e6 / ours.operations.max(1) as f64);
+
+    let (floor, ours) = (relay.drive(WIDE, seconds).await?, farloop.drive(WIDE, seconds).await?);
+    found.wide.both(floor.rate(), ours.rate());
+
+    let ours = farloop.load(&["gather", "--size", "10000", "--times", "5"]).await?;
+    found.gather.farloop(ours.p50_us / 1e3);
+    Ok(())
+}
+
+async fn trees(options: &Options, found: &mut Findings) -> Result<()> {
+    let mut farloop = FarloopStage::start(TREE_WORKERS).await?;
+    for _ in 0..if options.quick { 3 } else { 7 } {
+        let ours = farloop.load(&["tree", "--fan-out", "10", "--depth", "4"]).await?;
+        found.tree.farloop(ours.p50_us / 1e3);
+    }
+    Ok(())
+}
+
+async fn pending(options: &Options, found: &mut Findings) -> Result<()> {
+    for _ in 0..if options.quick { 1 } else { 3 } {
+        let mut farloop = FarloopStage::start(1).await?;
+        let coordinator = farloop.coordinator()?.to_string();
+        let count = PENDING.to_string();
+        let ours = farloop.load(&["pending", "--count", &count, "--coordinator", &coordinator]).await?;
+        found.pending.farloop(ours.bytes_each);
+    }
+    Ok(())
+}
+
+/// The rows of the table, in its order.
+struct Findings {
+    p50: Finding,
+    p99: Finding,
+    narrow: Finding,
+    wide: Finding,
+    gather: Finding,
+    tree: Finding,
+    first: Finding,
+    cpu: Finding,
+    pending: Finding,
+    idle: Finding,
+}
+
+impl Default for Findings {
+    fn default() -> Self {
+        use Bound::{AtLeast, AtMost, None};
+        Self {
+            p50: Finding::new("round trip, p50", Kind::Micros, AtMost { must: 3.0, aim: 1.5 }),
+            p99: Finding::new("round trip, p99", Kind::Micros, None),
+            narrow: Finding::new("pipelined, 1,024 in flight", Kind::Rate, AtLeast { must: 0.15, aim: 0.5 }),
+            wide: Finding::new("pipelined, 10,000 in flight", Kind::Rate, AtLeast { must: 0.15, aim: 0.5 }),
+            gather: Finding::new("gather of 10,000", Kind::Millis, None),
+            tree: Finding::new("cancel a tree of 11,111", Kind::Millis, AtMost { must: 1_000.0, aim: 50.0 }),
+            first: Finding::new("start to first result", Kind::Millis, AtMost { must: 300.0, aim: 100.0 }),
+            cpu: Finding::new("coordinator CPU per task", Kind::Micros, AtMost { must: 5.0, aim: 1.5 }),
+            pending: Finding::new("coordinator per pending task", Kind::Bytes, AtMost { must: 1_024.0, aim: 400.0 }),
+            idle: Finding::new("idle coordinator + worker", Kind::Mebibytes, AtMost { must: 40.0, aim: 15.0 }),
+        }
+    }
+}
+
+impl From<Findings> for Vec<Finding> {
+    fn from(f: Findings) -> Self {
+        vec![f.p50, f.p99, f.narrow, f.wide, f.gather, f.tree, f.first, f.cpu, f.pending, f.idle]
+    }
+}

@@ -1,0 +1,106 @@
+//! The two sets of processes that are compared, and how each is asked for figures.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::figures::Figures;
+use crate::process::{Server, beside, cpu_time, measure, memory};
+
+/// Longest single measurement.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Worker and relay, ready.
+pub(super) struct RelayStage {
+    middle: Server,
+    worker: Server,
+    address: String,
+}
+
+impl RelayStage {
+    pub(super) async fn start() -> Result<Self> {
+        let mut command = beside("relay")?;
+        command.arg("worker");
+        let mut worker = Server::start("relay worker", command)?;
+        let behind = worker.address().await?;
+        let mut command = beside("relay")?;
+        command.args(["middle", "--worker", &behind]);
+        let mut middle = Server::start("relay middle", command)?;
+        let address = middle.address().await?;
+        Ok(Self { middle, worker, address })
+    }
+
+    pub(super) async fn drive(&mut self, window: usize, seconds: f64) -> Result<Figures> {
+        let mut command = beside("relay")?;
+        command.args(["client", "--address", &self.address]);
+        command.args(["--window", &window.to_string(), "--seconds", &seconds.to_string()]);
+        let figures = measure("relay client", command, LIMIT).await;
+        self.worker.check()?;
+        self.middle.check()?;
+        figures
+    }
+}
+
+/// Coordinator and workers of farloop, each a process of its own.
+pub(super) struct FarloopStage {
+    coordinator: Server,
+    workers: Vec<Server>,
+    address: String,
+    started: Instant,
+}
+
+impl FarloopStage {
+    /// Starts the processes; workers connect while the first load program already runs.
+    pub(super) async fn start(workers: usize) -> Result<Self> {
+        let started = Instant::now();
+        let mut command = beside("farloop")?;
+        command.args(["coordinator", "--port", "0"]);
+        let mut coordinator = Server::start("farloop coordinator", command)?;
+        let address = coordinator.address().await?;
+        let workers = (0..workers)
+            .map(|_| {
+                let mut command = beside("farloop")?;
+                command.args(["worker", "--address", &address]);
+                Server::start("farloop worker", command)
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self { coordinator, workers, address, started })
+    }
+
+    /// From the start of the first process to the first result in a third one.
+    pub(super) async fn first_result(&mut self) -> Result<Duration> {
+        self.load(&["first"]).await?;
+        Ok(self.started.elapsed())
+    }
+
+    pub(super) async fn drive(&mut self, window: usize, seconds: f64) -> Result<Figures> {
+        self.load(&["calls", "--window", &window.to_string(), "--seconds", &seconds.to_string()]).await
+    }
+
+    pub(super) async fn load(&mut self, arguments: &[&str]) -> Result<Figures> {
+        let mut command = beside("load")?;
+        command.args(["--address", &self.address]).args(arguments);
+        let figures = measure(&format!("load {}", arguments.join(" ")), command, LIMIT).await;
+        // A dead server explains a failed client better than the client does.
+        self.coordinator.check()?;
+        self.workers.iter_mut().try_for_each(Server::check)?;
+        figures
+    }
+
+    pub(super) fn coordinator(&self) -> Result<u32> {
+        self.coordinator.pid()
+    }
+
+    pub(super) fn coordinator_cpu(&self) -> Result<Duration> {
+        cpu_time(self.coordinator()?)
+    }
+
+    /// Memory of coordinator and workers together, in bytes.
+    pub(super) fn memory(&self) -> Result<u64> {
+        let mut pids = vec![self.coordinator()?];
+        for worker in &self.workers {
+            pids.push(worker.pid()?);
+        }
+        pids.into_iter().try_fold(0, |sum, pid| Ok(sum + memory(pid).context("memory of a farloop process")?))
+    }
+}
