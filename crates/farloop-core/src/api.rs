@@ -399,6 +399,62 @@ pub struct Config {
     pub max_live_tasks: usize,
     /// See [`crate::limits::MAX_PAYLOAD`].
     pub max_payload: usize,
+    /// Wall clock at the shell's time zero, in milliseconds since 1970: tells ids that are older than the retention
+    /// horizon (L2). 0: not known, no id is too old.
+    pub wall_at_zero_ms: u64,
+    /// A bug to plant, for the simulator to catch.
+    #[cfg(feature = "planted-bugs")]
+    pub planted: Option<Planted>,
+}
+
+/// Bugs that can be planted: each breaks one law in one line.
+#[cfg(feature = "planted-bugs")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Planted {
+    /// L4: a report of an older attempt counts.
+    StaleReportAccepted,
+    /// L6: a cancel request for a running task is counted and not delivered.
+    CancelLostWhileLeased,
+    /// L10: the outcome of a retried task is told twice.
+    ResolveTwice,
+    /// L14: the credit of a start that never left is not given back.
+    CreditLeak,
+    /// L16: a task whose worker crashed is not queued again.
+    LostRequeue,
+    /// L7: children of an attempt that is over are left alone.
+    NoOwnerCascade,
+    /// L10: one item is taken for received when a session resumes.
+    ResumeSkipsOne,
+    /// L22: a task starts when the first of its arguments is there.
+    DependencyIgnored,
+    /// L6: a request that the body never saw does not change its outcome.
+    UnseenCancelIgnored,
+    /// L19: children do not inherit their caller's deadline.
+    DeadlineNotInherited,
+    /// L2: another body under a known id is taken for the same.
+    SecondBodyAccepted,
+    /// L5: a worker that is lost keeps its leases.
+    DeadKeepsLeases,
+}
+
+#[cfg(feature = "planted-bugs")]
+impl Planted {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::StaleReportAccepted,
+        Self::CancelLostWhileLeased,
+        Self::ResolveTwice,
+        Self::CreditLeak,
+        Self::LostRequeue,
+        Self::NoOwnerCascade,
+        Self::ResumeSkipsOne,
+        Self::DependencyIgnored,
+        Self::UnseenCancelIgnored,
+        Self::DeadlineNotInherited,
+        Self::SecondBodyAccepted,
+        Self::DeadKeepsLeases,
+    ];
 }
 
 impl Default for Config {
@@ -414,6 +470,9 @@ impl Default for Config {
             retained_bytes: l::RETAINED_BYTES,
             max_live_tasks: l::MAX_LIVE_TASKS,
             max_payload: l::MAX_PAYLOAD,
+            wall_at_zero_ms: 0,
+            #[cfg(feature = "planted-bugs")]
+            planted: None,
         }
     }
 }
@@ -425,7 +484,8 @@ pub fn may_send(role: Role, frame: &Up) -> bool {
         Up::Submit(_) | Up::Watch(_) | Up::Cancel { .. } | Up::Uncancel(_) | Up::Heartbeat | Up::Bye => {
             matches!(role, Role::Client | Role::Worker)
         }
-        Up::Grant(_)
+        Up::Offer(_)
+        | Up::Grant(_)
         | Up::Progress { .. }
         | Up::CancelSeen { .. }
         | Up::Ended { .. }

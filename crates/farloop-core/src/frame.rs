@@ -121,6 +121,9 @@ pub enum Up {
     },
     /// Withdraw one request (`Task.uncancel`). Never below zero.
     Uncancel(TaskId),
+    /// Worker: offers these functions too, besides those of its hello (an in-process worker learns a definition at
+    /// its first use). Tasks that waited for them start.
+    Offer(Vec<FunctionDef>),
     /// Worker: that many starts have been allowed since the session began (cumulative, never falls; L14).
     Grant(u64),
     /// Worker: an attempt that did not end at once. Replaces what was said before about it.

@@ -6,7 +6,7 @@
 //!
 //! Reading order: [`id`], [`outcome`] and [`spec`] are the nouns; [`frame`] is what travels;
 //! [`link`] makes a resumable, two-lane session out of a connection that breaks; [`api`] is how a shell drives
-//! the machine: `handle(now, input)`, then drain `poll_output()`, then `next_deadline()`.
+//! the machine: `handle(now, input)`, then drain `poll_output()`, then `next_deadline()`; [`machine`] is the machine.
 
 #![no_std]
 extern crate alloc;
@@ -16,6 +16,7 @@ pub mod frame;
 pub mod id;
 pub mod limits;
 pub mod link;
+pub mod machine;
 pub mod outcome;
 pub mod spec;
 pub mod time;

@@ -30,6 +30,16 @@ pub const EDGES: usize = 4_096;
 pub const TOUCH: usize = 4_096;
 /// Cancel requests kept for tasks that are not known yet.
 pub const TOMBSTONES: usize = 65_536;
+/// Labels of one task.
+pub const LABELS: usize = 64;
+/// Members of one gather of the public API.
+pub const GATHER_MEMBERS: usize = 16_384;
+/// Calls of the public API that wait for something at once.
+pub const CALLS: usize = 65_536;
+/// Tasks on one page of a list.
+pub const PAGE: usize = 1_000;
+/// Notes that may wait for one session; a session that does not take what it is sent is over beyond that.
+pub const TELLS: usize = 4_194_304;
 /// Sessions at once.
 pub const MAX_SESSIONS: usize = 10_000;
 /// Functions one worker may offer.

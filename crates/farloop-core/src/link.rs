@@ -99,7 +99,7 @@ pub enum LinkError {
     },
 }
 
-/// One end of a session.
+/// One end of a session. It sends `F`; what it receives is the peer's, and named by [`Link::receive`].
 #[derive(Debug)]
 pub struct Link<F> {
     control: VecDeque<F>,
@@ -175,6 +175,13 @@ impl<F: LinkFrame> Link<F> {
         self.received - self.ack_told >= limits::ACK_EVERY
     }
 
+    /// Whether [`Link::poll_batch`] would give something now, without being forced.
+    #[must_use]
+    pub fn ready(&self) -> bool {
+        let waits = !self.data.is_empty() || !self.leaving.is_empty();
+        self.on_wire < self.unacked.len() || !self.control.is_empty() || (waits && self.has_window()) || self.ack_due()
+    }
+
     /// The next batch, or none if there is nothing to say. `force_ack` makes an empty batch if the peer has not
     /// been told how far this end received.
     pub fn poll_batch(&mut self, force_ack: bool) -> Option<Batch<F>> {
@@ -201,7 +208,7 @@ impl<F: LinkFrame> Link<F> {
     ///
     /// # Errors
     /// The connection must be cut and resumed; frames that came out before the error stand.
-    pub fn receive(&mut self, batch: Batch<F>, mut each: impl FnMut(F)) -> Result<(), LinkError> {
+    pub fn receive<G: LinkFrame>(&mut self, batch: Batch<G>, mut each: impl FnMut(G)) -> Result<(), LinkError> {
         self.acknowledge(batch.ack)?;
         if batch.items.is_empty() {
             return Ok(());
@@ -211,13 +218,16 @@ impl<F: LinkFrame> Link<F> {
         }
         let known = usize::try_from(self.received - batch.first).unwrap_or(usize::MAX);
         for item in batch.items.into_iter().skip(known) {
+            // Counted once it is taken: after the error below nothing of that payload may pass for received.
+            if let Item::Part(p) = &item
+                && self.assembly.len() + p.len() > self.max_payload
+            {
+                return Err(LinkError::PayloadTooLarge { limit: self.max_payload });
+            }
             self.received += 1;
             match item {
                 Item::Frame(f) => each(f),
                 Item::Part(p) => {
-                    if self.assembly.len() + p.len() > self.max_payload {
-                        return Err(LinkError::PayloadTooLarge { limit: self.max_payload });
-                    }
                     self.assembly.extend_from_slice(&p);
                 }
                 Item::Tail(mut f) => {

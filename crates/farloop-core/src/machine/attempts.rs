@@ -1,0 +1,219 @@
+//! What workers report about attempts, and what happens to an attempt that is lost.
+
+use alloc::format;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::ending::Family;
+use super::outbox::Tell;
+use super::sessions::SessionKey;
+use super::tasks::{Chain, Phase};
+use super::{Core, Timer, Work};
+use crate::api::{Event, Output, Record};
+use crate::frame::Activity;
+use crate::id::{AttemptId, TaskId};
+use crate::outcome::{Cancellation, Failure, FailureKind, Outcome};
+
+impl Core {
+    /// The task a report is about, if the report comes from its current attempt. Else nothing changes, and the
+    /// sender is told to drop that attempt (L4).
+    pub(crate) fn current(&mut self, session: u32, attempt: AttemptId) -> Option<u32> {
+        let found = self.tasks.find(attempt.task);
+        if let Some(index) = found {
+            let task = &self.tasks[index];
+            let mine = task.epoch == attempt.epoch && task.place == session;
+            if task.phase == Phase::Leased && task.sent && (mine || planted!(self, StaleReportAccepted)) {
+                return found;
+            }
+        }
+        self.outputs.push_back(Output::Event(Event::StaleReport { task: attempt.task }));
+        self.tell(self.session_key(session), 0, Tell::Fence(attempt));
+        None
+    }
+
+    pub(crate) fn on_progress(
+        &mut self,
+        session: u32,
+        attempt: AttemptId,
+        activity: Activity,
+        awaits: Vec<TaskId>,
+        blocked: bool,
+    ) {
+        let Some(index) = self.current(session, attempt) else { return };
+        let task = &mut self.tasks[index];
+        let before = core::mem::replace(&mut task.activity, activity);
+        task.begun = true;
+        task.blocked = blocked;
+        let waits = !awaits.is_empty();
+        if waits || task.rare.is_some() {
+            task.rare().awaits = awaits;
+        }
+        let place = self.tasks[index].place;
+        if let Some(worker) = &mut self.sessions[place as usize].worker {
+            worker.suspended -= u32::from(before == Activity::Suspended);
+            worker.suspended += u32::from(activity == Activity::Suspended);
+        }
+        if blocked && waits {
+            self.look_for_deadlock(index);
+        }
+    }
+
+    pub(crate) fn on_ended(&mut self, session: u32, attempt: AttemptId, outcome: Outcome, delivered: u32) {
+        let Some(index) = self.current(session, attempt) else { return };
+        let task = &mut self.tasks[index];
+        let standing = task.standing();
+        if let Some(rare) = &task.rare
+            && let Some(message) = rare.cancels.unseen(delivered)
+        {
+            // A request that this body never saw: whatever it reports, it was cancelled (L6).
+            let outcome = Outcome::Cancelled(Arc::new(Cancellation { message, abandoned: false }));
+            self.end_task(index, outcome, Family::Awaited);
+            return;
+        }
+        let outcome = self.fitting(index, outcome);
+        if let Outcome::Raised(failure) = &outcome {
+            let task = &mut self.tasks[index];
+            task.errors += 1;
+            let mine = matches!(failure.kind, FailureKind::Raised | FailureKind::Panicked);
+            if mine && failure.retryable != Some(false) && standing == 0 && task.errors < task.spec.options.max_attempts
+            {
+                self.retry(index, false);
+                return;
+            }
+        }
+        self.end_task(index, outcome, Family::Awaited);
+    }
+
+    /// A result beyond the limit is a failure that says so (L18).
+    fn fitting(&self, index: u32, outcome: Outcome) -> Outcome {
+        let (task, limit) = (&self.tasks[index], self.config.max_payload);
+        match &outcome {
+            Outcome::Returned(value) if value.len() > limit => {
+                let message = format!("the result has {} bytes; the limit MAX_PAYLOAD is {limit}", value.len());
+                Outcome::Raised(Arc::new(Failure {
+                    task: Some(task.id),
+                    worker: Some(task.worker),
+                    attempt: task.attempts,
+                    ..Failure::new(FailureKind::BadPayload, task.spec.function.clone(), message)
+                }))
+            }
+            _ => outcome,
+        }
+    }
+
+    /// A worker gives back a lease that never started: no crash, and it goes first.
+    pub(crate) fn on_returned(&mut self, session: u32, attempt: AttemptId) {
+        if let Some(index) = self.current(session, attempt) {
+            let task = &mut self.tasks[index];
+            task.attempts -= 1;
+            self.lose_attempt(index, false);
+        }
+    }
+
+    /// A worker wants no new work: what it holds and has not begun is asked back.
+    pub(crate) fn on_drain_worker(&mut self, index: u32) {
+        let key = self.session_key(index);
+        let Some(worker) = &mut self.sessions[index as usize].worker else { return };
+        worker.draining = true;
+        let leases = worker.leases;
+        if leases.is_empty() {
+            self.work.push_back(Work::Drained(key));
+        }
+        let held: Vec<u32> = leases.iter(&self.tasks, Chain::Place).collect();
+        for task in held {
+            self.recall(task, key);
+        }
+    }
+
+    fn recall(&mut self, index: u32, key: SessionKey) {
+        let task = &mut self.tasks[index];
+        if task.begun || task.recalled {
+            return;
+        }
+        if task.sent {
+            task.recalled = true;
+            let attempt = task.attempt();
+            self.tell(key, 0, Tell::Recall(attempt));
+        } else {
+            self.lose_attempt(index, false);
+        }
+    }
+
+    /// The attempt will not report any more: its worker is gone, or handed it back. The task starts again if its
+    /// budget allows, after the children of this attempt were asked to stop.
+    pub(crate) fn lose_attempt(&mut self, index: u32, crash: bool) {
+        let sent = self.tasks[index].sent;
+        self.leave_place(index);
+        let task = &mut self.tasks[index];
+        if task.standing() > 0 {
+            let message = task.rare().cancels.first_message();
+            let outcome = Outcome::Cancelled(Arc::new(Cancellation { message, abandoned: false }));
+            self.end_task(index, outcome, Family::All);
+            return;
+        }
+        // An attempt whose start never left the coordinator cannot have crashed.
+        if crash && sent {
+            task.crashes += 1;
+            if task.crashes > task.spec.options.max_crashes {
+                let outcome = self.worker_lost(index);
+                self.end_task(index, outcome, Family::All);
+                return;
+            }
+        }
+        if planted!(self, LostRequeue) && crash {
+            return;
+        }
+        self.retry(index, true);
+    }
+
+    fn worker_lost(&self, index: u32) -> Outcome {
+        let task = &self.tasks[index];
+        let session = self.sessions.iter().map(|(_, s)| s).find(|s| s.worker_id() == task.worker);
+        let name = session.map_or("", |s| &s.name);
+        let message = format!(
+            "worker '{name}' ({}) was lost while it ran this task; workers lost so far: {}, allowed (max_crashes): {}",
+            task.worker, task.crashes, task.spec.options.max_crashes
+        );
+        Outcome::Raised(Arc::new(Failure {
+            task: Some(task.id),
+            worker: Some(task.worker),
+            attempt: task.attempts,
+            ..Failure::new(FailureKind::WorkerLost, task.spec.function.clone(), message)
+        }))
+    }
+
+    /// Another attempt: the children of the last one first, for the next will create them again.
+    fn retry(&mut self, index: u32, front: bool) {
+        self.leave_place(index);
+        let key = self.tasks.key(index);
+        let task = &mut self.tasks[index];
+        task.activity = Activity::Running;
+        task.blocked = false;
+        if let Some(rare) = &mut task.rare {
+            rare.awaits = Vec::new();
+            if let Some(at) = rare.cancels.grace.take() {
+                self.timers.remove(&(at, Timer::Grace(key)));
+            }
+            rare.cancels.new_attempt();
+        }
+        if self.config.durable && (task.crashes > 0 || task.errors > 0) {
+            let record = Record::AttemptFailed { task: task.id, crashes: task.crashes, errors: task.errors };
+            let gate = self.persist(record);
+            self.tasks[index].gate = gate;
+        }
+        if self.tasks[index].children.is_empty() || planted!(self, NoOwnerCascade) {
+            self.enqueue(index, front);
+        } else {
+            self.work.push_back(Work::Children { key, family: Family::All, retry: Some(front) });
+        }
+    }
+
+    /// Tells the worker of a running attempt that it is over for the cluster.
+    pub(crate) fn fence(&mut self, index: u32) {
+        let task = &self.tasks[index];
+        if task.phase == Phase::Leased && task.sent {
+            let (key, gate, attempt) = (self.session_key(task.place), task.gate, task.attempt());
+            self.tell(key, gate, Tell::Fence(attempt));
+        }
+    }
+}

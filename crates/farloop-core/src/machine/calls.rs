@@ -1,0 +1,379 @@
+//! The public API: people, grpcurl and other languages ask, the core answers, now or when there is something to say.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::tasks::{Phase, Task, TaskKey};
+use super::{Core, Timer, Work};
+use crate::api::{Call, CallError, GatherMode, ListTasks, Output, Reply, TaskState, TaskView, WorkerView};
+use crate::frame::{Activity, Owner, Submit};
+use crate::id::{CallId, SessionId, TaskId, WorkerId};
+use crate::limits;
+use crate::outcome::{FailureKind, Outcome};
+use crate::time::Time;
+
+/// A call that waits.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    until: Time,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    Task(TaskKey),
+    Gather(Box<Gather>),
+}
+
+#[derive(Debug)]
+struct Gather {
+    mode: GatherMode,
+    /// In argument order; with the view of a member that is over, for its record may be forgotten before the others
+    /// are over.
+    members: Vec<(TaskKey, Option<TaskView>)>,
+    /// Member and position, sorted.
+    positions: Vec<(TaskKey, usize)>,
+    open: usize,
+    /// The mode is met though some members are open.
+    met: bool,
+}
+
+impl Gather {
+    fn member_over(&mut self, key: TaskKey, view: &TaskView) {
+        let returned = matches!(view.outcome, Some(Outcome::Returned(_)));
+        self.met |= match self.mode {
+            GatherMode::All => false,
+            GatherMode::FirstException => !returned,
+            GatherMode::FirstCompleted => true,
+            GatherMode::AnyOk => returned,
+        };
+        let from = self.positions.partition_point(|(k, _)| *k < key);
+        for (_, position) in self.positions[from..].iter().take_while(|(k, _)| *k == key) {
+            if self.members[*position].1.replace(view.clone()).is_none() {
+                self.open -= 1;
+            }
+        }
+    }
+
+    fn done(&self) -> bool {
+        self.met || self.open == 0
+    }
+}
+
+/// A walk over all records, a piece at a time.
+#[derive(Debug)]
+pub(crate) struct Scan {
+    call: CallId,
+    next: u32,
+    what: ScanFor,
+}
+
+#[derive(Debug)]
+enum ScanFor {
+    List { query: ListTasks, page: BTreeMap<TaskId, TaskView>, total: usize },
+    Ending { text: String, value: u128, mask: u128, found: Vec<TaskId> },
+}
+
+fn error(kind: FailureKind, message: String) -> CallError {
+    CallError { kind, message }
+}
+
+impl Core {
+    pub(crate) fn on_call(&mut self, call: CallId, request: Call) {
+        let reply = match request {
+            Call::Submit { task, spec } => {
+                let submit = Submit { task, spec, owner: Owner::Nobody, creator: None };
+                match self.accept(submit, None) {
+                    Ok(index) => Ok(Reply::Task(self.view(index))),
+                    Err((kind, message)) => Err(error(kind, message)),
+                }
+            }
+            Call::Wait { task, timeout } => match self.known(task) {
+                Ok(index) if !self.tasks[index].over() && timeout > Duration::ZERO => {
+                    let key = self.tasks.key(index);
+                    self.wait(call, What::Task(key), timeout, &[key]);
+                    return;
+                }
+                other => other.map(|index| Reply::Task(self.view(index))),
+            },
+            Call::Get(task) => self.known(task).map(|index| Reply::Task(self.view(index))),
+            Call::Cancel { task, message } => self.known(task).map(|index| {
+                let requested = self.request_cancel(index, message);
+                Reply::Cancelled { requested, task: self.view(index) }
+            }),
+            Call::List(query) => {
+                let what = ScanFor::List { query, page: BTreeMap::new(), total: 0 };
+                self.work.push_back(Work::Scan(Box::new(Scan { call, next: 0, what })));
+                return;
+            }
+            Call::Gather { members, mode, timeout } => match self.gather(call, members, mode, timeout) {
+                Some(reply) => reply,
+                None => return,
+            },
+            Call::Workers => Ok(Reply::Workers(self.workers().filter_map(|(i, _)| self.worker_view(i)).collect())),
+            Call::Explain(task) => {
+                self.known(task).map(|index| Reply::Explained { task: self.view(index), why: self.explain(index) })
+            }
+            Call::Find(text) => match self.find_by_text(call, &text) {
+                Some(reply) => reply,
+                None => return,
+            },
+        };
+        self.reply(call, reply);
+    }
+
+    /// Answers. With a durable store no answer leaves before all that was recorded until now (output commit).
+    fn reply(&mut self, call: CallId, reply: Result<Reply, CallError>) {
+        let output = Output::Reply { call, reply };
+        if self.seq > self.durable && self.config.durable {
+            self.held.push_back((self.seq, output));
+        } else {
+            self.outputs.push_back(output);
+        }
+    }
+
+    fn known(&self, task: TaskId) -> Result<u32, CallError> {
+        self.tasks.find(task).ok_or_else(|| {
+            let (kind, message) = self.unknown(task);
+            error(kind, message)
+        })
+    }
+
+    fn wait(&mut self, call: CallId, what: What, timeout: Duration, tasks: &[TaskKey]) {
+        if self.calls.len() >= limits::CALLS {
+            let message = format!("{} calls wait already; the limit is CALLS", limits::CALLS);
+            self.reply(call, Err(error(FailureKind::ResourceExhausted, message)));
+            return;
+        }
+        for key in tasks {
+            self.tasks[key.index].rare().calls.push(call);
+        }
+        let until = self.now + timeout;
+        self.timers.insert((until, Timer::Call(call)));
+        self.calls.insert(call, Waiting { until, what });
+    }
+
+    fn gather(
+        &mut self,
+        call: CallId,
+        ids: Vec<TaskId>,
+        mode: GatherMode,
+        timeout: Duration,
+    ) -> Option<Result<Reply, CallError>> {
+        if ids.len() > limits::GATHER_MEMBERS {
+            let message = format!("{} members; the limit GATHER_MEMBERS is {}", ids.len(), limits::GATHER_MEMBERS);
+            return Some(Err(error(FailureKind::ResourceExhausted, message)));
+        }
+        let mut members = Vec::with_capacity(ids.len());
+        for id in ids {
+            match self.known(id) {
+                Ok(index) => members.push((self.tasks.key(index), None)),
+                Err(unknown) => return Some(Err(unknown)),
+            }
+        }
+        let mut positions: Vec<(TaskKey, usize)> = members.iter().enumerate().map(|(i, (k, _))| (*k, i)).collect();
+        positions.sort_unstable();
+        let mut open: Vec<TaskKey> = positions.iter().map(|(k, _)| *k).collect();
+        open.dedup();
+        let mut gather = Gather { mode, open: members.len(), members, positions, met: false };
+        open.retain(|key| {
+            let over = self.tasks[key.index].over();
+            if over {
+                gather.member_over(*key, &self.view(key.index));
+            }
+            !over
+        });
+        if gather.done() || timeout == Duration::ZERO {
+            return Some(Ok(self.gathered(gather)));
+        }
+        self.wait(call, What::Gather(Box::new(gather)), timeout, &open);
+        None
+    }
+
+    fn gathered(&self, gather: Gather) -> Reply {
+        let done = gather.done();
+        let tasks =
+            gather.members.into_iter().map(|(key, view)| view.unwrap_or_else(|| self.view(key.index))).collect();
+        Reply::Gathered { done, tasks }
+    }
+
+    /// A task that this call waits for is over.
+    pub(crate) fn call_task_over(&mut self, call: CallId, index: u32) {
+        let (key, view) = (self.tasks.key(index), self.view(index));
+        let Some(waiting) = self.calls.get_mut(&call) else { return };
+        if let What::Gather(gather) = &mut waiting.what {
+            gather.member_over(key, &view);
+            if !gather.done() {
+                return;
+            }
+        }
+        self.finish_call(call);
+    }
+
+    pub(crate) fn on_call_timeout(&mut self, call: CallId) {
+        self.finish_call(call);
+    }
+
+    fn finish_call(&mut self, call: CallId) {
+        let Some(what) = self.forget_call(call) else { return };
+        let reply = match what {
+            What::Task(key) => Reply::Task(self.view(key.index)),
+            What::Gather(gather) => self.gathered(*gather),
+        };
+        self.reply(call, Ok(reply));
+    }
+
+    fn forget_call(&mut self, call: CallId) -> Option<What> {
+        let Waiting { until, what } = self.calls.remove(&call)?;
+        self.timers.remove(&(until, Timer::Call(call)));
+        let tasks: Vec<TaskKey> = match &what {
+            What::Task(key) => Vec::from([*key]),
+            What::Gather(g) => g.members.iter().filter(|(_, v)| v.is_none()).map(|(k, _)| *k).collect(),
+        };
+        for key in tasks {
+            if self.tasks.get(key).is_some_and(|t| !t.over()) {
+                self.tasks[key.index].rare().calls.retain(|c| *c != call);
+            }
+        }
+        Some(what)
+    }
+
+    pub(crate) fn on_hangup(&mut self, call: CallId) {
+        self.forget_call(call);
+        self.work.retain(|w| !matches!(w, Work::Scan(scan) if scan.call == call));
+    }
+
+    fn find_by_text(&mut self, call: CallId, text: &str) -> Option<Result<Reply, CallError>> {
+        if let Some(task) = TaskId::parse(text) {
+            return Some(self.known(task).map(|index| Reply::Task(self.view(index))));
+        }
+        let digits: String = text.chars().filter(|c| *c != '-').collect();
+        let value = u128::from_str_radix(&digits, 16).ok().filter(|_| (6..=31).contains(&digits.len()));
+        let Some(value) = value else {
+            let message = format!("'{text}' is no task id, nor the last 6 or more hexadecimal digits of one");
+            return Some(Err(error(FailureKind::BadArguments, message)));
+        };
+        let mask = (1u128 << (4 * digits.len())) - 1;
+        let what = ScanFor::Ending { text: text.into(), value, mask, found: Vec::new() };
+        self.work.push_back(Work::Scan(Box::new(Scan { call, next: 0, what })));
+        None
+    }
+
+    /// A piece of a walk over all records (L21). True when the answer was given.
+    pub(crate) fn scan_some(&mut self, scan: &mut Scan) -> bool {
+        while self.touched < limits::TOUCH {
+            if scan.next >= self.tasks.slots() {
+                let reply = self.scanned(&mut scan.what);
+                self.reply(scan.call, reply);
+                return true;
+            }
+            let index = scan.next;
+            scan.next += 1;
+            self.touched += 1;
+            let Some(task) = self.tasks.at(index) else { continue };
+            match &mut scan.what {
+                ScanFor::Ending { value, mask, found, .. } => {
+                    if task.id.0 & *mask == *value && found.len() < 8 {
+                        found.push(task.id);
+                    }
+                }
+                ScanFor::List { query, page, total } => {
+                    if !matches(query, task) {
+                        continue;
+                    }
+                    *total += 1;
+                    let limit = query.limit.min(limits::PAGE);
+                    let newer =
+                        page.len() < limit || page.first_key_value().is_some_and(|(oldest, _)| task.id > *oldest);
+                    if limit > 0 && newer && query.before.is_none_or(|before| task.id < before) {
+                        page.insert(task.id, self.view(index));
+                        if page.len() > limit {
+                            page.pop_first();
+                        }
+                    }
+                }
+            }
+        }
+        false
+    }
+
+    fn scanned(&self, what: &mut ScanFor) -> Result<Reply, CallError> {
+        match what {
+            ScanFor::List { page, total, .. } => {
+                let tasks = core::mem::take(page).into_values().rev().collect();
+                Ok(Reply::Tasks { tasks, total: *total })
+            }
+            ScanFor::Ending { text, found, .. } => match found.as_slice() {
+                [] => Err(error(FailureKind::NotFound, format!("no task that is known here ends in '{text}'"))),
+                [one] => self.known(*one).map(|index| Reply::Task(self.view(index))),
+                several => {
+                    let ids: Vec<String> = several.iter().map(|t| format!("{t}")).collect();
+                    let message = format!("several tasks end in '{text}': {}; give more digits", ids.join(", "));
+                    Err(error(FailureKind::BadArguments, message))
+                }
+            },
+        }
+    }
+
+    pub(crate) fn view(&self, index: u32) -> TaskView {
+        let task = &self.tasks[index];
+        TaskView {
+            task: task.id,
+            spec: Arc::clone(&task.spec),
+            state: state(task),
+            outcome: task.outcome.clone(),
+            parent: (task.parent != TaskId(0)).then_some(task.parent),
+            root: (task.root != SessionId(0)).then_some(task.root),
+            worker: (task.worker != WorkerId(0)).then_some(task.worker),
+            attempt: task.attempts,
+            cancelling: task.standing(),
+            awaits: task.awaits().to_vec(),
+            created: task.created,
+            started: (task.attempts > 0).then_some(task.started),
+            ended: task.over().then_some(task.ended),
+        }
+    }
+
+    fn worker_view(&self, index: u32) -> Option<WorkerView> {
+        let session = &self.sessions[index as usize];
+        let worker = session.worker.as_ref()?;
+        Some(WorkerView {
+            worker: session.worker_id(),
+            name: session.name.clone(),
+            functions: worker.defs.clone(),
+            slots: worker.slots,
+            leased: worker.leases.len as usize,
+            credits: worker.credit(),
+            draining: worker.draining,
+            connected: session.conn.is_some(),
+            running: worker.load() as usize,
+            suspended: worker.suspended as usize,
+        })
+    }
+}
+
+/// An attempt whose start has not left is still pending for people.
+fn state(task: &Task) -> TaskState {
+    match (task.phase, &task.outcome) {
+        (_, Some(Outcome::Returned(_))) => TaskState::Succeeded,
+        (_, Some(Outcome::Raised(_))) => TaskState::Failed,
+        (_, Some(Outcome::Cancelled(_))) => TaskState::Cancelled,
+        (Phase::Leased, None) if task.sent => match task.activity {
+            Activity::Running => TaskState::Running,
+            Activity::Suspended => TaskState::Suspended,
+        },
+        _ => TaskState::Pending,
+    }
+}
+
+fn matches(query: &ListTasks, task: &Task) -> bool {
+    query.state.is_none_or(|s| s == state(task))
+        && query.function.as_ref().is_none_or(|f| **f == *task.spec.function)
+        && query.parent.is_none_or(|p| p == task.parent)
+        && query.labels.iter().all(|label| task.spec.options.labels.contains(label))
+}

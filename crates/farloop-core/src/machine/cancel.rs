@@ -1,0 +1,269 @@
+//! Cancel requests: counted, numbered, delivered or answered, never lost (L6).
+//!
+//! The core counts a request and tells the worker; the host there delivers it at the body's await points or forwards
+//! it to what the body awaits, as a cancel of its own for those tasks.
+
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::sync::Arc;
+use hashbrown::HashMap;
+
+use super::ending::Family;
+use super::hash::Keyed;
+use super::outbox::Tell;
+use super::tasks::{Cancels, Phase, TaskKey};
+use super::{Core, Timer};
+use crate::api::Record;
+use crate::id::{AttemptId, TaskId};
+use crate::limits;
+use crate::outcome::{Cancellation, Failure, FailureKind, Outcome};
+
+/// Messages of unseen requests that are kept; a later one among them is delivered without its own.
+const MESSAGES: usize = 16;
+
+impl Cancels {
+    /// Requests up to this one concern the body no more.
+    fn answered(&self, delivered: u32) -> u32 {
+        delivered.max(self.seen).max(self.withdrawn)
+    }
+
+    /// If a standing request was never seen: the message of the first such one.
+    pub(crate) fn unseen(&self, delivered: u32) -> Option<Option<String>> {
+        let answered = self.answered(delivered);
+        (self.standing > 0 && self.number > answered)
+            .then(|| self.messages.iter().find(|(n, _)| *n > answered).and_then(|(_, m)| m.clone()))
+    }
+
+    /// What an outcome says if the body does not say it itself.
+    pub(crate) fn first_message(&self) -> Option<String> {
+        self.first.clone()
+    }
+
+    /// Nothing stands when a task starts again; numbers go on growing.
+    pub(crate) fn new_attempt(&mut self) {
+        self.withdrawn = self.number;
+        self.messages.clear();
+        self.first = None;
+        self.queued = false;
+        self.told = self.number;
+    }
+}
+
+/// Cancel requests for tasks that are not known yet: they may overtake the submit.
+#[derive(Debug)]
+pub(crate) struct Tombstones {
+    map: HashMap<TaskId, (u64, u32, Option<String>), Keyed>,
+    /// Oldest first; an entry whose number is not the map's is void.
+    order: VecDeque<(u64, TaskId)>,
+    next: u64,
+}
+
+impl Tombstones {
+    pub(crate) fn new(keyed: Keyed) -> Self {
+        Self { map: HashMap::with_hasher(keyed), order: VecDeque::new(), next: 0 }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    fn add(&mut self, task: TaskId, message: Option<String>) {
+        if let Some((_, count, _)) = self.map.get_mut(&task) {
+            *count += 1;
+            return;
+        }
+        if self.order.len() >= limits::TOMBSTONES
+            && let Some((number, oldest)) = self.order.pop_front()
+            && self.map.get(&oldest).is_some_and(|(n, ..)| *n == number)
+        {
+            self.map.remove(&oldest);
+        }
+        self.next += 1;
+        self.map.insert(task, (self.next, 1, message));
+        self.order.push_back((self.next, task));
+    }
+
+    fn withdraw(&mut self, task: TaskId) {
+        if let Some((_, count, _)) = self.map.get_mut(&task) {
+            *count -= 1;
+            if *count == 0 {
+                self.map.remove(&task);
+            }
+        }
+    }
+
+    pub(crate) fn take(&mut self, task: TaskId) -> Option<(u32, Option<String>)> {
+        if self.map.is_empty() {
+            return None;
+        }
+        self.map.remove(&task).map(|(_, count, message)| (count, message))
+    }
+}
+
+/// Cuts a message to the limit, at a character.
+fn bounded(message: Option<String>) -> Option<String> {
+    message.map(|mut text| {
+        if text.len() > limits::MAX_MESSAGE {
+            let end = (0..=limits::MAX_MESSAGE).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
+            text.truncate(end);
+        }
+        text
+    })
+}
+
+impl Core {
+    /// Whether the request was counted: not for a task that is over, nor for one that is not known yet (its
+    /// tombstone counts when it comes).
+    pub(crate) fn on_cancel(&mut self, id: TaskId, message: Option<String>) -> bool {
+        if let Some(index) = self.tasks.find(id) {
+            return self.request_cancel(index, message);
+        }
+        self.tombstones.add(id, bounded(message));
+        false
+    }
+
+    pub(crate) fn request_cancel(&mut self, index: u32, message: Option<String>) -> bool {
+        self.touched += 1;
+        let task = &mut self.tasks[index];
+        if task.over() {
+            return false;
+        }
+        let message = bounded(message);
+        if task.phase != Phase::Leased || !task.sent {
+            // It never ran, or its last attempt is lost: nothing has to be asked.
+            let outcome = Outcome::Cancelled(Arc::new(Cancellation { message, abandoned: false }));
+            self.end_task(index, outcome, Family::All);
+            return true;
+        }
+        let (id, epoch, place) = (task.id, task.epoch, task.place);
+        let cancels = &mut task.rare().cancels;
+        cancels.standing += 1;
+        cancels.number += 1;
+        if cancels.messages.len() < MESSAGES {
+            cancels.messages.push_back((cancels.number, message.clone()));
+        }
+        if cancels.standing == 1 {
+            cancels.first = message;
+        }
+        let standing = cancels.standing;
+        let queued = core::mem::replace(&mut cancels.queued, true);
+        if self.config.durable {
+            let gate = self.persist(Record::CancelRequested { task: id, standing });
+            self.tasks[index].gate = gate;
+        }
+        if !queued && !planted!(self, CancelLostWhileLeased) {
+            let (key, gate) = (self.session_key(place), self.tasks[index].gate);
+            self.tell(key, gate, Tell::Cancel { index, epoch });
+        }
+        self.tell_count(index);
+        true
+    }
+
+    pub(crate) fn on_uncancel(&mut self, id: TaskId) {
+        let Some(index) = self.tasks.find(id) else {
+            self.tombstones.withdraw(id);
+            return;
+        };
+        let key = self.tasks.key(index);
+        let task = &mut self.tasks[index];
+        if task.over() || task.standing() == 0 {
+            return;
+        }
+        let (epoch, place) = (task.epoch, task.place);
+        let cancels = &mut task.rare().cancels;
+        cancels.standing -= 1;
+        let standing = cancels.standing;
+        let mut undelivered = false;
+        if standing == 0 {
+            undelivered = cancels.number > cancels.answered(0);
+            cancels.withdrawn = cancels.number;
+            cancels.messages.clear();
+            cancels.first = None;
+            if let Some(at) = cancels.grace.take() {
+                self.timers.remove(&(at, Timer::Grace(key)));
+            }
+        }
+        if self.config.durable {
+            let gate = self.persist(Record::CancelRequested { task: id, standing });
+            self.tasks[index].gate = gate;
+        }
+        if undelivered {
+            let (session, gate) = (self.session_key(place), self.tasks[index].gate);
+            self.tell(session, gate, Tell::Withdrawn { index, epoch });
+        }
+        self.tell_count(index);
+    }
+
+    /// Tells every watcher the new count; one note per watcher is enough, for it is read when it leaves.
+    fn tell_count(&mut self, index: u32) {
+        let key = self.tasks.key(index);
+        let task = &mut self.tasks[index];
+        let gate = task.gate;
+        let mut fresh = alloc::vec::Vec::new();
+        for watcher in task.watchers_mut() {
+            if !core::mem::replace(&mut watcher.count_queued, true) {
+                fresh.push(watcher.session);
+            }
+        }
+        for session in fresh {
+            self.tell(session, gate, Tell::CancelCount(key));
+        }
+    }
+
+    /// Requests up to `seen` were delivered or forwarded; patience begins with the first.
+    pub(crate) fn on_cancel_seen(&mut self, session: u32, attempt: AttemptId, seen: u32) {
+        let Some(index) = self.current(session, attempt) else { return };
+        let key = self.tasks.key(index);
+        let task = &mut self.tasks[index];
+        let patience = task.spec.options.cancel_grace;
+        let Some(rare) = &mut task.rare else { return };
+        let cancels = &mut rare.cancels;
+        let seen = seen.min(cancels.number);
+        cancels.seen = cancels.seen.max(seen);
+        while cancels.messages.front().is_some_and(|(n, _)| *n <= seen) {
+            cancels.messages.pop_front();
+        }
+        if cancels.standing > 0
+            && cancels.seen > cancels.withdrawn
+            && cancels.grace.is_none()
+            && let Some(patience) = patience
+        {
+            let at = self.now + patience;
+            cancels.grace = Some(at);
+            self.timers.insert((at, Timer::Grace(key)));
+        }
+    }
+
+    /// Patience is over: the attempt is fenced, and the outcome says that its body may still be running.
+    pub(crate) fn on_grace(&mut self, key: TaskKey) {
+        if self.tasks.get(key).is_none_or(|t| t.over()) {
+            return;
+        }
+        let cancels = &mut self.tasks[key.index].rare().cancels;
+        cancels.grace = None;
+        let message = cancels.first_message();
+        self.fence(key.index);
+        let outcome = Outcome::Cancelled(Arc::new(Cancellation { message, abandoned: true }));
+        self.end_task(key.index, outcome, Family::All);
+    }
+
+    /// The deadline has passed: a pending task never starts (L19), a running one is fenced.
+    pub(crate) fn time_out(&mut self, index: u32) {
+        let task = &self.tasks[index];
+        let ran = if task.attempts > 0 { "while it ran" } else { "before it could start" };
+        let message = match task.spec.options.timeout {
+            Some(timeout) if task.created + timeout == task.deadline => {
+                alloc::format!("its timeout of {timeout:?} passed {ran}")
+            }
+            _ => alloc::format!("the deadline that it inherited from its caller passed {ran}"),
+        };
+        let failure = Failure {
+            task: Some(task.id),
+            worker: (task.worker.0 != 0).then_some(task.worker),
+            attempt: task.attempts,
+            ..Failure::new(FailureKind::TimedOut, task.spec.function.clone(), message)
+        };
+        self.fence(index);
+        self.end_task(index, Outcome::Raised(Arc::new(failure)), Family::All);
+    }
+}

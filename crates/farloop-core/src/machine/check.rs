@@ -1,0 +1,198 @@
+//! The laws that can be read off the state, as code: for the simulator and the tests, after every step.
+
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::string::String;
+
+use super::Core;
+use super::tasks::{Chain, NIL, Phase, Task};
+use crate::frame::Owner;
+use crate::limits;
+
+/// A law does not hold: the core has a bug.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{law} is broken: {what}")]
+pub struct LawViolation {
+    /// Its id in the design (`L5`).
+    pub law: &'static str,
+    /// What was found.
+    pub what: String,
+}
+
+fn broken(law: &'static str, what: String) -> Result<(), LawViolation> {
+    Err(LawViolation { law, what })
+}
+
+impl Core {
+    /// Checks every law that the state shows, in time linear in the records held.
+    ///
+    /// # Errors
+    /// The first law found broken.
+    pub fn check(&self) -> Result<(), LawViolation> {
+        self.check_bounds()?;
+        self.check_workers()?;
+        self.check_queues()?;
+        self.check_retained()?;
+        let mut live = 0;
+        for (index, task) in self.tasks.iter() {
+            live += usize::from(!task.over());
+            self.check_task(index, task)?;
+        }
+        if live != self.live {
+            return broken("L3", format!("{live} tasks are not over and {} were counted", self.live));
+        }
+        Ok(())
+    }
+
+    fn check_bounds(&self) -> Result<(), LawViolation> {
+        let bounds = [
+            ("MAX_LIVE_TASKS", self.live, self.config.max_live_tasks),
+            ("TOMBSTONES", self.tombstones.len(), limits::TOMBSTONES),
+            ("MAX_SESSIONS", self.session_ids.len(), limits::MAX_SESSIONS),
+            ("CALLS", self.calls.len(), limits::CALLS),
+        ];
+        match bounds.iter().find(|(_, is, limit)| is > limit) {
+            Some((name, is, limit)) => broken("L18", format!("{name}: {is} of {limit}")),
+            None => Ok(()),
+        }
+    }
+
+    fn check_workers(&self) -> Result<(), LawViolation> {
+        let mut epochs = BTreeSet::new();
+        for (at, session) in &self.sessions {
+            if session.over && self.work.is_empty() {
+                return broken("L16", format!("session {} is over and was not cleared", session.id));
+            }
+            let Some(worker) = &session.worker else { continue };
+            if worker.starts > worker.granted {
+                return broken(
+                    "L14",
+                    format!("worker {}: {} starts of {} granted", session.id, worker.starts, worker.granted),
+                );
+            }
+            let mut leases = 0;
+            for index in worker.leases.iter(&self.tasks, Chain::Place) {
+                let task = &self.tasks[index];
+                leases += 1;
+                if task.phase != Phase::Leased || task.place != at as u32 {
+                    return broken(
+                        "L5",
+                        format!("task {} is in the leases of worker {} and not leased to it", task.id, session.id),
+                    );
+                }
+                if task.epoch.0 == 0 || task.epoch.0 > self.epoch || !epochs.insert(task.epoch) {
+                    return broken(
+                        "L5",
+                        format!("task {} holds epoch {:?}, which is not its own", task.id, task.epoch),
+                    );
+                }
+            }
+            if leases != worker.leases.len || worker.suspended > leases {
+                return broken(
+                    "L14",
+                    format!(
+                        "worker {}: {leases} leases, counted {}, suspended {}",
+                        session.id, worker.leases.len, worker.suspended
+                    ),
+                );
+            }
+        }
+        let leased = self.tasks.iter().filter(|(_, t)| t.phase == Phase::Leased).count();
+        if leased != epochs.len() {
+            return broken("L5", format!("{leased} tasks are leased and workers hold {}", epochs.len()));
+        }
+        Ok(())
+    }
+
+    fn check_queues(&self) -> Result<(), LawViolation> {
+        for (at, queue) in &self.functions {
+            let mut len = 0;
+            for level in queue.levels.values() {
+                for index in level.iter(&self.tasks, Chain::Place) {
+                    len += 1;
+                    let task = &self.tasks[index];
+                    if task.phase != Phase::Ready || task.place != at as u32 {
+                        return broken(
+                            "L16",
+                            format!("task {} is in the queue of '{}' and does not know", task.id, queue.name),
+                        );
+                    }
+                }
+            }
+            if len != queue.len {
+                return broken("L16", format!("queue '{}' holds {len} tasks and counts {}", queue.name, queue.len));
+            }
+            let free = queue.workers.iter().find(|w| self.sessions[**w as usize].open_worker().is_some());
+            if let Some(worker) = free
+                && len > 0
+                && self.work.is_empty()
+                && !self.draining
+            {
+                let worker = self.sessions[*worker as usize].id;
+                return broken("L16", format!("'{}' has a queue while worker {worker} has credit", queue.name));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_retained(&self) -> Result<(), LawViolation> {
+        let mut last = crate::time::Time(0);
+        let mut len = 0;
+        for index in self.retained.iter(&self.tasks, Chain::Place) {
+            let task = &self.tasks[index];
+            len += 1;
+            if !task.over() || task.ended < last {
+                return broken("L1", format!("task {} is retained out of order", task.id));
+            }
+            last = task.ended;
+        }
+        if len + self.live != self.tasks.len() {
+            return broken("L1", format!("{len} retained and {} live of {} records", self.live, self.tasks.len()));
+        }
+        Ok(())
+    }
+
+    fn check_task(&self, index: u32, task: &Task) -> Result<(), LawViolation> {
+        if self.tasks.find(task.id) != Some(index) {
+            return broken("L2", format!("task {} is not found by its id", task.id));
+        }
+        if task.over() != task.outcome.is_some() {
+            return broken("L3", format!("task {}: over and outcome disagree", task.id));
+        }
+        if task.over() {
+            let held = task.watcher.is_some() || task.parent_index != NIL || task.owner_session != NIL;
+            return if held { broken("L3", format!("task {} is over and still in a list", task.id)) } else { Ok(()) };
+        }
+        let inputs = task.rare.as_ref().and_then(|r| r.inputs.as_ref());
+        let missing = inputs.map_or(0, |i| i.values.iter().filter(|(_, v)| v.is_none()).count());
+        match task.phase {
+            Phase::Ready | Phase::Leased if missing > 0 => {
+                return broken("L22", format!("task {} may start without {missing} of its arguments", task.id));
+            }
+            Phase::Waiting if missing == 0 && self.work.is_empty() => {
+                return broken("L15", format!("task {} waits for nothing", task.id));
+            }
+            Phase::Parked if self.work.is_empty() => {
+                return broken("L16", format!("task {} is in no queue and waits for nothing", task.id));
+            }
+            _ => {}
+        }
+        if task.phase == Phase::Leased
+            && let Some(rare) = &task.rare
+        {
+            let c = &rare.cancels;
+            if c.standing > c.number {
+                return broken("L6", format!("task {}: {} requests stand of {}", task.id, c.standing, c.number));
+            }
+        }
+        if self.work.is_empty()
+            && task.owner == Owner::Await
+            && task.parent_index != NIL
+            && !self.creator_lives(task)
+            && task.standing() == 0
+        {
+            return broken("L7", format!("task {} is awaited by an attempt that is over", task.id));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,148 @@
+//! Why a task stands where it stands, in sentences (L15).
+
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use super::Core;
+use super::tasks::Phase;
+use crate::frame::Activity;
+use crate::outcome::Outcome;
+
+/// Names listed in one sentence.
+const NAMES: usize = 10;
+/// Names compared to find what was meant.
+const COMPARED: usize = 1_024;
+
+impl Core {
+    pub(crate) fn explain(&self, index: u32) -> Vec<String> {
+        let task = &self.tasks[index];
+        let mut why = Vec::new();
+        match task.phase {
+            Phase::Waiting => {
+                let open = self.waits_for(index);
+                let shown: Vec<String> = open.iter().take(NAMES).map(ToString::to_string).collect();
+                why.push(format!("it waits for {} of its arguments: {}{}", open.len(), shown.join(", "), if open.len() > NAMES { ", …" } else { "" }));
+            }
+            Phase::Parked => why.push("its last attempt was lost; it starts again when the tasks which that attempt created were asked to stop".into()),
+            Phase::Ready => why.push(self.explain_queued(index)),
+            Phase::Leased if !task.sent => {
+                let stored = task.gate > self.durable;
+                why.push(format!("it is on its way to worker {}{}", task.worker, if stored { ", as soon as its record is durable" } else { "" }));
+            }
+            Phase::Leased => {
+                let what = match task.activity {
+                    Activity::Running => "runs",
+                    Activity::Suspended => "is suspended",
+                };
+                why.push(format!("attempt {} {what} at worker {}", task.attempts, task.worker));
+                if !task.awaits().is_empty() {
+                    let shown: Vec<String> = task.awaits().iter().take(NAMES).map(ToString::to_string).collect();
+                    why.push(format!("it awaits {} tasks: {}{}", task.awaits().len(), shown.join(", "), if task.awaits().len() > NAMES { ", …" } else { "" }));
+                }
+                let away = self.sessions.get(task.place as usize).is_some_and(|s| s.conn.is_none());
+                if away {
+                    why.push("its worker has no connection now; it is given up if none comes back in time".into());
+                }
+            }
+            Phase::Over => why.push(match &task.outcome {
+                Some(Outcome::Returned(value)) => format!("it returned {} bytes", value.len()),
+                Some(Outcome::Raised(failure)) => format!("it failed: {}", failure.message),
+                Some(Outcome::Cancelled(c)) if c.abandoned => "it was cancelled and did not end within its grace; its body may still be running".into(),
+                Some(Outcome::Cancelled(c)) => match &c.message {
+                    Some(message) => format!("it was cancelled: {message}"),
+                    None => "it was cancelled".into(),
+                },
+                None => String::new(),
+            }),
+        }
+        if task.standing() > 0 {
+            why.push(format!("{} cancel requests stand", task.standing()));
+        }
+        if task.crashes > 0 || task.errors > 0 {
+            why.push(format!(
+                "workers lost: {} of {} allowed; failed attempts: {} of {}",
+                task.crashes, task.spec.options.max_crashes, task.errors, task.spec.options.max_attempts
+            ));
+        }
+        why
+    }
+
+    fn explain_queued(&self, index: u32) -> String {
+        let task = &self.tasks[index];
+        let queue = &self.functions[task.place as usize];
+        if queue.workers.is_empty() {
+            return self.nobody_offers(&queue.name);
+        }
+        if self.draining {
+            return "the coordinator is about to stop and starts nothing more".into();
+        }
+        let (mut away, mut draining, mut busy) = (0, 0, 0);
+        for worker in &queue.workers {
+            let session = &self.sessions[*worker as usize];
+            match &session.worker {
+                Some(w) if w.draining => draining += 1,
+                _ if session.conn.is_none() => away += 1,
+                _ => busy += 1,
+            }
+        }
+        format!(
+            "{} tasks of '{}' wait for a free slot; of the workers that offer it, {busy} are busy, {draining} drain and {away} have no connection",
+            queue.len, queue.name
+        )
+    }
+
+    /// The sentence for a function without a worker, with what may have been meant.
+    pub(crate) fn nobody_offers(&self, name: &str) -> String {
+        let mut offered: BTreeSet<&str> = BTreeSet::new();
+        'all: for (_, session) in self.workers() {
+            for def in session.worker.iter().flat_map(|w| &w.defs) {
+                offered.insert(&def.name);
+                if offered.len() >= COMPARED {
+                    break 'all;
+                }
+            }
+        }
+        if offered.is_empty() {
+            return format!("no worker offers '{name}'; no worker is connected that offers anything");
+        }
+        let near = offered.iter().map(|o| (distance(name, o), *o)).min();
+        let meant = match near {
+            Some((far, o)) if far <= name.chars().count() / 3 + 1 => format!("; did you mean '{o}'?"),
+            _ => String::new(),
+        };
+        let shown: Vec<&str> = offered.iter().copied().take(NAMES).collect();
+        let more = if offered.len() > NAMES { ", …" } else { "" };
+        format!("no worker offers '{name}'; offered: {}{more}{meant}", shown.join(", "))
+    }
+}
+
+/// Edit distance (Levenshtein), one row at a time.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().enumerate() {
+        let mut corner = core::mem::replace(&mut row[0], i + 1);
+        for (j, cb) in b.iter().enumerate() {
+            let replaced = corner + usize::from(ca != *cb);
+            corner = row[j + 1];
+            row[j + 1] = replaced.min(corner + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::distance;
+
+    #[test]
+    fn distances() {
+        for (a, b, d) in
+            [("", "", 0), ("a", "", 1), ("demo.ad", "demo.add", 1), ("kitten", "sitting", 3), ("ab", "ba", 2)]
+        {
+            assert_eq!(distance(a, b), d, "{a} {b}");
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! The coordinator as one state machine: it decides everything, and does nothing by itself.
+//!
+//! Reading order: [`tasks`] holds the records; [`submit`] accepts them, [`schedule`] gives them to workers,
+//! [`attempts`] hears how they went, [`ending`] ends and forgets them. [`cancel`], [`dependencies`] and [`graph`] are
+//! what asyncio adds to a job queue. [`sessions`] and [`outbox`] are the way in and out; [`calls`] and [`explain`]
+//! answer people; [`check`] states the laws as code.
+//!
+//! One input touches a bounded number of records (L21): what follows from it beyond that waits as [`Work`], and
+//! [`Core::next_deadline`] asks for a tick at once.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use hashbrown::HashMap;
+use slab::Slab;
+
+use crate::api::{Config, Input, Output, Record};
+use crate::frame::{Role, Up};
+use crate::id::{CallId, SessionId, TaskId};
+use crate::limits;
+use crate::outcome::Outcome;
+use crate::time::Time;
+
+/// Whether a bug is planted: never, without the feature.
+macro_rules! planted {
+    ($core:expr, $bug:ident) => {{
+        #[cfg(feature = "planted-bugs")]
+        {
+            $core.config.planted == Some($crate::api::Planted::$bug)
+        }
+        #[cfg(not(feature = "planted-bugs"))]
+        {
+            false
+        }
+    }};
+}
+
+mod attempts;
+mod calls;
+mod cancel;
+mod check;
+mod dependencies;
+mod ending;
+mod explain;
+mod graph;
+mod hash;
+mod outbox;
+mod schedule;
+mod sessions;
+mod submit;
+mod tasks;
+
+pub use check::LawViolation;
+
+use calls::{Scan, Waiting};
+use cancel::Tombstones;
+use ending::Family;
+use hash::{Keyed, Rng};
+use schedule::{Best, Function};
+use sessions::{Session, SessionKey};
+use tasks::{List, TaskKey, Tasks};
+
+/// The coordinator. See [`crate::api`] for how to drive it.
+#[derive(Debug)]
+pub struct Core {
+    config: Config,
+    now: Time,
+    rng: Rng,
+    keyed: Keyed,
+
+    tasks: Tasks,
+    serial: u32,
+    epoch: u64,
+    /// Tasks that are not over.
+    live: usize,
+    /// Finished tasks, oldest first.
+    retained: List,
+    retained_bytes: usize,
+    tombstones: Tombstones,
+
+    sessions: Slab<Session>,
+    session_ids: HashMap<SessionId, u32, Keyed>,
+    generation: u32,
+    /// Sessions whose next note waits for a record to be durable.
+    gated: Vec<SessionKey>,
+
+    functions: Slab<Function>,
+    /// Queues of a function: fingerprint and index.
+    names: HashMap<Arc<str>, Vec<(u64, u32)>, Keyed>,
+    /// Queues that are not empty and that somebody serves.
+    ready: BTreeSet<Best>,
+
+    timers: BTreeSet<(Time, Timer)>,
+    work: VecDeque<Work>,
+    /// Records touched by this input.
+    touched: usize,
+
+    calls: BTreeMap<CallId, Waiting>,
+    outputs: VecDeque<Output>,
+    /// Answers that rest on records which are not durable yet.
+    held: VecDeque<(u64, Output)>,
+    /// Number of the last record.
+    seq: u64,
+    durable: u64,
+    draining: bool,
+    /// Kept for its memory.
+    frames: Vec<Up>,
+}
+
+/// What a moment is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Timer {
+    /// Look whether this session is still alive.
+    Session(u32),
+    /// The task's time is over.
+    Deadline(TaskKey),
+    /// The patience after a cancel is over.
+    Grace(TaskKey),
+    /// Nobody has offered this function for a while.
+    Stranded(u32),
+    /// A call has waited long enough.
+    Call(CallId),
+}
+
+/// What remains to be done of something large (L21).
+#[derive(Debug)]
+pub(crate) enum Work {
+    EndSession(u32),
+    Drained(SessionKey),
+    /// `retry`: then the task starts again, at the front of its queue or not.
+    Children {
+        key: TaskKey,
+        family: Family,
+        retry: Option<bool>,
+    },
+    Dependents {
+        of: TaskId,
+        outcome: Outcome,
+        dependents: Vec<TaskKey>,
+    },
+    Mismatched(u32),
+    Pull(SessionKey),
+    Scan(Box<Scan>),
+}
+
+/// Sizes, for tests and metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Tasks that are not over.
+    pub live: usize,
+    /// Finished tasks that are remembered.
+    pub retained: usize,
+    /// Open sessions.
+    pub sessions: usize,
+    /// Attempts at workers.
+    pub leases: usize,
+    /// Tasks in queues.
+    pub queued: usize,
+    /// Cancel requests for tasks that are not known yet.
+    pub tombstones: usize,
+    /// Timers set.
+    pub timers: usize,
+    /// Calls that wait.
+    pub calls: usize,
+}
+
+impl Core {
+    /// A coordinator that knows nothing yet.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        let keyed = Keyed::new(config.seed);
+        Self {
+            now: Time(0),
+            rng: Rng::new(config.seed),
+            keyed,
+            tasks: Tasks::new(keyed),
+            serial: 0,
+            epoch: 0,
+            live: 0,
+            retained: List::default(),
+            retained_bytes: 0,
+            tombstones: Tombstones::new(keyed),
+            sessions: Slab::new(),
+            session_ids: HashMap::with_hasher(keyed),
+            generation: 0,
+            gated: Vec::new(),
+            functions: Slab::new(),
+            names: HashMap::with_hasher(keyed),
+            ready: BTreeSet::new(),
+            timers: BTreeSet::new(),
+            work: VecDeque::new(),
+            touched: 0,
+            calls: BTreeMap::new(),
+            outputs: VecDeque::new(),
+            held: VecDeque::new(),
+            seq: 0,
+            durable: 0,
+            draining: false,
+            frames: Vec::new(),
+            config,
+        }
+    }
+
+    /// Takes one input in. Time never goes back: an earlier `now` counts as the last one.
+    pub fn handle(&mut self, now: Time, input: Input) {
+        self.now = self.now.max(now);
+        self.touched = 0;
+        match input {
+            Input::Hello { conn, hello } => self.on_hello(conn, hello),
+            Input::Batch { session, conn, batch } => self.on_batch(session, conn, batch),
+            Input::Cut { session, conn } => self.on_cut(session, conn),
+            Input::Call { call, request } => self.on_call(call, request),
+            Input::Hangup(call) => self.on_hangup(call),
+            Input::Durable(seq) => self.on_durable(seq),
+            Input::Tick => {}
+            Input::Drain => self.on_drain(),
+        }
+        // After the input: what was reported in time counts, even if this call comes late.
+        self.run_timers();
+        self.run_work();
+        self.evict();
+    }
+
+    /// What the last inputs led to, in order.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`Input::Tick`] is due: the last `now` itself while work is queued.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Time> {
+        if !self.work.is_empty() {
+            return Some(self.now);
+        }
+        let timer = self.timers.first().map(|(at, _)| *at);
+        match (timer, self.evict_at()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Sizes, for tests and metrics.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        Stats {
+            live: self.live,
+            retained: self.retained.len as usize,
+            sessions: self.session_ids.len(),
+            leases: self.sessions.iter().filter_map(|(_, s)| s.worker.as_ref()).map(|w| w.leases.len as usize).sum(),
+            queued: self.functions.iter().map(|(_, f)| f.len).sum(),
+            tombstones: self.tombstones.len(),
+            timers: self.timers.len(),
+            calls: self.calls.len(),
+        }
+    }
+
+    fn run_timers(&mut self) {
+        while self.touched < limits::TOUCH
+            && let Some(&(at, timer)) = self.timers.first()
+            && at <= self.now
+        {
+            self.timers.pop_first();
+            self.touched += 1;
+            match timer {
+                Timer::Session(index) => self.on_session_timer(index),
+                Timer::Deadline(key) => {
+                    if self.tasks.get(key).is_some_and(|t| !t.over()) {
+                        self.time_out(key.index);
+                    }
+                }
+                Timer::Grace(key) => self.on_grace(key),
+                Timer::Stranded(function) => self.on_stranded(function),
+                Timer::Call(call) => self.on_call_timeout(call),
+            }
+        }
+    }
+
+    fn run_work(&mut self) {
+        while self.touched < limits::TOUCH
+            && let Some(mut work) = self.work.pop_front()
+        {
+            let done = match &mut work {
+                Work::EndSession(index) => self.end_session_some(*index),
+                Work::Drained(key) => self.on_drained(*key),
+                Work::Children { key, family, retry } => self.children_some(*key, *family, *retry),
+                Work::Dependents { of, outcome, dependents } => self.dependents_some(*of, outcome, dependents),
+                Work::Mismatched(function) => self.mismatched_some(*function),
+                Work::Pull(key) => self.session(*key).is_none() || self.pull_some(key.index),
+                Work::Scan(scan) => self.scan_some(scan),
+            };
+            if !done {
+                self.work.push_back(work);
+            }
+        }
+    }
+
+    /// A worker that drains holds nothing any more: its session is over.
+    fn on_drained(&mut self, key: SessionKey) -> bool {
+        let idle = self.session(key).and_then(|s| s.worker.as_ref()).is_some_and(|w| w.draining && w.leases.is_empty());
+        if idle {
+            self.drop_conn(key.index, "the worker is drained");
+            self.end_session(key.index, true);
+        }
+        true
+    }
+
+    fn on_drain(&mut self) {
+        self.draining = true;
+        let open: Vec<u32> = self.sessions.iter().filter(|(_, s)| !s.over).map(|(i, _)| i as u32).collect();
+        for index in open {
+            self.tell_drain(index);
+        }
+    }
+
+    /// Emits a record; what rests on it waits for its number.
+    fn persist(&mut self, record: Record) -> u64 {
+        self.seq += 1;
+        self.outputs.push_back(Output::Persist { seq: self.seq, record });
+        self.seq
+    }
+
+    /// Sessions of workers that are still there, in the order of their slots.
+    fn workers(&self) -> impl Iterator<Item = (u32, &Session)> {
+        let open = self.sessions.iter().filter(|(_, s)| !s.over && s.role == Role::Worker);
+        open.map(|(i, s)| (i as u32, s))
+    }
+}

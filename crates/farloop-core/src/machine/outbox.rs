@@ -1,0 +1,245 @@
+//! What a session has yet to be told, kept small: a note says which record to look at, and the frame is made when
+//! the connection takes it. A slow peer costs notes, not frames; a cut costs nothing.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use super::Core;
+use super::sessions::SessionKey;
+use super::tasks::{Phase, TaskKey};
+use crate::api::Output;
+use crate::frame::{Down, Start};
+use crate::id::{AttemptId, Epoch, SessionId, TaskId};
+use crate::limits;
+use crate::link::{Batch, Link};
+use crate::outcome::Outcome;
+use crate::time::Time;
+
+/// A note. It holds the outcome itself, for a record may leave retention before its watcher comes back.
+#[derive(Clone, Debug)]
+pub(crate) enum Tell {
+    Resolved { task: TaskId, outcome: Outcome },
+    CancelCount(TaskKey),
+    Start { index: u32, epoch: Epoch },
+    Cancel { index: u32, epoch: Epoch },
+    Withdrawn { index: u32, epoch: Epoch },
+    Fence(AttemptId),
+    Recall(AttemptId),
+    Deadlock(AttemptId, Vec<TaskId>),
+    Drain,
+}
+
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    pub(crate) link: Link<Down>,
+    /// Overtakes `data`, as its frames will.
+    control: VecDeque<(u64, Tell)>,
+    /// Each with the number of the record that must be durable first.
+    data: VecDeque<(u64, Tell)>,
+    /// The shell was woken and has not run dry since.
+    pub(crate) awake: bool,
+    /// Listed among the sessions that wait for a record to be durable.
+    gated: bool,
+}
+
+impl Outbox {
+    pub(crate) fn new(max_payload: usize) -> Self {
+        Self {
+            link: Link::new(max_payload),
+            control: VecDeque::new(),
+            data: VecDeque::new(),
+            awake: false,
+            gated: false,
+        }
+    }
+
+    /// Notes that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.control.len() + self.data.len()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.control.clear();
+        self.data.clear();
+    }
+
+    fn gate_open(&self, durable: u64) -> bool {
+        let open = |q: &VecDeque<(u64, Tell)>| q.front().is_some_and(|(gate, _)| *gate <= durable);
+        open(&self.control) || (self.link.has_window() && open(&self.data))
+    }
+}
+
+impl Core {
+    /// Puts a note into the outbox of a session, if it is still there. `gate` is the record it rests on.
+    pub(crate) fn tell(&mut self, key: SessionKey, gate: u64, tell: Tell) {
+        if self.session(key).is_none() {
+            return;
+        }
+        let outbox = &mut self.sessions[key.index as usize].outbox;
+        match tell {
+            Tell::Cancel { .. } | Tell::Withdrawn { .. } | Tell::Drain => outbox.control.push_back((gate, tell)),
+            _ => outbox.data.push_back((gate, tell)),
+        }
+        if outbox.len() > limits::TELLS {
+            self.drop_conn(key.index, "more than TELLS notes wait for this session; it does not take what it is sent");
+            self.end_session(key.index, false);
+            return;
+        }
+        self.stir(key.index);
+    }
+
+    pub(crate) fn tell_drain(&mut self, index: u32) {
+        self.tell(self.session_key(index), 0, Tell::Drain);
+    }
+
+    /// Wakes the shell for a session that has something to send and whose shell sleeps.
+    pub(crate) fn stir(&mut self, index: u32) {
+        let session = &mut self.sessions[index as usize];
+        let outbox = &mut session.outbox;
+        if outbox.awake || session.conn.is_none() || session.over {
+            return;
+        }
+        if outbox.link.ready() || outbox.gate_open(self.durable) {
+            outbox.awake = true;
+            self.outputs.push_back(Output::Wake(session.id));
+        } else if outbox.len() > 0 && !outbox.gated {
+            outbox.gated = true;
+            self.gated.push(self.session_key(index));
+        }
+    }
+
+    /// Records up to `seq` are durable: what rests on them may leave.
+    pub(crate) fn on_durable(&mut self, seq: u64) {
+        self.durable = self.durable.max(seq.min(self.seq));
+        for key in core::mem::take(&mut self.gated) {
+            if self.session(key).is_some() {
+                self.sessions[key.index as usize].outbox.gated = false;
+                self.stir(key.index);
+            }
+        }
+        while self.held.front().is_some_and(|(gate, _)| *gate <= self.durable) {
+            self.outputs.extend(self.held.pop_front().map(|(_, output)| output));
+        }
+    }
+
+    /// The next batch for a session, to be sent over its current connection; none if there is nothing to say now.
+    /// `force_ack` makes an empty batch if the peer has not been told how far its items were received.
+    pub fn poll_batch(&mut self, now: Time, session: SessionId, force_ack: bool) -> Option<Batch<Down>> {
+        let index = *self.session_ids.get(&session)?;
+        self.sessions[index as usize].conn?;
+        self.derive(index, now);
+        let outbox = &mut self.sessions[index as usize].outbox;
+        let batch = outbox.link.poll_batch(force_ack);
+        if batch.is_none() {
+            outbox.awake = false;
+            self.stir(index);
+        }
+        batch
+    }
+
+    /// Makes frames of notes, no more than the next batch takes.
+    fn derive(&mut self, index: u32, now: Time) {
+        let mut bytes = 0;
+        loop {
+            let outbox = &mut self.sessions[index as usize].outbox;
+            let durable = self.durable;
+            let open = |q: &VecDeque<(u64, Tell)>| q.front().is_some_and(|(gate, _)| *gate <= durable);
+            let tell = if open(&outbox.control) {
+                outbox.control.pop_front()
+            } else if open(&outbox.data)
+                && outbox.link.has_window()
+                && outbox.link.queued() < limits::BATCH_ITEMS
+                && bytes < limits::BATCH_BYTES
+            {
+                outbox.data.pop_front()
+            } else {
+                None
+            };
+            let Some((_, tell)) = tell else { return };
+            bytes += self.derive_one(index, now, tell);
+        }
+    }
+
+    /// Bytes of payload pushed.
+    fn derive_one(&mut self, index: u32, now: Time, tell: Tell) -> usize {
+        let frame = match tell {
+            Tell::Resolved { task, outcome } => Some(Down::Resolved { task, outcome }),
+            Tell::CancelCount(key) => self.derive_count(index, key),
+            Tell::Start { index: task, epoch } => return self.derive_start(index, now, task, epoch),
+            Tell::Cancel { index: task, epoch } => self.derive_cancel(task, epoch),
+            Tell::Withdrawn { index: task, epoch } => self.leased(task, epoch).then(|| {
+                let task = &self.tasks[task];
+                Down::CancelWithdrawn { attempt: task.attempt(), standing: task.standing() }
+            }),
+            Tell::Fence(attempt) => Some(Down::Fence(attempt)),
+            Tell::Recall(attempt) => Some(Down::Recall(attempt)),
+            Tell::Deadlock(attempt, cycle) => Some(Down::Deadlock { attempt, cycle }),
+            Tell::Drain => Some(Down::Drain),
+        };
+        let Some(frame) = frame else { return 0 };
+        let bytes = crate::link::LinkFrame::payload_len(&frame);
+        self.sessions[index as usize].outbox.link.push(frame);
+        bytes
+    }
+
+    /// Whether the record at this index is leased under this epoch. Epochs are given once, so this also tells
+    /// whether the slot was given to another task since.
+    pub(crate) fn leased(&self, index: u32, epoch: Epoch) -> bool {
+        self.tasks.at(index).is_some_and(|t| t.phase == Phase::Leased && t.epoch == epoch)
+    }
+
+    fn derive_count(&mut self, index: u32, key: TaskKey) -> Option<Down> {
+        let generation = self.sessions[index as usize].generation;
+        self.tasks.get(key).filter(|t| !t.over())?;
+        let task = &mut self.tasks[key.index];
+        let count = task.standing();
+        let here = SessionKey { index, generation };
+        task.watchers_mut().find(|w| w.session == here)?.count_queued = false;
+        Some(Down::CancelCount { task: task.id, count })
+    }
+
+    fn derive_cancel(&mut self, index: u32, epoch: Epoch) -> Option<Down> {
+        if !self.leased(index, epoch) {
+            return None;
+        }
+        let attempt = self.tasks[index].attempt();
+        let cancels = &mut self.tasks[index].rare().cancels;
+        cancels.queued = false;
+        cancels.told = cancels.number;
+        if cancels.standing == 0 {
+            return None;
+        }
+        let message = cancels.messages.front().and_then(|(_, message)| message.clone());
+        Some(Down::Cancel { attempt, number: cancels.number, message })
+    }
+
+    fn derive_start(&mut self, index: u32, now: Time, at: u32, epoch: Epoch) -> usize {
+        // Past its deadline a task never starts (L19): the timer, which is due, will end it.
+        if !self.leased(at, epoch) || self.tasks[at].deadline <= now {
+            return 0;
+        }
+        let task = &mut self.tasks[at];
+        task.sent = true;
+        task.attempts += 1;
+        let link = &mut self.sessions[index as usize].outbox.link;
+        let mut bytes = task.spec.args.len();
+        let attempt = task.attempt();
+        if let Some(inputs) = task.rare.as_ref().and_then(|r| r.inputs.as_ref()) {
+            for (dependency, value) in &inputs.values {
+                let Some(value) = value.clone() else { continue };
+                bytes += value.len();
+                link.push(Down::Input { attempt, task: *dependency, value });
+            }
+        }
+        link.push(Down::Start(Start {
+            attempt,
+            number: task.attempts,
+            spec: task.spec.clone(),
+            root: (task.root.0 != 0).then_some(task.root),
+            depth: task.depth,
+            remaining: (task.deadline.0 != u64::MAX).then(|| task.deadline.since(now)),
+            cancels: task.standing(),
+        }));
+        bytes
+    }
+}

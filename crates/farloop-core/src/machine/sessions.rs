@@ -1,0 +1,435 @@
+//! Sessions: hello, batches, cuts, ends.
+//!
+//! A session outlives its connections. A client's is over [`Config::session_ttl`](crate::api::Config) after the cut;
+//! a worker's, because its attempts must run elsewhere soon, [`Config::worker_dead_after`](crate::api::Config) after
+//! its last batch, whatever its connection looks like.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::outbox::Outbox;
+use super::tasks::List;
+use super::{Core, Timer, Work};
+use crate::api::{Event, Output, may_send};
+use crate::frame::{Hello, HelloReply, PROTOCOL_VERSION, Role, Up};
+use crate::id::{ConnId, SessionId, WorkerId};
+use crate::limits;
+use crate::link::{Batch, LinkError};
+use crate::spec::FunctionDef;
+use crate::time::Time;
+
+/// A reference that notices when its slot was given to another session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct SessionKey {
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
+}
+
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) id: SessionId,
+    pub(crate) generation: u32,
+    pub(crate) role: Role,
+    pub(crate) name: String,
+    pub(crate) conn: Option<ConnId>,
+    /// No longer known by its id; the slot stays until what it owns and holds has been taken care of.
+    pub(crate) over: bool,
+    pub(crate) outbox: Outbox,
+    pub(crate) last_heard: Time,
+    pub(crate) cut_at: Time,
+    /// When its liveness will be looked at; the entry in the timers.
+    pub(crate) timer: Option<Time>,
+    /// Tasks that are not over and that it owns.
+    pub(crate) owned: List,
+    /// Tasks cancelled because it is over.
+    pub(crate) cancelled: usize,
+    pub(crate) worker: Option<Box<Worker>>,
+}
+
+/// What a session of a worker has besides.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) defs: Vec<FunctionDef>,
+    /// Queues that it serves.
+    pub(crate) functions: Vec<u32>,
+    pub(crate) slots: u32,
+    /// Starts allowed since the session began.
+    pub(crate) granted: u64,
+    /// Of those, starts used.
+    pub(crate) starts: u64,
+    pub(crate) leases: List,
+    pub(crate) suspended: u32,
+    pub(crate) draining: bool,
+    /// Its leases are handed back, not crashed: it said goodbye.
+    pub(crate) said_bye: bool,
+    /// Work to fill it is queued.
+    pub(crate) pulling: bool,
+}
+
+impl Worker {
+    pub(crate) fn credit(&self) -> u64 {
+        self.granted.saturating_sub(self.starts)
+    }
+
+    /// Attempts that need a slot, or will.
+    pub(crate) fn load(&self) -> u32 {
+        self.leases.len.saturating_sub(self.suspended)
+    }
+}
+
+impl Session {
+    pub(crate) fn worker_id(&self) -> WorkerId {
+        WorkerId(self.id.0)
+    }
+
+    /// Whether it would take a start now.
+    pub(crate) fn open_worker(&self) -> Option<&Worker> {
+        let worker = self.worker.as_deref()?;
+        (self.conn.is_some() && !self.over && !worker.draining && worker.credit() > 0).then_some(worker)
+    }
+}
+
+impl Core {
+    pub(crate) fn session(&self, key: SessionKey) -> Option<&Session> {
+        self.sessions.get(key.index as usize).filter(|s| s.generation == key.generation && !s.over)
+    }
+
+    pub(crate) fn session_key(&self, index: u32) -> SessionKey {
+        SessionKey { index, generation: self.sessions[index as usize].generation }
+    }
+
+    pub(crate) fn on_hello(&mut self, conn: ConnId, hello: Hello) {
+        if let Err((reason, message)) = self.admit(&hello) {
+            let reply = HelloReply::Rejected { reason: reason.into(), message };
+            self.outputs.push_back(Output::Hello { conn, reply });
+            return;
+        }
+        let known = self.session_ids.get(&hello.session).copied();
+        let resumed = known.and_then(|index| self.resume(index, conn, &hello).then_some(index));
+        let index = match resumed {
+            Some(index) => index,
+            None => self.open_session(conn, &hello),
+        };
+        let session = &mut self.sessions[index as usize];
+        session.last_heard = self.now;
+        let reply = HelloReply::Welcome {
+            resumed: resumed.is_some(),
+            received: session.outbox.link.received(),
+            dead_after: self.config.worker_dead_after,
+            max_payload: self.config.max_payload as u64,
+        };
+        self.outputs.push_back(Output::Hello { conn, reply });
+        self.watch_liveness(index);
+        if self.draining {
+            self.tell_drain(index);
+        }
+        self.stir(index);
+        self.pull_later(index);
+    }
+
+    fn admit(&self, hello: &Hello) -> Result<(), (&'static str, String)> {
+        if hello.protocol != PROTOCOL_VERSION {
+            let said = hello.protocol;
+            return Err((
+                "PROTOCOL_MISMATCH",
+                format!(
+                    "this coordinator speaks session protocol {PROTOCOL_VERSION} and the peer speaks {said}; run the same release on both sides"
+                ),
+            ));
+        }
+        if hello.role == Role::Operator {
+            return Err(("NO_SESSION", "an operator has no session; use the unary calls".into()));
+        }
+        if hello.functions.len() > limits::MAX_FUNCTIONS {
+            return Err((
+                "TOO_MANY_FUNCTIONS",
+                format!(
+                    "the worker offers {} functions; the limit MAX_FUNCTIONS is {}",
+                    hello.functions.len(),
+                    limits::MAX_FUNCTIONS
+                ),
+            ));
+        }
+        if hello.name.len() > limits::MAX_NAME || hello.functions.iter().any(|f| f.name.len() > limits::MAX_NAME) {
+            return Err(("NAME_TOO_LONG", format!("a name is longer than MAX_NAME, {} bytes", limits::MAX_NAME)));
+        }
+        match self.session_ids.get(&hello.session) {
+            Some(&index) if self.sessions[index as usize].role != hello.role => Err((
+                "SESSION_IN_USE",
+                format!("session {} belongs to a peer of another role; make a new session id", hello.session),
+            )),
+            None if self.session_ids.len() >= limits::MAX_SESSIONS => {
+                Err(("TOO_MANY_SESSIONS", format!("MAX_SESSIONS, {}, are open already", limits::MAX_SESSIONS)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Moves a known session to a new connection. False if the two ends no longer fit together: the old session is
+    /// over and the peer gets a fresh one.
+    fn resume(&mut self, index: u32, conn: ConnId, hello: &Hello) -> bool {
+        self.drop_conn(index, "a newer connection of this session took over");
+        let session = &mut self.sessions[index as usize];
+        let received =
+            hello.received + u64::from(planted!(self, ResumeSkipsOne) && session.outbox.link.in_flight() > 0);
+        if session.outbox.link.resume(received).is_err() {
+            self.end_session(index, false);
+            return false;
+        }
+        session.conn = Some(conn);
+        session.outbox.awake = false;
+        if session.name != hello.name {
+            session.name.clone_from(&hello.name);
+        }
+        // What it learned since its first hello stays. A refusal here cannot be: the hello itself was in bounds.
+        if self.sessions[index as usize].worker.is_some() {
+            let _ = self.on_offer(index, hello.functions.clone());
+        }
+        true
+    }
+
+    fn open_session(&mut self, conn: ConnId, hello: &Hello) -> u32 {
+        self.generation = self.generation.wrapping_add(1);
+        let worker = (hello.role == Role::Worker).then(|| {
+            Box::new(Worker {
+                defs: Vec::new(),
+                functions: Vec::new(),
+                slots: hello.slots,
+                granted: 0,
+                starts: 0,
+                leases: List::default(),
+                suspended: 0,
+                draining: false,
+                said_bye: false,
+                pulling: false,
+            })
+        });
+        let index = self.sessions.insert(Session {
+            id: hello.session,
+            generation: self.generation,
+            role: hello.role,
+            name: hello.name.clone(),
+            conn: Some(conn),
+            over: false,
+            outbox: Outbox::new(self.config.max_payload),
+            last_heard: self.now,
+            cut_at: self.now,
+            timer: None,
+            owned: List::default(),
+            cancelled: 0,
+            worker,
+        }) as u32;
+        self.session_ids.insert(hello.session, index);
+        if hello.role == Role::Worker {
+            self.outputs.push_back(Output::Event(Event::WorkerJoined(WorkerId(hello.session.0))));
+            self.offer_functions(index, &hello.functions, hello.slots);
+        }
+        index
+    }
+
+    pub(crate) fn on_batch(&mut self, id: SessionId, conn: ConnId, batch: Batch<Up>) {
+        let Some(&index) = self.session_ids.get(&id) else { return };
+        let session = &mut self.sessions[index as usize];
+        if session.conn != Some(conn) {
+            return;
+        }
+        session.last_heard = self.now;
+        let key = SessionKey { index, generation: session.generation };
+        let mut frames = core::mem::take(&mut self.frames);
+        let received = session.outbox.link.receive(batch, |frame| frames.push(frame));
+        let mut complaint = None;
+        for frame in frames.drain(..) {
+            if self.session(key).is_none() {
+                break;
+            }
+            if complaint.is_none()
+                && let Err(reason) = self.on_frame(index, frame)
+            {
+                complaint = Some(reason);
+            }
+        }
+        self.frames = frames;
+        if self.session(key).is_none() {
+            return;
+        }
+        match (received, complaint) {
+            (_, Some(reason)) => self.drop_conn(index, &reason),
+            (Err(error @ LinkError::PayloadTooLarge { .. }), _) => {
+                // The same bytes would come again after a resume: nothing can mend this session.
+                self.drop_conn(index, &format!("{error}"));
+                self.end_session(index, false);
+            }
+            (Err(error), _) => self.drop_conn(index, &format!("{error}")),
+            (Ok(()), None) => self.stir(index),
+        }
+    }
+
+    /// One frame. An error closes the connection; what came before it stands.
+    fn on_frame(&mut self, index: u32, frame: Up) -> Result<(), String> {
+        let role = self.sessions[index as usize].role;
+        if !may_send(role, &frame) {
+            return Err(format!("a {role:?} may not send this frame"));
+        }
+        match frame {
+            Up::Submit(submit) => self.on_submit(index, submit),
+            Up::Watch(task) => self.on_watch(index, task),
+            Up::Cancel { task, message } => {
+                self.on_cancel(task, message);
+            }
+            Up::Uncancel(task) => self.on_uncancel(task),
+            Up::Offer(more) => return self.on_offer(index, more),
+            Up::Grant(total) => self.on_grant(index, total),
+            Up::Progress { awaits, .. } if awaits.len() > limits::EDGES => {
+                return Err(format!("{} wait edges in one frame; the limit EDGES is {}", awaits.len(), limits::EDGES));
+            }
+            Up::Progress { attempt, activity, awaits, blocked } => {
+                self.on_progress(index, attempt, activity, awaits, blocked);
+            }
+            Up::CancelSeen { attempt, seen } => self.on_cancel_seen(index, attempt, seen),
+            Up::Ended { attempt, outcome, delivered } => self.on_ended(index, attempt, outcome, delivered),
+            Up::Returned(attempt) => self.on_returned(index, attempt),
+            Up::Heartbeat => {}
+            Up::Drain => self.on_drain_worker(index),
+            Up::Bye => {
+                self.drop_conn(index, "the peer said goodbye");
+                self.end_session(index, true);
+            }
+        }
+        Ok(())
+    }
+
+    /// A worker offers more functions, or the same once more.
+    fn on_offer(&mut self, index: u32, more: Vec<FunctionDef>) -> Result<(), String> {
+        let Some(worker) = &self.sessions[index as usize].worker else { return Ok(()) };
+        if more.iter().all(|m| self.def(index, &m.name) == Some(m)) {
+            return Ok(());
+        }
+        let (slots, mut defs) = (worker.slots, worker.defs.clone());
+        let known = defs.len();
+        defs.retain(|d| more.iter().all(|m| m.name != d.name));
+        let redefined = defs.len() < known;
+        defs.extend(more);
+        if defs.len() > limits::MAX_FUNCTIONS || defs.iter().any(|d| d.name.len() > limits::MAX_NAME) {
+            return Err(format!(
+                "more functions than MAX_FUNCTIONS, {}, or a name longer than MAX_NAME",
+                limits::MAX_FUNCTIONS
+            ));
+        }
+        if redefined {
+            self.withdraw_functions(index);
+        }
+        self.offer_functions(index, &defs, slots);
+        Ok(())
+    }
+
+    pub(crate) fn on_cut(&mut self, id: SessionId, conn: ConnId) {
+        let Some(&index) = self.session_ids.get(&id) else { return };
+        if self.sessions[index as usize].conn == Some(conn) {
+            self.disconnected(index);
+        }
+    }
+
+    /// Closes the current connection, if there is one; the session waits for the next.
+    pub(crate) fn drop_conn(&mut self, index: u32, reason: &str) {
+        let session = &self.sessions[index as usize];
+        if let Some(conn) = session.conn {
+            self.outputs.push_back(Output::Close { session: session.id, conn, reason: reason.into() });
+            self.disconnected(index);
+        }
+    }
+
+    fn disconnected(&mut self, index: u32) {
+        let session = &mut self.sessions[index as usize];
+        session.conn = None;
+        session.cut_at = self.now;
+        session.outbox.link.cut();
+        session.outbox.awake = false;
+        self.watch_liveness(index);
+    }
+
+    /// When this session will be over if nothing is heard; none while a client is connected.
+    fn over_at(&self, session: &Session) -> Option<Time> {
+        match (&session.worker, session.conn) {
+            (Some(_), _) => Some(session.last_heard + self.config.worker_dead_after),
+            (None, None) => Some(session.cut_at + self.config.session_ttl),
+            (None, Some(_)) => None,
+        }
+    }
+
+    /// Sets the timer if there is none. It is not moved when something is heard, but looked at when it is due:
+    /// a batch costs no timer.
+    fn watch_liveness(&mut self, index: u32) {
+        let session = &self.sessions[index as usize];
+        if session.timer.is_some() || session.over {
+            return;
+        }
+        let Some(at) = self.over_at(session) else { return };
+        self.timers.insert((at, Timer::Session(index)));
+        self.sessions[index as usize].timer = Some(at);
+    }
+
+    pub(crate) fn on_session_timer(&mut self, index: u32) {
+        let session = &mut self.sessions[index as usize];
+        session.timer = None;
+        match self.over_at(&self.sessions[index as usize]) {
+            Some(at) if at <= self.now => {
+                let session = &self.sessions[index as usize];
+                let reason = format!("nothing was heard for {:?}", self.now.since(session.last_heard));
+                self.drop_conn(index, &reason);
+                self.end_session(index, false);
+            }
+            _ => self.watch_liveness(index),
+        }
+    }
+
+    /// The session is over: it is forgotten by its id at once; its leases and the tasks it owns follow as queued
+    /// work (L21).
+    pub(crate) fn end_session(&mut self, index: u32, said_bye: bool) {
+        let session = &mut self.sessions[index as usize];
+        if session.over {
+            return;
+        }
+        session.over = true;
+        session.outbox.clear();
+        self.session_ids.remove(&session.id);
+        if let Some(at) = session.timer.take() {
+            self.timers.remove(&(at, Timer::Session(index)));
+        }
+        if let Some(worker) = &mut session.worker {
+            worker.said_bye = said_bye;
+            let event = Event::WorkerLost { worker: WorkerId(session.id.0), attempts: worker.leases.len as usize };
+            self.outputs.push_back(Output::Event(event));
+            self.withdraw_functions(index);
+        }
+        self.work.push_back(Work::EndSession(index));
+    }
+
+    /// A piece of [`Core::end_session`]. True when all is done.
+    pub(crate) fn end_session_some(&mut self, index: u32) -> bool {
+        while self.touched < limits::TOUCH {
+            self.touched += 1;
+            let session = &self.sessions[index as usize];
+            if let Some(worker) = &session.worker
+                && !worker.leases.is_empty()
+            {
+                let (task, crash) = (worker.leases.head, !worker.said_bye);
+                self.lose_attempt(task, crash);
+            } else if !session.owned.is_empty() {
+                let task = session.owned.head;
+                self.disown(task);
+                self.sessions[index as usize].cancelled += 1;
+                self.request_cancel(task, None);
+            } else {
+                let session = self.sessions.remove(index as usize);
+                if session.role == Role::Client {
+                    let event = Event::SessionOver { session: session.id, cancelled: session.cancelled };
+                    self.outputs.push_back(Output::Event(event));
+                }
+                return true;
+            }
+        }
+        false
+    }
+}

@@ -1,0 +1,305 @@
+//! A task is accepted, or refused with a reason; nothing in between.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+
+use super::outbox::Tell;
+use super::sessions::SessionKey;
+use super::tasks::{Chain, Phase, Task, Watcher};
+use super::{Core, Timer};
+use crate::api::Record;
+use crate::frame::{Owner, Submit};
+use crate::id::{Epoch, SessionId, TaskId};
+use crate::limits;
+use crate::outcome::{Failure, FailureKind, Outcome};
+use crate::spec::Spec;
+use crate::time::Time;
+
+impl Core {
+    pub(crate) fn on_submit(&mut self, index: u32, submit: Submit) {
+        let (task, function) = (submit.task, submit.spec.function.clone());
+        let key = self.session_key(index);
+        if let Err((kind, message)) = self.accept(submit, Some(key)) {
+            let failure = Failure { task: Some(task), ..Failure::new(kind, function, message) };
+            let gate = self.unwatch(task, key);
+            self.tell(key, gate, Tell::Resolved { task, outcome: Outcome::Raised(Arc::new(failure)) });
+        }
+    }
+
+    pub(crate) fn on_watch(&mut self, index: u32, id: TaskId) {
+        let key = self.session_key(index);
+        if let Some(task) = self.tasks.find(id) {
+            self.watch(task, key);
+            return;
+        }
+        let (kind, message) = self.unknown(id);
+        let failure = Failure { task: Some(id), ..Failure::new(kind, "".into(), message) };
+        self.tell(key, 0, Tell::Resolved { task: id, outcome: Outcome::Raised(Arc::new(failure)) });
+    }
+
+    /// Tells the session the outcome: now if there is one, else when it comes. Once per question (L10).
+    fn watch(&mut self, index: u32, key: SessionKey) {
+        let task = &mut self.tasks[index];
+        if let Some(outcome) = &task.outcome {
+            let (tell, gate) = (Tell::Resolved { task: task.id, outcome: outcome.clone() }, task.gate);
+            self.tell(key, gate, tell);
+            return;
+        }
+        if task.watchers().any(|w| w.session == key) {
+            return;
+        }
+        let watcher = Watcher { session: key, count_queued: false };
+        if task.watcher.is_none() {
+            task.watcher = Some(watcher);
+            return;
+        }
+        // Sessions that are over leave their entry behind; before the list grows they are swept out.
+        let watchers = &mut task.rare().watchers;
+        if watchers.len() == watchers.capacity() && !watchers.is_empty() {
+            let mut kept = core::mem::take(watchers);
+            kept.retain(|w| self.session(w.session).is_some());
+            self.tasks[index].rare().watchers = kept;
+        }
+        self.tasks[index].rare().watchers.push(watcher);
+    }
+
+    /// A session that is told a refusal is not told the outcome as well. Gives the record the refusal rests on.
+    fn unwatch(&mut self, id: TaskId, key: SessionKey) -> u64 {
+        let Some(index) = self.tasks.find(id) else { return 0 };
+        let task = &mut self.tasks[index];
+        task.watcher = task.watcher.take().filter(|w| w.session != key);
+        if let Some(rare) = &mut task.rare {
+            rare.watchers.retain(|w| w.session != key);
+        }
+        task.gate
+    }
+
+    /// Why an id says nothing (L2).
+    pub(crate) fn unknown(&self, id: TaskId) -> (FailureKind, String) {
+        if self.expired(id) {
+            let message =
+                format!("task {id} is older than the retention of {:?}; its outcome is gone", self.config.retention);
+            return (FailureKind::Expired, message);
+        }
+        let message = format!(
+            "task {id} is not known here: it was never submitted, or its retention ({:?}, {} tasks) is over",
+            self.config.retention, self.config.retained_tasks
+        );
+        (FailureKind::NotFound, message)
+    }
+
+    /// Whether an unknown id is older than the retention horizon: it may have run and been forgotten.
+    fn expired(&self, id: TaskId) -> bool {
+        let zero = self.config.wall_at_zero_ms;
+        let version = (id.0 >> 76) & 0xf;
+        if zero == 0 || version != 7 {
+            return false;
+        }
+        let now = zero + self.now.0 / 1_000;
+        let retention = u64::try_from(self.config.retention.as_millis()).unwrap_or(u64::MAX);
+        id.timestamp_ms().saturating_add(retention) < now
+    }
+
+    /// Accepts a task. `from` is told its outcome; a refusal leaves no trace (L18).
+    pub(crate) fn accept(&mut self, submit: Submit, from: Option<SessionKey>) -> Result<u32, (FailureKind, String)> {
+        let Submit { task: id, spec, owner, creator } = submit;
+        if let Some(index) = self.tasks.find(id) {
+            if !self.same_body(index, &spec) {
+                return Err((
+                    FailureKind::AlreadyExists,
+                    format!("task {id} exists with another function, arguments or options"),
+                ));
+            }
+            if let Some(key) = from {
+                self.watch(index, key);
+            }
+            return Ok(index);
+        }
+        self.within_limits(id, &spec)?;
+        let parent = match creator {
+            None => None,
+            Some(attempt) => match self.tasks.find(attempt.task) {
+                Some(index)
+                    if self.leased(index, attempt.epoch)
+                        && from.is_some_and(|f| f.index == self.tasks[index].place) =>
+                {
+                    Some(index)
+                }
+                _ => {
+                    let message = format!("the attempt of task {} that submitted this is over", attempt.task);
+                    return Err((FailureKind::Stale, message));
+                }
+            },
+        };
+        self.room_for(parent)?;
+        let inputs = self.inputs_of(id, &spec)?;
+
+        self.serial = self.serial.wrapping_add(1);
+        let timeout = spec.options.timeout;
+        let mut task = Task::new(id, self.serial, spec, owner, self.now);
+        if let Some(timeout) = timeout {
+            task.deadline = self.now + timeout;
+        }
+        task.watcher = from.map(|session| Watcher { session, count_queued: false });
+        if let Some(parent) = parent {
+            let parent = &self.tasks[parent];
+            task.parent = parent.id;
+            task.creator = parent.epoch;
+            task.depth = parent.depth + 1;
+            task.priority = task.priority.max(parent.priority);
+            if owner != Owner::Nobody {
+                task.root = parent.root;
+                task.deadline = task.deadline.min(parent.deadline);
+            }
+        } else if let Some(key) = from
+            && owner != Owner::Nobody
+        {
+            task.root = self.sessions[key.index as usize].id;
+        }
+        let (root, parent_id, deadline) = (task.root, task.parent, task.deadline);
+        let index = self.tasks.insert(task);
+        self.live += 1;
+        if self.config.durable {
+            let record = Record::Submitted {
+                task: id,
+                spec: self.tasks[index].spec.clone(),
+                root: (root != SessionId(0)).then_some(root),
+                parent: (parent_id != TaskId(0)).then_some(parent_id),
+            };
+            self.tasks[index].gate = self.persist(record);
+        }
+        if deadline != Time(u64::MAX) {
+            self.timers.insert((deadline, Timer::Deadline(self.tasks.key(index))));
+        }
+        let orphan = self.give_owner(index, parent);
+        let failed = self.depend(index, inputs);
+        if let Some((_, message)) = self.tombstones.take(id) {
+            self.request_cancel(index, message);
+        } else if orphan {
+            self.request_cancel(index, Some("the session that owns this task is over".into()));
+        } else if deadline <= self.now {
+            self.time_out(index);
+        } else if let Some(outcome) = failed {
+            self.end_task(index, outcome, super::ending::Family::All);
+        } else if self.tasks[index].rare.as_ref().is_none_or(|r| r.inputs.as_ref().is_none_or(|i| i.waiting == 0)) {
+            self.enqueue(index, false);
+        }
+        Ok(index)
+    }
+
+    /// Hangs the task into the lists of who will end it. True if its owner is over already.
+    fn give_owner(&mut self, index: u32, parent: Option<u32>) -> bool {
+        let (owner, root) = (self.tasks[index].owner, self.tasks[index].root);
+        if owner == Owner::Nobody {
+            return false;
+        }
+        if let Some(parent) = parent {
+            let mut children = self.tasks[parent].children;
+            children.push_back(&mut self.tasks, Chain::Sibling, index);
+            self.tasks[parent].children = children;
+            self.tasks[index].parent_index = parent;
+            if owner == Owner::Await {
+                return false;
+            }
+        }
+        if root == SessionId(0) {
+            return false;
+        }
+        let Some(&session) = self.session_ids.get(&root) else { return true };
+        self.sessions[session as usize].owned.push_back(&mut self.tasks, Chain::Owned, index);
+        self.tasks[index].owner_session = session;
+        false
+    }
+
+    fn within_limits(&self, id: TaskId, spec: &Spec) -> Result<(), (FailureKind, String)> {
+        let exceeded = |what: &str, is: usize, name: &str, limit: usize| {
+            Err((FailureKind::ResourceExhausted, format!("{what}: {is}; the limit {name} is {limit}")))
+        };
+        if self.expired(id) {
+            return Err(self.unknown(id));
+        }
+        if spec.args.len() > self.config.max_payload {
+            return exceeded("bytes of arguments", spec.args.len(), "MAX_PAYLOAD", self.config.max_payload);
+        }
+        let name = spec.name.as_ref().map_or(0, |n| n.len()).max(spec.function.len());
+        if name > limits::MAX_NAME {
+            return exceeded("bytes of a name", name, "MAX_NAME", limits::MAX_NAME);
+        }
+        if spec.options.labels.len() > limits::LABELS {
+            return exceeded("labels", spec.options.labels.len(), "LABELS", limits::LABELS);
+        }
+        if let Some((key, value)) = spec.options.labels.iter().find(|(k, v)| k.len().max(v.len()) > limits::MAX_NAME) {
+            return exceeded("bytes of a label", key.len().max(value.len()), "MAX_NAME", limits::MAX_NAME);
+        }
+        Ok(())
+    }
+
+    fn room_for(&self, parent: Option<u32>) -> Result<(), (FailureKind, String)> {
+        if self.live >= self.config.max_live_tasks {
+            let message = format!(
+                "{} tasks are not over yet; the limit MAX_LIVE_TASKS is {}: submit again when some have ended",
+                self.live, self.config.max_live_tasks
+            );
+            return Err((FailureKind::ResourceExhausted, message));
+        }
+        let Some(parent) = parent else { return Ok(()) };
+        let parent = &self.tasks[parent];
+        if parent.depth + 1 > limits::MAX_DEPTH {
+            let message = format!("tasks nest deeper than MAX_DEPTH, {}", limits::MAX_DEPTH);
+            return Err((FailureKind::ResourceExhausted, message));
+        }
+        if parent.children.len as usize >= limits::MAX_CHILDREN {
+            let message =
+                format!("task {} has {} children; the limit is MAX_CHILDREN", parent.id, limits::MAX_CHILDREN);
+            return Err((FailureKind::ResourceExhausted, message));
+        }
+        Ok(())
+    }
+
+    /// Whether a submit under a known id is the same one again (L2).
+    fn same_body(&self, index: u32, spec: &Arc<Spec>) -> bool {
+        let task = &self.tasks[index];
+        if Arc::ptr_eq(&task.spec, spec) {
+            return true;
+        }
+        let Some((len, hash)) = task.rare.as_ref().and_then(|r| r.args_were) else { return *task.spec == **spec };
+        let known = &task.spec;
+        len == spec.args.len()
+            && hash == self.keyed.bytes(&spec.args)
+            && known.function == spec.function
+            && known.fingerprint == spec.fingerprint
+            && known.dependencies == spec.dependencies
+            && known.name == spec.name
+            && known.options == spec.options
+    }
+
+    /// Takes the task out of its owner session's list.
+    pub(crate) fn disown(&mut self, index: u32) {
+        let session = core::mem::replace(&mut self.tasks[index].owner_session, super::tasks::NIL);
+        if session != super::tasks::NIL {
+            let mut owned = self.sessions[session as usize].owned;
+            owned.remove(&mut self.tasks, Chain::Owned, index);
+            self.sessions[session as usize].owned = owned;
+        }
+    }
+
+    /// Takes the task out of its creator's list of children.
+    pub(crate) fn leave_parent(&mut self, index: u32) {
+        let parent = core::mem::replace(&mut self.tasks[index].parent_index, super::tasks::NIL);
+        if parent != super::tasks::NIL {
+            let mut children = self.tasks[parent].children;
+            children.remove(&mut self.tasks, Chain::Sibling, index);
+            self.tasks[parent].children = children;
+        }
+    }
+
+    /// Whether a lease under this epoch is the creator's current one: for [`Core::check`].
+    pub(crate) fn creator_lives(&self, task: &Task) -> bool {
+        task.creator == Epoch(0)
+            || self.tasks.find(task.parent).is_some_and(|p| {
+                let parent = &self.tasks[p];
+                parent.phase == Phase::Leased && parent.epoch == task.creator
+            })
+    }
+}

@@ -1,0 +1,390 @@
+//! Task records, the table that holds them, and the lists that run through them.
+//!
+//! One record serves a task for its whole life. What few tasks have (several watchers, cancel requests, dependencies,
+//! wait edges) hangs off in one box, so that a million pending no-ops stay small.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::ops::{Index, IndexMut};
+use hashbrown::HashTable;
+use slab::Slab;
+
+use super::hash::Keyed;
+use super::sessions::SessionKey;
+use crate::frame::{Activity, Owner};
+use crate::id::{AttemptId, CallId, Epoch, SessionId, TaskId, WorkerId};
+use crate::outcome::Outcome;
+use crate::spec::Spec;
+use crate::time::Time;
+
+/// No index.
+pub(crate) const NIL: u32 = u32::MAX;
+
+/// A reference that notices when its slot was given to another task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct TaskKey {
+    pub(crate) index: u32,
+    pub(crate) serial: u32,
+}
+
+/// Where a task stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Some dependencies are not over.
+    Waiting,
+    /// Between two attempts, while the children of the lost one are asked to stop.
+    Parked,
+    /// In the queue of its function.
+    Ready,
+    /// Given to a worker.
+    Leased,
+    /// Has its outcome.
+    Over,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Task {
+    pub(crate) id: TaskId,
+    /// Zero: none.
+    pub(crate) parent: TaskId,
+    /// Zero: none.
+    pub(crate) root: SessionId,
+    /// Where it is or was last. Zero: nowhere.
+    pub(crate) worker: WorkerId,
+    pub(crate) spec: Arc<Spec>,
+    pub(crate) created: Time,
+    pub(crate) started: Time,
+    pub(crate) ended: Time,
+    /// `Time(u64::MAX)`: none.
+    pub(crate) deadline: Time,
+    /// Lease, while there is one; else the last one.
+    pub(crate) epoch: Epoch,
+    /// Lease under which the creator submitted it.
+    pub(crate) creator: Epoch,
+    /// Number of the last record about it: what is told about it waits for that (output commit).
+    pub(crate) gate: u64,
+    pub(crate) outcome: Option<Outcome>,
+    pub(crate) rare: Option<Box<Rare>>,
+    /// The first session that wants the outcome; more are in `rare`.
+    pub(crate) watcher: Option<Watcher>,
+    pub(crate) serial: u32,
+    /// Record of the creator while this task hangs in its list of children.
+    pub(crate) parent_index: u32,
+    /// Session in whose list of owned tasks this one hangs.
+    pub(crate) owner_session: u32,
+    /// Ready: its function. Leased: its worker's session.
+    pub(crate) place: u32,
+    pub(crate) children: List,
+    /// By [`Chain`].
+    links: [Links; 3],
+    pub(crate) depth: u32,
+    pub(crate) priority: i32,
+    /// Attempts that began.
+    pub(crate) attempts: u32,
+    pub(crate) errors: u32,
+    pub(crate) crashes: u32,
+    pub(crate) phase: Phase,
+    pub(crate) owner: Owner,
+    pub(crate) activity: Activity,
+    /// Leased: whether the start has left the outbox. An attempt that was not sent never ran.
+    pub(crate) sent: bool,
+    /// Leased: whether the worker spoke about it.
+    pub(crate) begun: bool,
+    /// Leased: asked back.
+    pub(crate) recalled: bool,
+    /// Leased: nothing but the tasks it awaits can wake it.
+    pub(crate) blocked: bool,
+}
+
+/// A session that wants to be told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Watcher {
+    pub(crate) session: SessionKey,
+    /// A change of the cancel count waits in its outbox.
+    pub(crate) count_queued: bool,
+}
+
+/// What few tasks have.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rare {
+    pub(crate) watchers: Vec<Watcher>,
+    /// Calls of the public API that wait for it.
+    pub(crate) calls: Vec<CallId>,
+    pub(crate) cancels: Cancels,
+    pub(crate) inputs: Option<Inputs>,
+    /// Tasks of which it is an argument.
+    pub(crate) dependents: Vec<TaskKey>,
+    /// Of those, how many are over already.
+    pub(crate) dependents_gone: usize,
+    /// Forwarding edges of the wait graph.
+    pub(crate) awaits: Vec<TaskId>,
+    /// Length and hash of arguments that were dropped when the task was over.
+    pub(crate) args_were: Option<(usize, u64)>,
+}
+
+/// Cancel requests of one task.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cancels {
+    /// What `cancelling()` answers.
+    pub(crate) standing: u32,
+    /// Highest number given.
+    pub(crate) number: u32,
+    /// Highest number that this attempt's body saw.
+    pub(crate) seen: u32,
+    /// Requests up to this one were withdrawn together.
+    pub(crate) withdrawn: u32,
+    /// Highest number told to the worker.
+    pub(crate) told: u32,
+    /// A cancel waits in the worker's outbox.
+    pub(crate) queued: bool,
+    /// Messages of requests that were not seen, oldest first.
+    pub(crate) messages: VecDeque<(u32, Option<String>)>,
+    /// Message of the first request of all.
+    pub(crate) first: Option<String>,
+    /// End of patience.
+    pub(crate) grace: Option<Time>,
+}
+
+/// Values of a task's dependencies.
+#[derive(Clone, Debug)]
+pub(crate) struct Inputs {
+    /// How many are not there yet.
+    pub(crate) waiting: usize,
+    /// Sorted by task.
+    pub(crate) values: Vec<(TaskId, Option<Bytes>)>,
+}
+
+impl Task {
+    pub(crate) fn new(id: TaskId, serial: u32, spec: Arc<Spec>, owner: Owner, now: Time) -> Self {
+        let priority = spec.options.priority;
+        Self {
+            id,
+            parent: TaskId(0),
+            root: SessionId(0),
+            worker: WorkerId(0),
+            spec,
+            created: now,
+            started: Time(0),
+            ended: Time(0),
+            deadline: Time(u64::MAX),
+            epoch: Epoch(0),
+            creator: Epoch(0),
+            gate: 0,
+            outcome: None,
+            rare: None,
+            watcher: None,
+            serial,
+            parent_index: NIL,
+            owner_session: NIL,
+            place: NIL,
+            children: List::default(),
+            links: [Links::default(); 3],
+            depth: 0,
+            priority,
+            attempts: 0,
+            errors: 0,
+            crashes: 0,
+            phase: Phase::Waiting,
+            owner,
+            activity: Activity::Running,
+            sent: false,
+            begun: false,
+            recalled: false,
+            blocked: false,
+        }
+    }
+
+    pub(crate) fn over(&self) -> bool {
+        self.phase == Phase::Over
+    }
+
+    pub(crate) fn attempt(&self) -> AttemptId {
+        AttemptId { task: self.id, epoch: self.epoch }
+    }
+
+    pub(crate) fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    pub(crate) fn standing(&self) -> u32 {
+        self.rare.as_ref().map_or(0, |r| r.cancels.standing)
+    }
+
+    pub(crate) fn awaits(&self) -> &[TaskId] {
+        self.rare.as_ref().map_or(&[], |r| &r.awaits)
+    }
+
+    pub(crate) fn watchers(&self) -> impl Iterator<Item = &Watcher> {
+        self.watcher.iter().chain(self.rare.iter().flat_map(|r| r.watchers.iter()))
+    }
+
+    pub(crate) fn watchers_mut(&mut self) -> impl Iterator<Item = &mut Watcher> {
+        self.watcher.iter_mut().chain(self.rare.iter_mut().flat_map(|r| r.watchers.iter_mut()))
+    }
+}
+
+/// All records, found by id or by index.
+#[derive(Debug)]
+pub(crate) struct Tasks {
+    slab: Slab<Task>,
+    ids: HashTable<u32>,
+    keyed: Keyed,
+}
+
+impl Tasks {
+    pub(crate) fn new(keyed: Keyed) -> Self {
+        Self { slab: Slab::new(), ids: HashTable::new(), keyed }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    /// One above the highest index in use.
+    pub(crate) fn slots(&self) -> u32 {
+        self.slab.capacity() as u32
+    }
+
+    pub(crate) fn at(&self, index: u32) -> Option<&Task> {
+        self.slab.get(index as usize)
+    }
+
+    pub(crate) fn find(&self, id: TaskId) -> Option<u32> {
+        self.ids.find(self.keyed.id(id.0), |&i| self.slab[i as usize].id == id).copied()
+    }
+
+    pub(crate) fn get(&self, key: TaskKey) -> Option<&Task> {
+        self.at(key.index).filter(|t| t.serial == key.serial)
+    }
+
+    pub(crate) fn key(&self, index: u32) -> TaskKey {
+        TaskKey { index, serial: self[index].serial }
+    }
+
+    /// The id must be unknown.
+    pub(crate) fn insert(&mut self, task: Task) -> u32 {
+        let (slab, keyed) = (&mut self.slab, self.keyed);
+        let hash = keyed.id(task.id.0);
+        let index = slab.insert(task) as u32;
+        self.ids.insert_unique(hash, index, |&i| keyed.id(slab[i as usize].id.0));
+        index
+    }
+
+    pub(crate) fn remove(&mut self, index: u32) -> Task {
+        let task = self.slab.remove(index as usize);
+        if let Ok(entry) = self.ids.find_entry(self.keyed.id(task.id.0), |&i| i == index) {
+            entry.remove();
+        }
+        task
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Task)> {
+        self.slab.iter().map(|(i, t)| (i as u32, t))
+    }
+}
+
+impl Index<u32> for Tasks {
+    type Output = Task;
+    fn index(&self, index: u32) -> &Task {
+        &self.slab[index as usize]
+    }
+}
+
+impl IndexMut<u32> for Tasks {
+    fn index_mut(&mut self, index: u32) -> &mut Task {
+        &mut self.slab[index as usize]
+    }
+}
+
+/// Which list a link belongs to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Chain {
+    /// Ready queue, leases of a worker, or finished tasks: a task is in one of them at a time.
+    Place = 0,
+    /// Children of one creator.
+    Sibling = 1,
+    /// Tasks one session owns.
+    Owned = 2,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Links {
+    prev: u32,
+    next: u32,
+}
+
+impl Default for Links {
+    fn default() -> Self {
+        Self { prev: NIL, next: NIL }
+    }
+}
+
+/// A list that runs through the records: joining and leaving cost the same at every length.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct List {
+    pub(crate) head: u32,
+    pub(crate) tail: u32,
+    pub(crate) len: u32,
+}
+
+impl Default for List {
+    fn default() -> Self {
+        Self { head: NIL, tail: NIL, len: 0 }
+    }
+}
+
+impl List {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub(crate) fn push_back(&mut self, tasks: &mut Tasks, chain: Chain, index: u32) {
+        tasks[index].links[chain as usize] = Links { prev: self.tail, next: NIL };
+        match self.tail {
+            NIL => self.head = index,
+            tail => tasks[tail].links[chain as usize].next = index,
+        }
+        self.tail = index;
+        self.len += 1;
+    }
+
+    pub(crate) fn push_front(&mut self, tasks: &mut Tasks, chain: Chain, index: u32) {
+        tasks[index].links[chain as usize] = Links { prev: NIL, next: self.head };
+        match self.head {
+            NIL => self.tail = index,
+            head => tasks[head].links[chain as usize].prev = index,
+        }
+        self.head = index;
+        self.len += 1;
+    }
+
+    /// `index` must be in this list.
+    pub(crate) fn remove(&mut self, tasks: &mut Tasks, chain: Chain, index: u32) {
+        let links = core::mem::take(&mut tasks[index].links[chain as usize]);
+        match links.prev {
+            NIL => self.head = links.next,
+            prev => tasks[prev].links[chain as usize].next = links.next,
+        }
+        match links.next {
+            NIL => self.tail = links.prev,
+            next => tasks[next].links[chain as usize].prev = links.prev,
+        }
+        self.len -= 1;
+    }
+
+    pub(crate) fn iter(self, tasks: &Tasks, chain: Chain) -> impl Iterator<Item = u32> {
+        let mut at = self.head;
+        core::iter::from_fn(move || {
+            let index = at;
+            if index == NIL {
+                return None;
+            }
+            at = tasks[index].links[chain as usize].next;
+            Some(index)
+        })
+    }
+}

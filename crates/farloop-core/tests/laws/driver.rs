@@ -1,0 +1,381 @@
+//! A cluster in one thread: a core, peers with links of their own, and a clock that the test moves.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use farloop_core::api::{Call, CallError, Config, Event, Input, Output, Record, Reply, TaskView};
+use farloop_core::frame::{Activity, Down, Hello, HelloReply, Owner, PROTOCOL_VERSION, Role, Start, Submit, Up};
+use farloop_core::id::{AttemptId, CallId, ConnId, SessionId, TaskId};
+use farloop_core::limits;
+use farloop_core::link::Link;
+use farloop_core::machine::Core;
+use farloop_core::outcome::{Failure, FailureKind, Outcome};
+use farloop_core::spec::{FunctionDef, Options, Spec};
+use farloop_core::time::Time;
+
+pub(crate) struct Peer {
+    pub(crate) link: Link<Up>,
+    pub(crate) conn: Option<ConnId>,
+    pub(crate) role: Role,
+    pub(crate) functions: Vec<FunctionDef>,
+    pub(crate) granted: u64,
+    pub(crate) got: Vec<Down>,
+    /// The last welcome said that the session was known.
+    pub(crate) resumed: bool,
+}
+
+pub(crate) struct Cluster {
+    pub(crate) core: Core,
+    pub(crate) now: Time,
+    pub(crate) peers: BTreeMap<SessionId, Peer>,
+    pub(crate) events: Vec<Event>,
+    pub(crate) records: Vec<(u64, Record)>,
+    pub(crate) replies: BTreeMap<CallId, Result<Reply, CallError>>,
+    pub(crate) closed: Vec<(SessionId, String)>,
+    pub(crate) rejected: Vec<String>,
+    conns: u64,
+    calls: u64,
+    hello: Option<(SessionId, ConnId)>,
+}
+
+pub(crate) fn session(n: u128) -> SessionId {
+    SessionId(n + 1_000_000)
+}
+
+pub(crate) fn id(n: u128) -> TaskId {
+    TaskId(n)
+}
+
+pub(crate) fn def(name: &str, fingerprint: u64) -> FunctionDef {
+    FunctionDef { name: name.into(), fingerprint, args: vec![("x".into(), "f64".into())], returns: "f64".into() }
+}
+
+pub(crate) fn spec(function: &str) -> Spec {
+    Spec {
+        function: function.into(),
+        fingerprint: 0,
+        args: Bytes::new(),
+        dependencies: Vec::new(),
+        name: None,
+        options: Options::default(),
+        trace: None,
+    }
+}
+
+pub(crate) fn returned(text: &str) -> Outcome {
+    Outcome::Returned(Bytes::copy_from_slice(text.as_bytes()))
+}
+
+pub(crate) fn raised(text: &str) -> Outcome {
+    Outcome::Raised(Arc::new(Failure::new(FailureKind::Raised, "f".into(), text.into())))
+}
+
+impl Cluster {
+    pub(crate) fn new() -> Self {
+        Self::with(Config::default())
+    }
+
+    pub(crate) fn with(config: Config) -> Self {
+        Self {
+            core: Core::new(config),
+            now: Time(1_000),
+            peers: BTreeMap::new(),
+            events: Vec::new(),
+            records: Vec::new(),
+            replies: BTreeMap::new(),
+            closed: Vec::new(),
+            rejected: Vec::new(),
+            conns: 0,
+            calls: 0,
+            hello: None,
+        }
+    }
+
+    pub(crate) fn client(&mut self, n: u128) -> SessionId {
+        self.join(n, Role::Client, Vec::new())
+    }
+
+    /// A worker that offers these functions and takes that many starts.
+    pub(crate) fn worker(&mut self, n: u128, functions: &[&str], grant: u64) -> SessionId {
+        let id = self.join(n, Role::Worker, functions.iter().map(|f| def(f, 1)).collect());
+        self.grant(id, grant);
+        id
+    }
+
+    pub(crate) fn join(&mut self, n: u128, role: Role, functions: Vec<FunctionDef>) -> SessionId {
+        let id = session(n);
+        let link = Link::new(limits::MAX_PAYLOAD);
+        self.peers.insert(id, Peer { link, conn: None, role, functions, granted: 0, got: Vec::new(), resumed: false });
+        self.connect(id, false);
+        id
+    }
+
+    pub(crate) fn connect(&mut self, id: SessionId, resume: bool) {
+        self.conns += 1;
+        let conn = ConnId(self.conns);
+        let peer = self.peers.get_mut(&id).expect("a peer of this test");
+        peer.link.cut();
+        let hello = Hello {
+            session: id,
+            protocol: PROTOCOL_VERSION,
+            role: peer.role,
+            name: format!("peer {}", id.0 - 1_000_000),
+            resume,
+            received: peer.link.received(),
+            functions: peer.functions.clone(),
+            slots: 4,
+        };
+        self.hello = Some((id, conn));
+        self.input(Input::Hello { conn, hello });
+        self.deliver(id);
+    }
+
+    /// The connection breaks; neither end has lost its memory.
+    pub(crate) fn cut(&mut self, id: SessionId) {
+        let peer = self.peers.get_mut(&id).expect("a peer of this test");
+        let conn = peer.conn.take();
+        peer.link.cut();
+        if let Some(conn) = conn {
+            self.input(Input::Cut { session: id, conn });
+        }
+    }
+
+    pub(crate) fn input(&mut self, input: Input) {
+        self.core.handle(self.now, input);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        self.law();
+        while let Some(output) = self.core.poll_output() {
+            match output {
+                Output::Hello { conn, reply } => self.welcome(conn, reply),
+                Output::Wake(session) => self.take(session, usize::MAX),
+                Output::Close { session, conn, reason } => {
+                    let peer = self.peers.get_mut(&session).expect("a peer of this test");
+                    if peer.conn == Some(conn) {
+                        peer.conn = None;
+                    }
+                    self.closed.push((session, reason));
+                }
+                Output::Reply { call, reply } => assert!(self.replies.insert(call, reply).is_none(), "answered twice"),
+                Output::Persist { seq, record } => self.records.push((seq, record)),
+                Output::Event(event) => self.events.push(event),
+            }
+            self.law();
+        }
+    }
+
+    pub(crate) fn law(&self) {
+        if let Err(violation) = self.core.check() {
+            panic!("{violation}");
+        }
+    }
+
+    fn welcome(&mut self, conn: ConnId, reply: HelloReply) {
+        let (session, expected) = self.hello.take().expect("a hello was said");
+        assert_eq!(conn, expected);
+        let peer = self.peers.get_mut(&session).expect("a peer of this test");
+        match reply {
+            HelloReply::Welcome { resumed, received, .. } => {
+                peer.resumed = resumed;
+                if resumed {
+                    peer.link.resume(received).expect("both ends remember the session");
+                } else {
+                    peer.link = Link::new(limits::MAX_PAYLOAD);
+                }
+                peer.conn = Some(conn);
+            }
+            HelloReply::Rejected { reason, .. } => self.rejected.push(reason),
+        }
+    }
+
+    /// The peer takes up to `batches` batches.
+    pub(crate) fn take(&mut self, session: SessionId, batches: usize) {
+        for _ in 0..batches {
+            let Some(batch) = self.core.poll_batch(self.now, session, false) else { return };
+            let peer = self.peers.get_mut(&session).expect("a peer of this test");
+            let got = &mut peer.got;
+            peer.link.receive(batch, |frame| got.push(frame)).expect("the core keeps the link's rules");
+        }
+    }
+
+    pub(crate) fn send(&mut self, id: SessionId, frame: Up) {
+        self.peers.get_mut(&id).expect("a peer of this test").link.push(frame);
+        self.deliver(id);
+    }
+
+    /// Sends all that waits at this peer.
+    pub(crate) fn deliver(&mut self, id: SessionId) {
+        loop {
+            let peer = self.peers.get_mut(&id).expect("a peer of this test");
+            let Some(conn) = peer.conn else { return };
+            let Some(batch) = peer.link.poll_batch(true) else { return };
+            self.input(Input::Batch { session: id, conn, batch });
+        }
+    }
+
+    pub(crate) fn grant(&mut self, id: SessionId, more: u64) {
+        let peer = self.peers.get_mut(&id).expect("a peer of this test");
+        peer.granted += more;
+        let total = peer.granted;
+        self.send(id, Up::Grant(total));
+    }
+
+    pub(crate) fn tick(&mut self) {
+        self.input(Input::Tick);
+    }
+
+    /// Lets that much time pass; ticks when asked to. Workers that are connected beat.
+    pub(crate) fn pass(&mut self, by: Duration) {
+        let end = self.now + by;
+        let mut beat = self.now + Duration::from_secs(1);
+        loop {
+            let due = self.core.next_deadline().filter(|d| *d <= end);
+            match due {
+                Some(at) if at <= beat => {
+                    self.now = self.now.max(at);
+                    self.tick();
+                }
+                _ if beat <= end => {
+                    self.now = beat;
+                    beat = beat + Duration::from_secs(1);
+                    let workers: Vec<SessionId> = self
+                        .peers
+                        .iter()
+                        .filter(|(_, p)| p.role == Role::Worker && p.conn.is_some())
+                        .map(|(s, _)| *s)
+                        .collect();
+                    for worker in workers {
+                        self.send(worker, Up::Heartbeat);
+                    }
+                }
+                _ => break,
+            }
+        }
+        self.now = end;
+        self.tick();
+    }
+
+    /// Runs queued work until there is none.
+    pub(crate) fn settle(&mut self) {
+        while self.core.next_deadline().is_some_and(|d| d <= self.now) {
+            self.tick();
+        }
+    }
+
+    pub(crate) fn submit(&mut self, from: SessionId, task: TaskId, spec: Spec) {
+        self.submit_as(from, task, spec, Owner::Root, None);
+    }
+
+    pub(crate) fn submit_as(
+        &mut self,
+        from: SessionId,
+        task: TaskId,
+        spec: Spec,
+        owner: Owner,
+        creator: Option<AttemptId>,
+    ) {
+        self.send(from, Up::Submit(Submit { task, spec: Arc::new(spec), owner, creator }));
+    }
+
+    pub(crate) fn starts(&self, worker: SessionId) -> Vec<Start> {
+        let starts = self.peers[&worker].got.iter().filter_map(|d| match d {
+            Down::Start(start) => Some(start.clone()),
+            _ => None,
+        });
+        starts.collect()
+    }
+
+    /// The last attempt that was started for this task, and where.
+    pub(crate) fn running(&self, task: TaskId) -> (SessionId, AttemptId) {
+        let all = self.peers.keys().flat_map(|s| self.starts(*s).into_iter().map(|start| (*s, start.attempt)));
+        all.filter(|(_, a)| a.task == task)
+            .max_by_key(|(_, a)| a.epoch)
+            .unwrap_or_else(|| panic!("task {task} was not started"))
+    }
+
+    pub(crate) fn end(&mut self, task: TaskId, outcome: Outcome) {
+        self.end_delivered(task, outcome, 0);
+    }
+
+    pub(crate) fn end_delivered(&mut self, task: TaskId, outcome: Outcome, delivered: u32) {
+        let (worker, attempt) = self.running(task);
+        self.send(worker, Up::Ended { attempt, outcome, delivered });
+    }
+
+    /// Runs all that can run: every start is answered with a value, and its credit given back.
+    pub(crate) fn run_all(&mut self) {
+        let mut answered = std::collections::BTreeSet::new();
+        loop {
+            self.settle();
+            let workers: Vec<SessionId> =
+                self.peers.iter().filter(|(_, p)| p.role == Role::Worker).map(|(s, _)| *s).collect();
+            let mut more = false;
+            for worker in workers {
+                for start in self.starts(worker) {
+                    if answered.insert(start.attempt) {
+                        more = true;
+                        self.send(worker, Up::Ended { attempt: start.attempt, outcome: returned("v"), delivered: 0 });
+                        self.grant(worker, 1);
+                    }
+                }
+            }
+            if !more {
+                return;
+            }
+        }
+    }
+
+    pub(crate) fn suspend(&mut self, task: TaskId, awaits: &[TaskId], blocked: bool) {
+        let (worker, attempt) = self.running(task);
+        self.send(worker, Up::Progress { attempt, activity: Activity::Suspended, awaits: awaits.to_vec(), blocked });
+    }
+
+    pub(crate) fn got(&self, session: SessionId) -> &[Down] {
+        &self.peers[&session].got
+    }
+
+    pub(crate) fn outcomes(&self, session: SessionId, task: TaskId) -> Vec<Outcome> {
+        let told = self.got(session).iter().filter_map(|d| match d {
+            Down::Resolved { task: t, outcome } if *t == task => Some(outcome.clone()),
+            _ => None,
+        });
+        told.collect()
+    }
+
+    /// The one outcome this session was told (L10).
+    pub(crate) fn outcome(&self, session: SessionId, task: TaskId) -> Outcome {
+        let told = self.outcomes(session, task);
+        assert_eq!(told.len(), 1, "L10: task {task} resolved {} times", told.len());
+        told[0].clone()
+    }
+
+    pub(crate) fn failure(&self, session: SessionId, task: TaskId) -> Failure {
+        match self.outcome(session, task) {
+            Outcome::Raised(failure) => (*failure).clone(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) fn call(&mut self, request: Call) -> CallId {
+        self.calls += 1;
+        self.input(Input::Call { call: CallId(self.calls), request });
+        CallId(self.calls)
+    }
+
+    pub(crate) fn ask(&mut self, request: Call) -> Result<Reply, CallError> {
+        let call = self.call(request);
+        self.settle();
+        self.replies.remove(&call).expect("answered at once")
+    }
+
+    pub(crate) fn view(&mut self, task: TaskId) -> TaskView {
+        match self.ask(Call::Get(task)) {
+            Ok(Reply::Task(view)) => view,
+            other => panic!("{other:?}"),
+        }
+    }
+}
