@@ -18,9 +18,13 @@ pub(crate) fn build(binaries: &[&str]) -> Result<()> {
 }
 
 /// Builds and runs one binary. Ends this process with the binary's own exit code if it fails: it has said why.
-pub(crate) fn run(binary: &str, arguments: &[String]) -> Result<()> {
+pub(crate) fn run(binary: &str, features: &[&str], arguments: &[String]) -> Result<()> {
     let mut command = cargo("run")?;
-    command.args(["--bin", binary, "--"]).args(arguments);
+    command.args(["--bin", binary]);
+    for feature in features {
+        command.args(["--features", feature]);
+    }
+    command.arg("--").args(arguments);
     let status = command.status().context("cargo could not be run")?;
     if !status.success() {
         std::process::exit(status.code().unwrap_or(1));
