@@ -1,0 +1,301 @@
+//! `#[farloop::task]`: what stands in the place of the function.
+
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{Attribute, Ident};
+
+use crate::item::FunctionItem;
+use crate::options::Options;
+use crate::signature::{Param, ParamKind, Returns, Task};
+use crate::spelling;
+
+pub(crate) fn task(options: TokenStream, item: TokenStream) -> syn::Result<TokenStream> {
+    let options: Options = syn::parse2(options)?;
+    let item: FunctionItem = syn::parse2(item)?;
+    let task = Task::read(&item.signature, item.body.is_some())?;
+    let call = call(&item, &task, &options);
+    let marker = marker(&item);
+    let local = local(&item, &task);
+    let definition = definition(&item, &task, &options);
+    Ok(quote!(#call #marker #local #definition))
+}
+
+/// `fn f(a: impl IntoArg<A>, ..) -> Coro<Out>`
+fn call(item: &FunctionItem, task: &Task<'_>, options: &Options) -> TokenStream {
+    let FunctionItem { attributes, visibility, signature, .. } = item;
+    let name = &signature.ident;
+    let kept = attributes.iter().filter(|attribute| keeps_on_call(attribute));
+    let args: Vec<_> = task.params.iter().filter_map(Param::arg).collect();
+    let params = args.iter().map(|(name, of)| quote_spanned!(of.span()=> #name: impl ::farloop::IntoArg<#of>));
+    let encode = args.iter().map(|(name, of)| quote_spanned!(of.span()=> .arg::<#of>(#name)));
+    let output = task.output();
+    let calls = &options.calls;
+    quote! {
+        #(#kept)*
+        #[track_caller]
+        #[allow(dead_code)]
+        #visibility fn #name(#(#params),*) -> ::farloop::Coro<#output> {
+            static WIRE_NAME: ::farloop::__private::WireName = ::farloop::__private::WireName::new();
+            ::farloop::__private::TypedCall::new(<#name as ::farloop::__private::TaskFn>::DEFINITION, &WIRE_NAME)
+                #(#encode)*
+                .coro::<#output>()
+                #(#calls)*
+        }
+    }
+}
+
+/// `struct f {}`: a type of the same name, which leaves the function's own name free.
+fn marker(item: &FunctionItem) -> TokenStream {
+    let FunctionItem { attributes, visibility, signature, .. } = item;
+    let name = &signature.ident;
+    let kept = attributes.iter().filter(|attribute| attribute.path().is_ident("cfg"));
+    let doc = format!(
+        "The task function `{name}` as a type, for a worker to register: `worker.task::<{name}>()`."
+    );
+    quote! {
+        #(#kept)*
+        #[doc = #doc]
+        #[allow(non_camel_case_types, dead_code, missing_debug_implementations, missing_copy_implementations)]
+        #visibility struct #name {}
+    }
+}
+
+/// `impl f { async fn local(..) -> R { the body } }`
+fn local(item: &FunctionItem, task: &Task<'_>) -> TokenStream {
+    let FunctionItem { attributes, visibility, signature, body: Some(body) } = item else { return TokenStream::new() };
+    let name = &signature.ident;
+    let kept = attributes.iter().filter(|attribute| keeps_on_body(attribute));
+    let asyncness = &signature.asyncness;
+    let output = &signature.output;
+    let params = task.params.iter().map(|param| {
+        let mut written = param.written.clone();
+        written.attrs.retain(|attribute| !attribute.path().is_ident("state"));
+        written
+    });
+    let doc = format!("The body of `{name}`: runs here and now, as an ordinary function. For unit tests.");
+    let allow_unused_async = asyncness.map(|_| quote!(#[allow(clippy::unused_async)]));
+    quote! {
+        impl #name {
+            #[doc = #doc]
+            #(#kept)*
+            #[allow(dead_code)]
+            #allow_unused_async
+            #visibility #asyncness fn local(#(#params),*) #output #body
+        }
+    }
+}
+
+/// `impl TaskFn for f`
+fn definition(item: &FunctionItem, task: &Task<'_>, options: &Options) -> TokenStream {
+    let signature = &item.signature;
+    let name = &signature.ident;
+    let plain_name = unraw(name);
+    let wire_name = match &options.name {
+        Some(name) => quote!(#name),
+        None => quote!(::core::concat!(::core::env!("CARGO_PKG_NAME"), ".", #plain_name)),
+    };
+    let args: Vec<(String, String)> =
+        task.params.iter().filter_map(Param::arg).map(|(name, of)| (unraw(name), spelling::of(of))).collect();
+    let arg_names = args.iter().map(|(name, _)| name);
+    let arg_types = args.iter().map(|(_, of)| of);
+    let returns = task.spelled_output();
+    let shape = format!("({})->{returns}", args.iter().map(|(_, of)| of.as_str()).collect::<Vec<_>>().join(","));
+    let output = task.output();
+    let body = match (&item.body, signature.asyncness) {
+        (None, _) => quote!(::core::option::Option::None),
+        (Some(_), Some(_)) => quote!(::core::option::Option::Some(::farloop::__private::Body::Async(#name::__farloop_run))),
+        (Some(_), None) => quote!(::core::option::Option::Some(::farloop::__private::Body::Blocking(#name::__farloop_run))),
+    };
+    let run = item.body.as_ref().map(|_| run(item, task));
+    let hidden_result = hidden_result(name, task);
+    let span = name.span();
+    let line = quote_spanned!(span=> ::core::line!());
+    quote! {
+        #run
+        #hidden_result
+        impl ::farloop::TaskFn for #name {
+            const DEFINITION: &'static ::farloop::__private::Definition = &::farloop::__private::Definition {
+                name: #wire_name,
+                fingerprint: ::farloop::__private::fingerprint(&[#wire_name, #shape]),
+                args: &[#((#arg_names, #arg_types)),*],
+                returns: #returns,
+                location: (::core::file!(), #line),
+                body: #body,
+            };
+            type Output = #output;
+        }
+    }
+}
+
+/// Decodes the arguments, runs the body, encodes its end.
+fn run(item: &FunctionItem, task: &Task<'_>) -> TokenStream {
+    let name = &item.signature.ident;
+    let of_us = |text: &str| Ident::new(text, Span::mixed_site());
+    let (invocation, values, state) = (of_us("invocation"), of_us("values"), of_us("state"));
+    let args: Vec<_> = task.params.iter().filter_map(Param::arg).collect();
+    let decode = args.iter().map(|(_, of)| quote_spanned!(of.span()=> args.next_arg::<#of>()?));
+    let states: Vec<_> = task.params.iter().filter_map(Param::state).collect();
+    let find = states.iter().map(|of| quote_spanned!(of.span()=> #invocation.state::<#of>(definition)?));
+    // Where each parameter comes from: `values.0`, `&state.1`.
+    let (mut value, mut shared) = (0usize.., 0usize..);
+    let given: Vec<_> = task
+        .params
+        .iter()
+        .map(|param| match param.kind {
+            ParamKind::Arg(_) => {
+                let at = syn::Index::from(value.next().unwrap_or_default());
+                quote!(#values.#at)
+            }
+            ParamKind::State(_) => {
+                let at = syn::Index::from(shared.next().unwrap_or_default());
+                quote!(&#state.#at)
+            }
+        })
+        .collect();
+    let end = end(task);
+    let read = quote! {
+        let definition = <#name as ::farloop::TaskFn>::DEFINITION;
+        let read = || -> ::core::result::Result<_, ::farloop::__private::BodyError> {
+            #[allow(unused_mut)]
+            let mut args = #invocation.decoder(definition)?;
+            ::core::result::Result::Ok(((#(#decode,)*), (#(#find,)*)))
+        };
+    };
+    if item.signature.asyncness.is_none() {
+        return quote! {
+            impl #name {
+                #[doc(hidden)]
+                fn __farloop_run(#invocation: ::farloop::__private::Invocation) -> ::farloop::__private::BodyEnd {
+                    #read
+                    #[allow(unused_variables)]
+                    let (#values, #state) = read()?;
+                    ::core::mem::drop(#invocation);
+                    (#end)(#name::local(#(#given),*))
+                }
+            }
+        };
+    }
+    let future = if states.is_empty() {
+        // Mapped rather than awaited in a block: the block would keep room for the body's future twice.
+        quote!(::std::boxed::Box::pin(::farloop::__private::FutureExt::map(#name::local(#(#given),*), #end)))
+    } else {
+        quote!(::std::boxed::Box::pin(async move { (#end)(#name::local(#(#given),*).await) }))
+    };
+    quote! {
+        impl #name {
+            #[doc(hidden)]
+            fn __farloop_run(
+                #invocation: ::farloop::__private::Invocation,
+            ) -> ::farloop::__private::LocalBoxFuture<'static, ::farloop::__private::BodyEnd> {
+                #read
+                #[allow(unused_variables)]
+                match read() {
+                    ::core::result::Result::Ok((#values, #state)) => #future,
+                    ::core::result::Result::Err(error) => {
+                        ::std::boxed::Box::pin(::farloop::__private::ready(::core::result::Result::Err(error)))
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A closure from what the body returns to how it ends.
+fn end(task: &Task<'_>) -> TokenStream {
+    let returned = |value: TokenStream, span| quote_spanned!(span=> ::farloop::__private::returned(definition, #value));
+    match &task.returns {
+        Returns::Unit => {
+            let encode = returned(quote!(&value), Span::call_site());
+            quote!(move |value: ()| #encode)
+        }
+        Returns::Value(of) => {
+            let encode = returned(quote!(&value), of.span());
+            quote!(move |value: #of| #encode)
+        }
+        Returns::Result { whole, value } => {
+            let encode = returned(quote!(&value), value.map_or(whole.span(), Spanned::span));
+            let raise = quote_spanned!(whole.span()=> (&&&&::farloop::__private::Raise::of(&error)).way().raise(error));
+            quote! {
+                move |end: #whole| match end {
+                    ::core::result::Result::Ok(value) => #encode,
+                    ::core::result::Result::Err(error) => {
+                        #[allow(unused_imports)]
+                        use ::farloop::__private::{ViaError as _, ViaLocal as _, ViaNothing as _, ViaTyped as _};
+                        ::core::result::Result::Err(#raise)
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Refuses a `Result` that is not called one: its errors would be sent as values.
+fn hidden_result(name: &Ident, task: &Task<'_>) -> TokenStream {
+    let Returns::Value(of) = task.returns else { return TokenStream::new() };
+    let text = format!(
+        "task `{name}` returns `{}`, which is a `Result` under another name: write it as `Result<..>`, so that an error fails the task",
+        spelling::of(of)
+    );
+    let check = quote_spanned!(of.span()=> ::core::assert!(!::farloop::__private::Hidden::<#of>::RESULT, #text));
+    quote! {
+        const _: () = {
+            #[allow(unused_imports)]
+            use ::farloop::__private::NotHidden as _;
+            #check
+        };
+    }
+}
+
+/// Attributes that go to the calling function.
+fn keeps_on_call(attribute: &Attribute) -> bool {
+    ["doc", "cfg", "deprecated", "allow", "warn", "deny", "forbid", "must_use"].iter().any(|name| attribute.path().is_ident(name))
+}
+
+/// Attributes that go to the body: all but those that speak to callers.
+fn keeps_on_body(attribute: &Attribute) -> bool {
+    !["doc", "deprecated", "must_use"].iter().any(|name| attribute.path().is_ident(name))
+}
+
+/// `type` for `r#type`.
+fn unraw(name: &Ident) -> String {
+    let text = name.to_string();
+    text.strip_prefix("r#").map_or(text.clone(), str::to_owned)
+}
+
+impl<'a> Param<'a> {
+    fn arg(&self) -> Option<(&'a Ident, &'a syn::Type)> {
+        match self.kind {
+            ParamKind::Arg(of) => Some((self.name, of)),
+            ParamKind::State(_) => None,
+        }
+    }
+
+    fn state(&self) -> Option<&'a syn::Type> {
+        match self.kind {
+            ParamKind::Arg(_) => None,
+            ParamKind::State(of) => Some(of),
+        }
+    }
+}
+
+impl Task<'_> {
+    /// Type of the value.
+    fn output(&self) -> TokenStream {
+        match &self.returns {
+            Returns::Unit => quote!(()),
+            Returns::Value(of) => of.to_token_stream(),
+            Returns::Result { value: Some(of), .. } => of.to_token_stream(),
+            Returns::Result { whole, value: None } => quote!(<#whole as ::farloop::__private::AnyResult>::Ok),
+        }
+    }
+
+    fn spelled_output(&self) -> String {
+        match &self.returns {
+            Returns::Unit => "()".to_owned(),
+            Returns::Value(of) | Returns::Result { value: Some(of), .. } => spelling::of(of),
+            // `fmt::Result` and the like name no type, and theirs is the unit in practice.
+            Returns::Result { value: None, .. } => "()".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! `#[farloop::task(name = "..", attempts = 3, ..)]`.
+
+use std::time::Duration;
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::parse::{Parse, ParseStream};
+use syn::{Ident, LitInt, LitStr, Token};
+
+/// What stands between the attribute's parentheses.
+#[derive(Default)]
+pub(crate) struct Options {
+    pub(crate) name: Option<LitStr>,
+    /// Calls on the coroutine, in the order in which they are written.
+    pub(crate) calls: Vec<TokenStream>,
+}
+
+impl Parse for Options {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let mut options = Self::default();
+        let mut seen: Vec<String> = Vec::new();
+        while !input.is_empty() {
+            let key: Ident = input.parse()?;
+            let text = key.to_string();
+            if seen.contains(&text) {
+                return Err(syn::Error::new(key.span(), format!("`{text}` is given twice")));
+            }
+            input.parse::<Token![=]>()?;
+            match text.as_str() {
+                "name" => options.name = Some(wire_name(input.parse()?)?),
+                "attempts" => {
+                    let number: LitInt = input.parse()?;
+                    if number.base10_parse::<u32>()? == 0 {
+                        return Err(syn::Error::new(number.span(), "a task has one attempt at least"));
+                    }
+                    options.calls.push(quote!(.attempts(#number)));
+                }
+                "max_crashes" => {
+                    let number: LitInt = input.parse()?;
+                    number.base10_parse::<u32>()?;
+                    options.calls.push(quote!(.max_crashes(#number)));
+                }
+                "priority" => {
+                    let minus = input.parse::<Option<Token![-]>>()?;
+                    let number: LitInt = input.parse()?;
+                    number.base10_parse::<i32>()?;
+                    options.calls.push(quote!(.priority(#minus #number)));
+                }
+                "timeout" => {
+                    let limit = duration(&input.parse()?)?;
+                    options.calls.push(quote!(.timeout(#limit)));
+                }
+                "cancel_grace" => {
+                    let text: LitStr = input.parse()?;
+                    let grace = if text.value() == "none" {
+                        quote!(::core::option::Option::None)
+                    } else {
+                        let grace = duration(&text)?;
+                        quote!(::core::option::Option::Some(#grace))
+                    };
+                    options.calls.push(quote!(.cancel_grace(#grace)));
+                }
+                other => {
+                    return Err(syn::Error::new(
+                        key.span(),
+                        format!(
+                            "`{other}` is no option of a task; there are name, attempts, timeout, max_crashes, priority and cancel_grace"
+                        ),
+                    ));
+                }
+            }
+            seen.push(text);
+            if !input.is_empty() {
+                input.parse::<Token![,]>()?;
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// Longest name on the wire, in bytes (`MAX_NAME` of the protocol).
+const MAX_NAME: usize = 256;
+
+fn wire_name(name: LitStr) -> syn::Result<LitStr> {
+    let text = name.value();
+    let fine = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
+    if text.is_empty() || text.len() > MAX_NAME || !text.chars().all(fine) {
+        return Err(syn::Error::new(
+            name.span(),
+            format!("a wire name has 1 to {MAX_NAME} ASCII letters, digits, `.`, `_`, `-` or `/`, as in \"package.function\""),
+        ));
+    }
+    Ok(name)
+}
+
+fn duration(text: &LitStr) -> syn::Result<TokenStream> {
+    let parsed = parse_duration(&text.value()).ok_or_else(|| {
+        syn::Error::new(text.span(), "a duration is written as \"250ms\", \"30s\", \"1.5s\", \"1m30s\" or \"2h\"")
+    })?;
+    let (secs, nanos) = (parsed.as_secs(), parsed.subsec_nanos());
+    Ok(quote!(::core::time::Duration::new(#secs, #nanos)))
+}
+
+fn parse_duration(text: &str) -> Option<Duration> {
+    let mut rest = text.trim();
+    if rest.is_empty() {
+        return None;
+    }
+    let mut total = Duration::ZERO;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, tail) = rest.split_at(digits);
+        let letters = tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(letters);
+        let secs = match unit {
+            "us" => 1e-6,
+            "ms" => 1e-3,
+            "s" => 1.0,
+            "m" => 60.0,
+            "h" => 3_600.0,
+            "d" => 86_400.0,
+            _ => return None,
+        };
+        let part = Duration::try_from_secs_f64(number.parse::<f64>().ok()? * secs).ok()?;
+        total = total.checked_add(part)?;
+        rest = tail.trim_start();
+    }
+    Some(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_as_people_write_them() {
+        assert_eq!(parse_duration("250ms"), Some(Duration::from_millis(250)));
+        assert_eq!(parse_duration("1.5s"), Some(Duration::from_millis(1500)));
+        assert_eq!(parse_duration("1m30s"), Some(Duration::from_secs(90)));
+        assert_eq!(parse_duration("2h 5m"), Some(Duration::from_secs(7500)));
+        for wrong in ["", "30", "s", "1x", "1..2s", "-1s", "1s2"] {
+            assert_eq!(parse_duration(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Reads a task's signature, and says what cannot be in one.
+
+use proc_macro2::Span;
+use syn::spanned::Spanned;
+use syn::visit::{self, Visit};
+use syn::{
+    FnArg, GenericArgument, Ident, Lifetime, Pat, PatIdent, PathArguments, PatType, ReturnType, Signature, Type,
+    TypeImplTrait, TypeReference,
+};
+
+use crate::item::Complaints;
+
+/// What a task takes and returns.
+pub(crate) struct Task<'a> {
+    pub(crate) params: Vec<Param<'a>>,
+    pub(crate) returns: Returns<'a>,
+}
+
+/// One parameter, in the order of the source.
+pub(crate) struct Param<'a> {
+    pub(crate) written: &'a PatType,
+    pub(crate) name: &'a Ident,
+    pub(crate) kind: ParamKind<'a>,
+}
+
+pub(crate) enum ParamKind<'a> {
+    /// Sent by the caller.
+    Arg(&'a Type),
+    /// `#[state] db: &Db`, with `Db`.
+    State(&'a Type),
+}
+
+pub(crate) enum Returns<'a> {
+    /// No `->`.
+    Unit,
+    /// A plain value.
+    Value(&'a Type),
+    /// Called `Result`; with the type of its value, where it is written.
+    Result { whole: &'a Type, value: Option<&'a Type> },
+}
+
+impl<'a> Task<'a> {
+    pub(crate) fn read(signature: &'a Signature, has_body: bool) -> syn::Result<Self> {
+        let mut wrong = Complaints::default();
+        check_kind(signature, &mut wrong);
+        let mut params = Vec::new();
+        for input in &signature.inputs {
+            match input {
+                FnArg::Receiver(receiver) => wrong.at(
+                    receiver,
+                    "a task is a free function: it runs in another process, where there is no `self`; put what it needs into arguments or #[state]",
+                ),
+                FnArg::Typed(written) => params.extend(param(written, has_body, &mut wrong)),
+            }
+        }
+        let returns = returns(&signature.output, &mut wrong);
+        wrong.none()?;
+        Ok(Self { params, returns })
+    }
+}
+
+fn check_kind(signature: &Signature, wrong: &mut Complaints) {
+    if !signature.generics.params.is_empty() {
+        wrong.at(
+            &signature.generics,
+            "a task cannot be generic: it is found by its name on the wire, and a name stands for one function; write one task per type",
+        );
+    } else if let Some(clause) = &signature.generics.where_clause {
+        wrong.at(clause, "a task cannot have a `where` clause");
+    }
+    if let Some(constness) = &signature.constness {
+        wrong.at(constness, "a task cannot be `const`");
+    }
+    if let Some(unsafety) = &signature.unsafety {
+        wrong.at(unsafety, "a task cannot be `unsafe`: nobody could vouch for a call from another machine");
+    }
+    if let Some(abi) = &signature.abi {
+        wrong.at(abi, "a task cannot be `extern`");
+    }
+    if let Some(variadic) = &signature.variadic {
+        wrong.at(variadic, "a task takes a fixed number of arguments");
+    }
+}
+
+fn param<'a>(written: &'a PatType, has_body: bool, wrong: &mut Complaints) -> Option<Param<'a>> {
+    let state = written.attrs.iter().find(|attribute| attribute.path().is_ident("state"));
+    let name = match &*written.pat {
+        Pat::Ident(PatIdent { by_ref: None, subpat: None, ident, .. }) => ident,
+        Pat::Wild(wild) => {
+            wrong.at(wild, "an argument needs a name: callers and error messages use it (`_unused` will do)");
+            return None;
+        }
+        pattern => {
+            wrong.at(pattern, "a pattern cannot be an argument of a task: name it, and take it apart in the body");
+            return None;
+        }
+    };
+    let kind = match state {
+        Some(attribute) if !has_body => {
+            wrong.at(attribute, "a definition without a body has no state: callers do not see it");
+            return None;
+        }
+        Some(_) => ParamKind::State(state_type(&written.ty, wrong)?),
+        None => {
+            check_type(&written.ty, &format!("argument `{name}`"), wrong);
+            ParamKind::Arg(&written.ty)
+        }
+    };
+    Some(Param { written, name, kind })
+}
+
+fn state_type<'a>(written: &'a Type, wrong: &mut Complaints) -> Option<&'a Type> {
+    match written {
+        Type::Reference(TypeReference { mutability: None, lifetime: None, elem, .. }) => Some(elem),
+        Type::Reference(TypeReference { mutability: Some(mutability), .. }) => {
+            wrong.at(mutability, "state is shared by all bodies of the worker: take `&T`, and put a lock inside if it changes");
+            None
+        }
+        other => {
+            wrong.at(other, "state is taken by reference: `#[state] name: &T`");
+            None
+        }
+    }
+}
+
+/// Refuses what cannot be sent. The rest (`Serialize`) is for the compiler.
+fn check_type(written: &Type, what: &str, wrong: &mut Complaints) {
+    struct Borrows(Vec<(Span, &'static str)>);
+    impl<'ast> Visit<'ast> for Borrows {
+        fn visit_type_reference(&mut self, reference: &'ast TypeReference) {
+            self.0.push((reference.span(), "borrows, and a borrow cannot travel to another process: own the value (`String` for `&str`, `Vec<T>` for `&[T]`), or mark shared state with #[state]"));
+        }
+        fn visit_type_impl_trait(&mut self, of: &'ast TypeImplTrait) {
+            self.0.push((of.span(), "is `impl Trait`, which makes the function generic: a task stands for one type, name it"));
+        }
+        fn visit_lifetime(&mut self, lifetime: &'ast Lifetime) {
+            if lifetime.ident != "static" {
+                self.0.push((lifetime.span(), "borrows, and a borrow cannot travel to another process: own the value"));
+            }
+            visit::visit_lifetime(self, lifetime);
+        }
+    }
+    let mut borrows = Borrows(Vec::new());
+    borrows.visit_type(written);
+    for (span, why) in borrows.0 {
+        wrong.at_span(span, format!("{what} {why}"));
+    }
+}
+
+fn returns<'a>(output: &'a ReturnType, wrong: &mut Complaints) -> Returns<'a> {
+    let ReturnType::Type(_, whole) = output else { return Returns::Unit };
+    check_type(whole, "the result", wrong);
+    let Type::Path(path) = &**whole else { return Returns::Value(whole) };
+    match path.path.segments.last() {
+        Some(last) if last.ident == "Result" => {
+            let value = match &last.arguments {
+                PathArguments::AngleBracketed(arguments) => arguments.args.iter().find_map(|argument| match argument {
+                    GenericArgument::Type(of) => Some(of),
+                    _ => None,
+                }),
+                _ => None,
+            };
+            Returns::Result { whole, value }
+        }
+        _ => Returns::Value(whole),
+    }
+}

@@ -1,0 +1,97 @@
+//! Values on the wire: MessagePack, structs as maps with their field names, so that both sides may add fields.
+//!
+//! Two things that MessagePack cannot tell apart: `Some(None)` from `None`, and `()` from `None`.
+
+use bytes::Bytes;
+use farloop_core::outcome::{Failure, FailureKind};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::Error;
+
+/// Encodes a value.
+///
+/// # Errors
+/// The value's `Serialize` refuses (a map with unserializable keys, say), or it is nested too deeply.
+pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Bytes, Error> {
+    let mut buffer = Vec::with_capacity(32);
+    encode_into(&mut buffer, value)
+        .map_err(|error| bad_payload(format!("a {} does not encode: {error}", std::any::type_name::<T>())))?;
+    Ok(Bytes::from(buffer))
+}
+
+/// Decodes a value.
+///
+/// # Errors
+/// The bytes hold something else than a `T`; the text says what.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
+    rmp_serde::from_slice(bytes)
+        .map_err(|error| bad_payload(mismatch(std::any::type_name::<T>(), bytes, &error)))
+}
+
+pub(crate) fn encode_into<T: Serialize + ?Sized>(buffer: &mut Vec<u8>, value: &T) -> Result<(), rmp_serde::encode::Error> {
+    value.serialize(&mut rmp_serde::Serializer::new(buffer).with_struct_map())
+}
+
+pub(crate) fn bad_payload(message: String) -> Error {
+    Failure::new(FailureKind::BadPayload, "".into(), message).into()
+}
+
+/// What was expected and what stood there: `expected i64, found the text "three"`.
+pub(crate) fn mismatch(expected: &str, bytes: &[u8], error: &rmp_serde::decode::Error) -> String {
+    use rmp_serde::decode::Error as Decode;
+    let found = found(bytes);
+    match error {
+        // These say less than the first byte does.
+        Decode::TypeMismatch(_) | Decode::InvalidMarkerRead(_) => format!("expected {expected}, found {found}"),
+        Decode::Syntax(text) if text.starts_with("invalid type") => format!("expected {expected}, found {found} ({text})"),
+        Decode::InvalidDataRead(_) => format!("expected {expected}, found {found} that breaks off in the middle"),
+        other => format!("expected {expected}, found {found}: {other}"),
+    }
+}
+
+/// The value at the head of `bytes`, for people. Texts are quoted up to a line's length.
+fn found(bytes: &[u8]) -> String {
+    let Some(&marker) = bytes.first() else { return "nothing".into() };
+    let integer = |width: usize| bytes.get(1..=width);
+    match marker {
+        0x00..=0x7f => format!("the number {marker}"),
+        0xe0..=0xff => format!("the number {}", i16::from(marker) - 256),
+        0x80..=0x8f | 0xde | 0xdf => "a map".into(),
+        0x90..=0x9f | 0xdc | 0xdd => "a list".into(),
+        0xa0..=0xbf | 0xd9..=0xdb => match rmp_serde::from_slice::<String>(bytes) {
+            Ok(text) if text.chars().count() <= 40 => format!("the text {text:?}"),
+            _ => "a text".into(),
+        },
+        0xc0 => "nil".into(),
+        0xc2 => "false".into(),
+        0xc3 => "true".into(),
+        0xc4..=0xc6 => "bytes".into(),
+        0xca | 0xcb => rmp_serde::from_slice::<f64>(bytes).map_or_else(|_| "a float".into(), |x| format!("the number {x:?}")),
+        0xcc..=0xcf if integer(1 << (marker - 0xcc)).is_some() => {
+            rmp_serde::from_slice::<u64>(bytes).map_or_else(|_| "a number".into(), |n| format!("the number {n}"))
+        }
+        0xd0..=0xd3 if integer(1 << (marker - 0xd0)).is_some() => {
+            rmp_serde::from_slice::<i64>(bytes).map_or_else(|_| "a number".into(), |n| format!("the number {n}"))
+        }
+        0xcc..=0xcf | 0xd0..=0xd3 => "half a number".into(),
+        0xc7..=0xc9 | 0xd4..=0xd8 => "an extension value".into(),
+        0xc1 => "no MessagePack".into(),
+    }
+}
+
+/// Begins an array of `len` elements, which the caller appends.
+pub(crate) fn array_header(buffer: &mut Vec<u8>, len: usize) {
+    match len {
+        0..=15 => buffer.push(0x90 | len as u8),
+        16..=0xffff => {
+            buffer.push(0xdc);
+            buffer.extend_from_slice(&(len as u16).to_be_bytes());
+        }
+        _ => {
+            // An array of more than 2^32 elements does not fit into a payload (MAX_PAYLOAD).
+            buffer.push(0xdd);
+            buffer.extend_from_slice(&(len as u32).to_be_bytes());
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Coroutines: calls that are described and have not started.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use farloop_core::spec::{Dependency, Options};
+use serde::Serialize;
+
+use crate::arg::{ArgEncoder, IntoArg};
+use crate::definition::Definition;
+use crate::error::Error;
+
+/// A call that is described and has not started: function, arguments, options (asyncio's coroutine object).
+///
+/// It does nothing until it is awaited or scheduled ([`ensure_future`](crate::ensure_future),
+/// [`gather`](crate::gather), ..), which takes it: a coroutine runs once. `coro.await` owns what it starts: dropping
+/// that await cancels the task.
+///
+/// **Dropping** a coroutine that was never started reports `coroutine '..' was never awaited`, once; a function that
+/// decides against a coroutine it was given says so with [`close`](Self::close).
+///
+/// ```compile_fail,E0382
+/// # #[farloop::task] async fn add(a: i64, b: i64) -> i64 { a + b }
+/// let coro = add(2, 3);
+/// drop(farloop::ensure_future(coro));
+/// drop(farloop::ensure_future(coro)); // use of moved value: a coroutine runs once
+/// ```
+#[must_use = "a coroutine does nothing until it is awaited or scheduled; to decide against it, call `close()`"]
+pub struct Coro<T> {
+    call: Option<CallSpec>,
+    returns: PhantomData<fn() -> T>,
+}
+
+/// What a coroutine holds, and what is left of it when it is scheduled.
+#[derive(Debug)]
+pub(crate) struct CallSpec {
+    pub(crate) function: Arc<str>,
+    /// 0 if the caller does not know the signature.
+    pub(crate) fingerprint: u64,
+    /// Encoded, or why they are not: that is told when the call is scheduled, where errors are expected.
+    pub(crate) args: Result<Bytes, Error>,
+    pub(crate) dependencies: Vec<Dependency>,
+    pub(crate) name: Option<Arc<str>>,
+    pub(crate) options: Options,
+    pub(crate) detached: bool,
+    /// The caller's definition, for a worker in the same process to learn.
+    pub(crate) definition: Option<&'static Definition>,
+    /// Where the call was written.
+    pub(crate) location: &'static Location<'static>,
+    /// Session that the tasks among the arguments belong to.
+    pub(crate) foreign: Option<u128>,
+    /// Room for it in the session's buffer was made before.
+    pub(crate) reserved: bool,
+}
+
+impl<T> Coro<T> {
+    pub(crate) fn from_spec(call: CallSpec) -> Self {
+        Self { call: Some(call), returns: PhantomData }
+    }
+
+    /// Takes the call out: from here on the coroutine counts as awaited.
+    pub(crate) fn take(mut self) -> CallSpec {
+        self.call.take().expect("only take and close empty a coroutine, and both consume it")
+    }
+
+    fn call(&self) -> &CallSpec {
+        self.call.as_ref().expect("only take and close empty a coroutine, and both consume it")
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut CallSpec)) -> Self {
+        if let Some(call) = &mut self.call {
+            change(call);
+        }
+        self
+    }
+
+    /// Name on the wire of the function that would run.
+    #[must_use]
+    pub fn function(&self) -> &str {
+        &self.call().function
+    }
+
+    /// Where the call was written.
+    #[must_use]
+    pub fn location(&self) -> &'static Location<'static> {
+        self.call().location
+    }
+
+    /// Name of the task, for people (`Task-7` unless given). Need not be unique.
+    pub fn name(self, name: impl Into<String>) -> Self {
+        self.with(|call| call.name = Some(name.into().into()))
+    }
+
+    /// Time for all attempts together, from acceptance by the coordinator, waiting for arguments and for a free
+    /// worker included. When it is over the task is asked to stop and ends as `TimedOut`. Without limit unless given.
+    pub fn timeout(self, limit: Duration) -> Self {
+        self.with(|call| call.options.timeout = Some(limit))
+    }
+
+    /// Attempts at most when the body *fails*; 1 unless given, and 0 counts as 1. Attempts lost with their worker
+    /// count against [`max_crashes`](Self::max_crashes).
+    pub fn attempts(self, at_most: u32) -> Self {
+        self.with(|call| call.options.max_attempts = at_most.max(1))
+    }
+
+    /// Lost workers that the task survives; 3 unless given. With 0, and [`attempts`](Self::attempts) at 1, the body
+    /// runs at most once.
+    pub fn max_crashes(self, survived: u32) -> Self {
+        self.with(|call| call.options.max_crashes = survived)
+    }
+
+    /// Higher starts first; 0 unless given.
+    pub fn priority(self, priority: i32) -> Self {
+        self.with(|call| call.options.priority = priority)
+    }
+
+    /// A label to select tasks by. A key that is there already gets the new value.
+    pub fn label(self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.with(|call| {
+            let (key, value) = (key.into(), value.into());
+            match call.options.labels.iter_mut().find(|(known, _)| *known == key) {
+                Some((_, old)) => *old = value,
+                None => call.options.labels.push((key, value)),
+            }
+        })
+    }
+
+    /// How long the body may go on after a cancel was delivered to it; then it is dropped or written off. 10 seconds
+    /// unless given, `None` for ever.
+    pub fn cancel_grace(self, grace: impl Into<Option<Duration>>) -> Self {
+        self.with(|call| call.options.cancel_grace = grace.into())
+    }
+
+    /// Nobody owns the task: it goes on when this session, or the body that creates it, is over.
+    pub fn detached(self) -> Self {
+        self.with(|call| call.detached = true)
+    }
+
+    /// Decides against the call: nothing runs and nothing is reported (asyncio's `coro.close()`).
+    pub fn close(mut self) {
+        self.call = None;
+    }
+}
+
+impl<T> Drop for Coro<T> {
+    fn drop(&mut self) {
+        // A panic that unwinds past a coroutine is the news, not the coroutine.
+        if let (Some(call), false) = (&self.call, std::thread::panicking()) {
+            crate::report::never_awaited(&call.function, call.location);
+        }
+    }
+}
+
+impl<T> fmt::Debug for Coro<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.call {
+            Some(call) => write!(f, "<coroutine {} at {}>", call.function, call.location),
+            None => f.write_str("<coroutine>"),
+        }
+    }
+}
+
+/// A function's name on the wire, made once: every call shares it.
+#[derive(Debug, Default)]
+pub struct WireName(OnceLock<Arc<str>>);
+
+impl WireName {
+    /// Not made yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(OnceLock::new())
+    }
+
+    fn get(&self, definition: &Definition) -> Arc<str> {
+        self.0.get_or_init(|| definition.name.into()).clone()
+    }
+}
+
+/// What a generated function builds its coroutine with.
+#[derive(Debug)]
+pub struct TypedCall {
+    definition: &'static Definition,
+    name: Arc<str>,
+    args: ArgEncoder,
+    location: &'static Location<'static>,
+}
+
+impl TypedCall {
+    /// A call of `definition`, written where the caller of the calling function stands.
+    #[must_use]
+    #[track_caller]
+    pub fn new(definition: &'static Definition, name: &WireName) -> Self {
+        Self { definition, name: name.get(definition), args: ArgEncoder::default(), location: Location::caller() }
+    }
+
+    /// Adds an argument.
+    #[must_use]
+    pub fn arg<T: Serialize>(mut self, arg: impl IntoArg<T>) -> Self {
+        self.args.push(&self.name, arg.into_arg());
+        self
+    }
+
+    /// The coroutine.
+    pub fn coro<T>(self) -> Coro<T> {
+        let fingerprint = self.definition.fingerprint;
+        Coro::from_spec(spec(self.name, fingerprint, self.args, Some(self.definition), self.location))
+    }
+}
+
+pub(crate) fn spec(
+    function: Arc<str>,
+    fingerprint: u64,
+    args: ArgEncoder,
+    definition: Option<&'static Definition>,
+    location: &'static Location<'static>,
+) -> CallSpec {
+    let encoded = args.finish();
+    CallSpec {
+        function,
+        fingerprint,
+        args: encoded.args,
+        dependencies: encoded.dependencies,
+        name: None,
+        options: Options::default(),
+        detached: false,
+        definition,
+        location,
+        foreign: encoded.session,
+        reserved: false,
+    }
+}

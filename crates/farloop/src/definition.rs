@@ -1,0 +1,181 @@
+//! What runs for a call: the definition that `#[farloop::task]` writes for a function, and the register of them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use farloop_core::spec::FunctionDef;
+
+use crate::error::{Error, Misuse};
+use crate::invocation::Invocation;
+
+pub use crate::body_error::{BodyError, BodyVerdict};
+pub use futures_util::future::LocalBoxFuture;
+
+/// How a body ends: the encoded value, or its error.
+pub type BodyEnd = std::result::Result<bytes::Bytes, BodyError>;
+
+/// A function that can run elsewhere: its name on the wire, its signature, and its body where this process has it.
+#[derive(Clone, Copy)]
+pub struct Definition {
+    /// Name on the wire: `package.function` unless `name = ".."` says otherwise.
+    pub name: &'static str,
+    /// Hash of name, argument types and result type as written; caller and worker must agree.
+    pub fingerprint: u64,
+    /// Name and type of each argument, as written. State is not among them.
+    pub args: &'static [(&'static str, &'static str)],
+    /// Type of the value, as written; for a body that returns a `Result`, that of its `Ok`.
+    pub returns: &'static str,
+    /// File and line of the function.
+    pub location: (&'static str, u32),
+    /// What runs; none for a definition that only lets a client call.
+    pub body: Option<Body>,
+}
+
+/// The code of a body.
+#[derive(Clone, Copy)]
+pub enum Body {
+    /// An `async fn`: the future is made and polled on an event loop's thread and need not be `Send`.
+    Async(fn(Invocation) -> LocalBoxFuture<'static, BodyEnd>),
+    /// A plain `fn`: runs on the worker's blocking pool. A cancel cannot interrupt it.
+    Blocking(fn(Invocation) -> BodyEnd),
+}
+
+/// Implemented by the type that `#[farloop::task]` puts beside each function, under the function's own name:
+/// `worker.task::<add>()`.
+pub trait TaskFn {
+    /// The definition.
+    const DEFINITION: &'static Definition;
+    /// What awaiting the task gives.
+    type Output;
+}
+
+impl Definition {
+    /// `demo.add(a: i64, b: i64) -> i64`
+    #[must_use]
+    pub fn signature(&self) -> String {
+        format!("{}({}) -> {}", self.name, self.arguments(), self.returns)
+    }
+
+    /// What a worker tells the coordinator about it.
+    #[must_use]
+    pub fn function_def(&self) -> FunctionDef {
+        FunctionDef {
+            name: self.name.into(),
+            fingerprint: self.fingerprint,
+            args: self.args.iter().map(|(name, of)| ((*name).to_owned(), (*of).to_owned())).collect(),
+            returns: self.returns.into(),
+        }
+    }
+
+    /// `a: i64, b: i64`
+    pub(crate) fn arguments(&self) -> String {
+        let args: Vec<String> = self.args.iter().map(|(name, of)| format!("{name}: {of}")).collect();
+        args.join(", ")
+    }
+
+    fn place(&self) -> String {
+        format!("{}:{}", self.location.0, self.location.1)
+    }
+}
+
+impl fmt::Debug for Definition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let body = match self.body {
+            Some(Body::Async(_)) => "async",
+            Some(Body::Blocking(_)) => "blocking",
+            None => "none",
+        };
+        f.debug_struct("Definition")
+            .field("signature", &self.signature())
+            .field("location", &self.place())
+            .field("body", &body)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Async(_) => "Async",
+            Self::Blocking(_) => "Blocking",
+        })
+    }
+}
+
+/// The functions that a worker offers, by name.
+#[derive(Clone, Debug, Default)]
+pub struct Registry {
+    definitions: BTreeMap<&'static str, &'static Definition>,
+}
+
+impl Registry {
+    /// Adds a function. Adding the same one again changes nothing.
+    ///
+    /// # Errors
+    /// [`Misuse::DuplicateName`] if another function has that name: it names both places. [`Misuse::NoBody`] if
+    /// there is nothing to run.
+    pub fn insert(&mut self, definition: &'static Definition) -> Result<(), Error> {
+        if definition.body.is_none() {
+            return Err(Misuse::NoBody { name: definition.name.into(), location: definition.place() }.into());
+        }
+        match self.definitions.get(definition.name) {
+            Some(first) if first.location != definition.location => Err(Misuse::DuplicateName {
+                name: definition.name.into(),
+                first: first.place(),
+                second: definition.place(),
+            }
+            .into()),
+            Some(_) => Ok(()),
+            None => {
+                self.definitions.insert(definition.name, definition);
+                Ok(())
+            }
+        }
+    }
+
+    /// The function with that name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&'static Definition> {
+        self.definitions.get(name).copied()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.definitions.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.definitions.is_empty()
+    }
+
+    /// All of them, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &'static Definition> {
+        self.definitions.values().copied()
+    }
+
+    /// What a worker tells the coordinator.
+    #[must_use]
+    pub fn function_defs(&self) -> Vec<FunctionDef> {
+        self.iter().map(Definition::function_def).collect()
+    }
+}
+
+/// FNV-1a over the parts in turn, at compile time. Never 0: that means "unknown" on the wire.
+#[must_use]
+pub const fn fingerprint(parts: &[&str]) -> u64 {
+    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    let mut part = 0;
+    while part < parts.len() {
+        let bytes = parts[part].as_bytes();
+        let mut at = 0;
+        while at < bytes.len() {
+            hash = (hash ^ bytes[at] as u64).wrapping_mul(0x0000_0100_0000_01b3);
+            at += 1;
+        }
+        part += 1;
+    }
+    if hash == 0 { 1 } else { hash }
+}

@@ -1,0 +1,118 @@
+//! Errors of the caller: wrong moment, wrong place, wrong argument. The texts are asyncio's where it has one.
+
+use std::fmt;
+use std::panic::Location;
+
+use serde::{Deserialize, Serialize};
+
+/// A future was asked for what it does not have, or told its outcome twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum InvalidState {
+    /// `result()` of something that is not done.
+    ResultNotSet,
+    /// `exception()` of something that is not done.
+    ExceptionNotSet,
+    /// An outcome was set where one was set already.
+    AlreadyDone,
+}
+
+impl fmt::Display for InvalidState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ResultNotSet => "Result is not set.",
+            Self::ExceptionNotSet => "Exception is not set.",
+            Self::AlreadyDone => "invalid state: the outcome is set already",
+        })
+    }
+}
+
+impl std::error::Error for InvalidState {}
+
+/// A call that can never work. Nothing was started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Misuse {
+    /// `wait` on nothing.
+    EmptySet,
+    /// A task awaits its own handle.
+    SelfAwait,
+    /// A coroutine that was awaited or scheduled before.
+    AlreadyAwaited,
+    /// A future stands where only a task can.
+    NotATask,
+    /// A time that is no time.
+    NegativeTimeout,
+    /// Two functions under one name, with the places of both.
+    DuplicateName {
+        /// The wire name.
+        name: String,
+        /// `file:line` of the one that was registered first.
+        first: String,
+        /// `file:line` of the other.
+        second: String,
+    },
+    /// A definition without a body was given to a worker.
+    NoBody {
+        /// The wire name.
+        name: String,
+        /// `file:line` of the definition.
+        location: String,
+    },
+    /// Anything else; the text says what.
+    Other(String),
+}
+
+impl fmt::Display for Misuse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EmptySet => f.write_str("Set of Tasks/Futures is empty."),
+            Self::SelfAwait => f.write_str("Task cannot await on itself"),
+            Self::AlreadyAwaited => f.write_str("cannot reuse already awaited coroutine"),
+            Self::NotATask => f.write_str("a task is needed here, and this future is none"),
+            Self::NegativeTimeout => f.write_str("a timeout must be a number of seconds that is not negative"),
+            Self::DuplicateName { name, first, second } => write!(
+                f,
+                "two functions are called {name}: one at {first}, one at {second}; \
+                 give one of them another name with #[farloop::task(name = \"…\")]"
+            ),
+            Self::NoBody { name, location } => write!(
+                f,
+                "{name}, defined at {location}, has no body: a worker can only offer functions with one"
+            ),
+            Self::Other(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for Misuse {}
+
+/// Nothing runs here that could schedule a coroutine: no body, no bound runtime, no loop of this thread, no default.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoRunningLoop {
+    location: &'static Location<'static>,
+}
+
+impl NoRunningLoop {
+    pub(crate) fn at(location: &'static Location<'static>) -> Self {
+        Self { location }
+    }
+
+    /// Where the call was made that needed a loop.
+    #[must_use]
+    pub fn location(&self) -> &'static Location<'static> {
+        self.location
+    }
+}
+
+impl fmt::Display for NoRunningLoop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "no running event loop (called at {}): use #[farloop::main], farloop::connect(..) or farloop::in_process() first",
+            self.location
+        )
+    }
+}
+
+impl std::error::Error for NoRunningLoop {}
