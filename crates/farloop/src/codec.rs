@@ -42,7 +42,10 @@ pub(crate) fn mismatch(expected: &str, bytes: &[u8], error: &rmp_serde::decode::
     use rmp_serde::decode::Error as Decode;
     let found = found(bytes);
     match error {
-        // These say less than the first byte does.
+        // These say less than the first byte does; inside a list or map, they mean a byte further on.
+        Decode::TypeMismatch(marker) if found == "a list" || found == "a map" => {
+            format!("expected {expected}, found {found} with {} where something else belongs", self::found(&[marker.to_u8()]))
+        }
         Decode::TypeMismatch(_) | Decode::InvalidMarkerRead(_) => format!("expected {expected}, found {found}"),
         Decode::Syntax(text) if text.starts_with("invalid type") => format!("expected {expected}, found {found} ({text})"),
         Decode::InvalidDataRead(_) => format!("expected {expected}, found {found} that breaks off in the middle"),
@@ -78,6 +81,21 @@ fn found(bytes: &[u8]) -> String {
         0xc7..=0xc9 | 0xd4..=0xd8 => "an extension value".into(),
         0xc1 => "no MessagePack".into(),
     }
+}
+
+/// An encoded value as JSON, cut after a line's length: `result=` in a task's `Debug`.
+pub(crate) fn debug(bytes: &[u8]) -> String {
+    const LONGEST: usize = 120;
+    let Ok(value) = rmp_serde::from_slice::<serde_json::Value>(bytes) else {
+        // Bytes and other things that JSON has no word for.
+        return format!("<{} bytes>", bytes.len());
+    };
+    let mut text = value.to_string();
+    if let Some((cut, _)) = text.char_indices().nth(LONGEST) {
+        text.truncate(cut);
+        text.push('…');
+    }
+    text
 }
 
 /// Begins an array of `len` elements, which the caller appends.

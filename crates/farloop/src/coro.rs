@@ -90,6 +90,11 @@ impl<T> Coro<T> {
         self.call().location
     }
 
+    /// What can be told without a loop: whether the arguments could be encoded.
+    pub(crate) fn check_call(&self) -> Result<(), Error> {
+        self.call().args.as_ref().map(|_| ()).map_err(Clone::clone)
+    }
+
     /// Name of the task, for people (`Task-7` unless given). Need not be unique.
     pub fn name(self, name: impl Into<String>) -> Self {
         self.with(|call| call.name = Some(name.into().into()))

@@ -165,7 +165,9 @@ impl From<Arc<Recorded>> for Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let failure = &*self.0.recorded;
-        if !failure.function.is_empty() {
+        // These name the function in their own sentence.
+        let told = matches!(failure.kind, FailureKind::BadArguments | FailureKind::BadPayload);
+        if !failure.function.is_empty() && !(told && failure.message.contains(&*failure.function)) {
             let verb = match failure.kind {
                 FailureKind::Raised => "failed",
                 FailureKind::Panicked => "panicked",

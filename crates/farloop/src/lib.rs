@@ -1,1 +1,99 @@
-#![doc = "Placeholder while the workspace is laid out."]
+//! asyncio across machines.
+//!
+//! A coroutine function is called, awaited, gathered, raced, shielded and cancelled as in Python's asyncio; the
+//! coroutine runs on some event loop of some worker process of a cluster. [`prelude`] has what programs use.
+//!
+//! ```
+//! use farloop::prelude::*;
+//!
+//! #[farloop::task]
+//! async fn add(a: i64, b: i64) -> i64 {
+//!     a + b
+//! }
+//!
+//! #[farloop::main]
+//! async fn main() -> farloop::Result<()> {
+//!     let task = ensure_future(add(1, 2));
+//!     let (three, seven) = gather((task, add(3, 4))).await?;
+//!     assert_eq!((three, seven), (3, 7));
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Where things are: [`coro`] describes calls and [`definition`] what runs for them; `task` is the handle and `cell`
+//! what it points to; `combine` has gather, wait and their kin; `body` is what the runtime knows about a running
+//! coroutine; `session` keeps a process connected, over `remote` or `hub`; `worker` runs bodies; [`in_process`] is a
+//! cluster without a port.
+
+#[cfg(panic = "abort")]
+compile_error!("farloop reports a panic in a body as that task's failure, which panic = \"abort\" makes impossible: remove it from the profile");
+
+mod ambient;
+pub mod arg;
+mod body;
+mod body_error;
+mod cell;
+pub mod codec;
+mod combine;
+pub mod coro;
+pub mod definition;
+pub mod error;
+mod event_loop;
+pub mod failure;
+mod future;
+mod hub;
+pub mod in_process;
+mod introspect;
+pub mod invocation;
+mod local;
+mod remote;
+mod report;
+pub mod runtime;
+mod session;
+pub mod state;
+mod task;
+pub mod testing;
+mod time;
+mod untyped;
+mod worker;
+
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
+
+pub use arg::{Arg, IntoArg};
+pub use combine::as_completed::{AsCompleted, Completed, as_completed};
+pub use combine::gather::{Gather, GatherArgs, gather, gather_all, gather_settled, gather_settled_all};
+pub use combine::map::{MAP_LIMIT, Map, map};
+pub use combine::shield::{Shield, shield};
+pub use combine::wait::{Done, ReturnWhen, Wait, wait, wait_coros};
+pub use combine::wait_for::{WaitFor, wait_for};
+pub use coro::Coro;
+pub use definition::TaskFn;
+pub use error::{Cancelled, Error, Failure, Recover, Result};
+pub use farloop_core::id::{SessionId, TaskId, WorkerId};
+pub use farloop_macros::{main, task, test};
+pub use future::{Fut, Promise, create_future};
+pub use in_process::builder as in_process;
+pub use introspect::{CurrentTask, TaskInfo, all_tasks, current_task};
+pub use local::{LocalCoro, local};
+pub use report::{Report, set_exception_handler};
+pub use runtime::{Loop, connect};
+pub use session::{BUFFER_BYTES, BUFFER_TASKS};
+pub use task::{
+    Call, CallbackId, CancelMessage, IntoTask, Task, create_task, ensure_future, submit, try_ensure_future,
+};
+pub use untyped::{Untyped, call};
+pub use time::{Sleep, sleep, sleep_with, yield_now};
+pub use worker::{DEFAULT_ADDRESS, DEFAULT_MAX_RESIDENT, DEFAULT_SLOTS, DRAIN_LIMIT, Worker};
+
+/// What programs use: `use farloop::prelude::*;`
+pub mod prelude {
+    pub use std::time::Duration;
+
+    pub use crate::{
+        Completed, Coro, Done, Fut, Gather, Promise, Recover, ReturnWhen, Task, as_completed, create_future, create_task,
+        ensure_future, gather, gather_all, gather_settled, gather_settled_all, map, shield, submit, wait, wait_coros,
+        wait_for,
+    };
+}

@@ -1,0 +1,539 @@
+//! What the runtime knows about a running coroutine: where it is parked, which cancel requests it has seen, and
+//! whether anything foreign can wake it.
+//!
+//! A cancel request is delivered here and nowhere else, because only the host of a body knows at which awaits it is
+//! parked at that moment (L6, L7):
+//! - a *local* point (sleep, wait, as_completed, shield) fails with `Cancelled`;
+//! - a *forwarding* point (await of a task, gather, wait_for) passes the request on to what it awaits, and the body
+//!   goes on when that has ended (asyncio row 238);
+//! - with no point open the request stays pending until the next one (row 223).
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
+
+use farloop_core::id::{AttemptId, SessionId, TaskId};
+
+use crate::cell::{Cell, Wakeable};
+use crate::error::{Cancelled, DeliveryToken, Error};
+use crate::event_loop::LoopShared;
+
+/// A poll longer than this blocks its event loop for all others and is reported.
+const SLOW_POLL: Duration = Duration::from_millis(100);
+
+thread_local! {
+    static CURRENT: RefCell<Option<Arc<Body>>> = const { RefCell::new(None) };
+}
+
+/// Who the body is.
+#[derive(Debug)]
+pub(crate) enum Who {
+    /// An attempt at a task of the cluster, on a worker.
+    Attempt { attempt: AttemptId, root: Option<SessionId>, depth: u32 },
+    /// A task of this loop.
+    Local(Arc<Cell>),
+}
+
+pub(crate) struct Body {
+    pub(crate) who: Who,
+    pub(crate) function: Arc<str>,
+    pub(crate) name: Option<Arc<str>>,
+    pub(crate) home: Arc<LoopShared>,
+    pub(crate) token: Arc<DeliveryToken>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    points: Vec<(u64, PointState)>,
+    next_point: u64,
+    pending: Option<Option<String>>,
+    /// Highest request number heard of, and highest that reached the body.
+    highest: u32,
+    seen: u32,
+    /// Highest request that an await point really raised.
+    raised: u32,
+    standing: u32,
+    task_waker: Option<Waker>,
+    poll_waker: Option<Waker>,
+    fenced: bool,
+    /// A slot was handed over while the attempt waited in line for one.
+    slot_granted: bool,
+}
+
+enum PointState {
+    Local { cut: Option<Error>, whom: Wakeable },
+    Forward { to: Arc<Cell>, once: bool, timed: bool, forwarded: bool, cut: Option<Error>, whom: Wakeable },
+}
+
+impl Body {
+    pub(crate) fn new(who: Who, function: Arc<str>, name: Option<Arc<str>>, home: Arc<LoopShared>) -> Arc<Self> {
+        Arc::new(Self {
+            who,
+            function,
+            name,
+            home,
+            token: Arc::new(DeliveryToken::default()),
+            state: Mutex::new(State::default()),
+        })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing user-written runs under this lock.
+        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// The body that is being polled on this thread.
+    pub(crate) fn current() -> Option<Arc<Self>> {
+        CURRENT.with(|c| c.borrow().clone())
+    }
+
+    pub(crate) fn attempt(&self) -> Option<AttemptId> {
+        match self.who {
+            Who::Attempt { attempt, .. } => Some(attempt),
+            Who::Local(_) => None,
+        }
+    }
+
+    pub(crate) fn task_id(&self) -> TaskId {
+        match &self.who {
+            Who::Attempt { attempt, .. } => attempt.task,
+            Who::Local(cell) => cell.id,
+        }
+    }
+
+    pub(crate) fn is_waker(&self, waker: &Waker) -> bool {
+        self.state().poll_waker.as_ref().is_some_and(|w| w.will_wake(waker))
+    }
+
+    pub(crate) fn wake(&self) {
+        let waker = self.state().task_waker.clone();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    pub(crate) fn set_task_waker(&self, waker: &Waker) {
+        let mut state = self.state();
+        if !state.task_waker.as_ref().is_some_and(|w| w.will_wake(waker)) {
+            state.task_waker = Some(waker.clone());
+        }
+    }
+
+    pub(crate) fn grant_slot(&self) {
+        self.state().slot_granted = true;
+    }
+
+    pub(crate) fn take_slot_grant(&self) -> bool {
+        std::mem::take(&mut self.state().slot_granted)
+    }
+
+    /// Requests that earlier attempts had: they count, and this body will not see them.
+    pub(crate) fn had_before(&self, cancels: u32) {
+        let mut state = self.state();
+        state.highest = cancels;
+        state.seen = cancels;
+        state.standing = cancels;
+    }
+
+    /// The attempt is over for the cluster: its body is dropped at the next poll.
+    pub(crate) fn fence(&self) {
+        self.state().fenced = true;
+        self.wake();
+    }
+
+    pub(crate) fn is_fenced(&self) -> bool {
+        self.state().fenced
+    }
+
+    pub(crate) fn standing(&self) -> u32 {
+        self.state().standing
+    }
+
+    /// Highest request that this body saw: what an outcome report carries.
+    pub(crate) fn seen(&self) -> u32 {
+        self.state().seen
+    }
+
+    /// A request made on this process for a local task.
+    pub(crate) fn request(self: &Arc<Self>, message: Option<String>) {
+        let number = self.state().highest + 1;
+        self.deliver(number, message);
+    }
+
+    /// Request `number` arrived: deliver, forward, or keep until the next await.
+    pub(crate) fn deliver(self: &Arc<Self>, number: u32, message: Option<String>) {
+        let mut forward = Vec::new();
+        let mut wake = Vec::new();
+        {
+            let mut state = self.state();
+            if number <= state.highest {
+                return;
+            }
+            state.standing += number - state.highest;
+            state.highest = number;
+            if state.points.is_empty() {
+                // The first message wins (row 243).
+                state.pending.get_or_insert(message);
+                return;
+            }
+            let token = &self.token;
+            for (id, point) in &mut state.points {
+                match point {
+                    PointState::Local { cut, whom } => {
+                        cut.get_or_insert_with(|| mine(message.clone(), token));
+                        wake.push(whom.clone());
+                    }
+                    PointState::Forward { to, once, forwarded, cut, whom, .. } => {
+                        if *once && *forwarded {
+                            // A caller must stay cancellable while what it waits for is stubborn (V3).
+                            cut.get_or_insert_with(|| mine(message.clone(), token));
+                            wake.push(whom.clone());
+                        } else {
+                            *forwarded = true;
+                            forward.push((*id, to.clone()));
+                        }
+                    }
+                }
+            }
+        }
+        self.forward(forward, message.as_ref());
+        self.acknowledge(number);
+        for whom in wake {
+            whom.wake();
+        }
+    }
+
+    /// What does not take a forwarded request any more (it has just ended) leaves it to the awaiter, who has not
+    /// resumed yet: the cancel wins, and the value stays with the task (row 237).
+    fn forward(self: &Arc<Self>, targets: Vec<(u64, Arc<Cell>)>, message: Option<&String>) {
+        for (id, cell) in targets {
+            if cell.cancel(message.cloned()) {
+                continue;
+            }
+            let mut woken = None;
+            {
+                let mut state = self.state();
+                for (other, point) in &mut state.points {
+                    if *other == id {
+                        if let PointState::Forward { cut, whom, .. } = point {
+                            cut.get_or_insert_with(|| mine(message.cloned(), &self.token));
+                            woken = Some(whom.clone());
+                        }
+                    }
+                }
+            }
+            if let Some(whom) = woken {
+                whom.wake();
+            }
+        }
+    }
+
+    fn acknowledge(&self, number: u32) {
+        self.state().seen = number;
+        if let Who::Attempt { attempt, .. } = self.who {
+            self.home.session().cancel_seen(attempt, number);
+        }
+    }
+
+    /// `uncancel()` by the body itself, or by a handle of a local task.
+    pub(crate) fn uncancel(&self) -> u32 {
+        let left = {
+            let mut state = self.state();
+            state.standing = state.standing.saturating_sub(1);
+            if state.standing == 0 {
+                // From 3.13, zero withdraws what was not delivered (V8).
+                state.pending = None;
+            }
+            state.standing
+        };
+        if let Who::Attempt { attempt, .. } = self.who {
+            self.home.session().uncancel(attempt.task);
+        }
+        left
+    }
+
+    /// The coordinator's count fell.
+    pub(crate) fn withdrawn(&self, standing: u32) {
+        let mut state = self.state();
+        state.standing = standing;
+        if standing == 0 {
+            state.pending = None;
+        }
+    }
+
+    /// A request that reached no await point, if one stands: for the verdict on a local task's end (row 236).
+    pub(crate) fn undelivered(&self) -> Option<Option<String>> {
+        self.state().pending.clone()
+    }
+
+    /// The tasks it awaits await it in turn.
+    pub(crate) fn deadlocked(&self, cycle: &[TaskId]) {
+        let mut wake = Vec::new();
+        for (_, point) in &mut self.state().points {
+            if let PointState::Forward { cut, whom, .. } = point {
+                cut.get_or_insert_with(|| Error::Deadlock(cycle.to_vec()));
+                wake.push(whom.clone());
+            }
+        }
+        for whom in wake {
+            whom.wake();
+        }
+    }
+
+    /// Where it is parked: wait edges, and whether nothing but these edges can wake it. None: at no point of ours.
+    pub(crate) fn parked(&self) -> Option<(Vec<TaskId>, bool)> {
+        let cells: Vec<Arc<Cell>>;
+        let blocked;
+        {
+            let state = self.state();
+            if state.points.is_empty() {
+                return None;
+            }
+            blocked = state.points.iter().all(|(_, p)| matches!(p, PointState::Forward { timed: false, .. }));
+            cells = state
+                .points
+                .iter()
+                .filter_map(|(_, p)| match p {
+                    PointState::Forward { to, .. } => Some(to.clone()),
+                    PointState::Local { .. } => None,
+                })
+                .collect();
+        }
+        let mut ids = Vec::new();
+        for cell in cells {
+            cell.remote_ids(&mut ids);
+        }
+        ids.truncate(farloop_core::limits::EDGES);
+        Some((ids, blocked))
+    }
+
+    /// Polls a body as this one: current task set, panics caught, time watched. The second value tells whether
+    /// something foreign holds the waker afterwards.
+    pub(crate) fn poll<F: Future + ?Sized>(
+        self: &Arc<Self>,
+        future: Pin<&mut F>,
+        outer: &Waker,
+    ) -> (std::thread::Result<Poll<F::Output>>, bool) {
+        // A fresh waker each time: whoever is still interested takes it again, so that a clone left over from a
+        // finished await does not count.
+        let marker = Arc::new(PollWaker(self.clone()));
+        let waker = Waker::from(marker.clone());
+        {
+            self.set_task_waker(outer);
+            let mut state = self.state();
+            state.poll_waker = Some(waker.clone());
+        }
+        let before = CURRENT.with(|c| c.replace(Some(self.clone())));
+        let begun = Instant::now();
+        let polled =
+            std::panic::catch_unwind(AssertUnwindSafe(|| future.poll(&mut Context::from_waker(&waker))));
+        let took = begun.elapsed();
+        CURRENT.with(|c| c.replace(before));
+        if took > SLOW_POLL {
+            crate::report::slow_poll(&self.function, took);
+        }
+        drop(waker);
+        self.state().poll_waker = None;
+        let foreign = Arc::strong_count(&marker) > 1;
+        (polled, foreign)
+    }
+
+    /// Runs `f` with no current body: done callbacks have none (row 76).
+    pub(crate) fn nobody<R>(f: impl FnOnce() -> R) -> R {
+        let before = CURRENT.with(|c| c.replace(None));
+        let result = f();
+        CURRENT.with(|c| c.replace(before));
+        result
+    }
+}
+
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Body").field("who", &self.who).field("function", &self.function).finish_non_exhaustive()
+    }
+}
+
+fn mine(message: Option<String>, token: &Arc<DeliveryToken>) -> Error {
+    Error::Cancelled(Cancelled::delivered(message, token.clone()))
+}
+
+struct PollWaker(Arc<Body>);
+
+impl Wake for PollWaker {
+    fn wake(self: Arc<Self>) {
+        self.0.wake();
+    }
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.wake();
+    }
+}
+
+/// An await point of the body that polls; nothing outside of one. Closed on drop.
+#[derive(Default)]
+pub(crate) struct Point {
+    open: Option<(Arc<Body>, u64)>,
+}
+
+impl Point {
+    /// Opens or refreshes a point that fails when a cancel is delivered.
+    ///
+    /// # Errors
+    /// The cancel, once per request.
+    pub(crate) fn local(&mut self, cx: &Context<'_>) -> Result<(), Error> {
+        let whom = Wakeable::of(cx.waker());
+        if let Some((body, id)) = &self.open {
+            return match body.refresh(*id, whom) {
+                Some(error) => {
+                    self.open = None;
+                    Err(error)
+                }
+                None => Ok(()),
+            };
+        }
+        let Some(body) = Body::current() else { return Ok(()) };
+        let pending = {
+            let mut state = body.state();
+            match state.pending.take() {
+                Some(message) => Some((message, state.highest)),
+                None => {
+                    let id = state.next_point;
+                    state.next_point += 1;
+                    state.points.push((id, PointState::Local { cut: None, whom }));
+                    drop(state);
+                    self.open = Some((body.clone(), id));
+                    None
+                }
+            }
+        };
+        if let Some((message, number)) = pending {
+            body.acknowledge(number);
+            return Err(mine(message, &body.token));
+        }
+        Ok(())
+    }
+
+    /// Opens or refreshes a point that passes cancels on to `to`. `once`: only the first, the next one is
+    /// delivered here. `timed`: a timer can wake it too, so it is no part of a deadlock.
+    ///
+    /// # Errors
+    /// The cancel, where it could not be passed on; a deadlock.
+    pub(crate) fn forward(&mut self, to: &Arc<Cell>, once: bool, timed: bool, cx: &Context<'_>) -> Result<(), Error> {
+        let whom = Wakeable::of(cx.waker());
+        if let Some((body, id)) = &self.open {
+            return match body.refresh(*id, whom) {
+                Some(error) => {
+                    self.open = None;
+                    Err(error)
+                }
+                None => Ok(()),
+            };
+        }
+        let Some(body) = Body::current() else { return Ok(()) };
+        if let Who::Local(cell) = &body.who {
+            if Arc::ptr_eq(cell, to) {
+                return Err(Error::self_await());
+            }
+        }
+        if body.task_id() == to.id {
+            return Err(Error::self_await());
+        }
+        let (id, pending) = {
+            let mut state = body.state();
+            let id = state.next_point;
+            state.next_point += 1;
+            let pending = state.pending.take();
+            state.points.push((
+                id,
+                PointState::Forward { to: to.clone(), once, timed, forwarded: pending.is_some(), cut: None, whom },
+            ));
+            (id, pending.map(|message| (message, state.highest)))
+        };
+        self.open = Some((body.clone(), id));
+        if let Some((message, number)) = pending {
+            body.forward(vec![(id, to.clone())], message.as_ref());
+            body.acknowledge(number);
+        }
+        Ok(())
+    }
+
+    /// The error that was delivered here, if any; the point is closed then.
+    pub(crate) fn cut(&mut self) -> Option<Error> {
+        let (body, id) = self.open.as_ref()?;
+        let error = body.take_cut(*id)?;
+        self.open = None;
+        Some(error)
+    }
+
+    /// Closes the point; the body's token if a request was forwarded through it: a `Cancelled` that comes back is
+    /// then the delivery of that request.
+    pub(crate) fn close(&mut self) -> Option<Arc<DeliveryToken>> {
+        let (body, id) = self.open.take()?;
+        let forwarded = body.remove(id);
+        forwarded.then(|| body.token.clone())
+    }
+}
+
+impl Drop for Point {
+    fn drop(&mut self) {
+        if let Some((body, id)) = self.open.take() {
+            body.remove(id);
+        }
+    }
+}
+
+impl Body {
+    /// Keeps the point's waker fresh; hands out (and closes) what was delivered there.
+    fn refresh(&self, id: u64, fresh: Wakeable) -> Option<Error> {
+        let mut state = self.state();
+        let at = state.points.iter().position(|(other, _)| *other == id)?;
+        let (cut, whom) = match &mut state.points[at].1 {
+            PointState::Local { cut, whom } | PointState::Forward { cut, whom, .. } => (cut, whom),
+        };
+        if let Some(error) = cut.take() {
+            state.points.swap_remove(at);
+            state.raised = state.seen;
+            return Some(error);
+        }
+        *whom = fresh;
+        None
+    }
+
+    fn take_cut(&self, id: u64) -> Option<Error> {
+        let mut state = self.state();
+        let at = state.points.iter().position(|(other, _)| *other == id)?;
+        let cut = match &mut state.points[at].1 {
+            PointState::Local { cut, .. } | PointState::Forward { cut, .. } => cut.take(),
+        };
+        if cut.is_some() {
+            state.points.swap_remove(at);
+            state.raised = state.seen;
+        }
+        cut
+    }
+
+    fn remove(&self, id: u64) -> bool {
+        let mut state = self.state();
+        let Some(at) = state.points.iter().position(|(other, _)| *other == id) else { return false };
+        let (_, point) = state.points.swap_remove(at);
+        match point {
+            PointState::Forward { forwarded, .. } => forwarded,
+            PointState::Local { cut, .. } => {
+                // Delivered, but the await is gone before it could raise (a select! took another branch), and no
+                // other point raised it: the next await does.
+                let elsewhere = state
+                    .points
+                    .iter()
+                    .any(|(_, p)| matches!(p, PointState::Local { cut: Some(_), .. } | PointState::Forward { cut: Some(_), .. }));
+                if let (Some(Error::Cancelled(c)), false) = (cut, elsewhere || state.raised == state.seen) {
+                    state.pending.get_or_insert(c.message().map(str::to_owned));
+                }
+                false
+            }
+        }
+    }
+}

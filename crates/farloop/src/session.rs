@@ -1,0 +1,416 @@
+//! This process's end of its session with the coordinator: what waits to be sent, which cells wait for outcomes,
+//! and where what comes in goes. Knows no transport: the in-process hub and the gRPC connection both take batches
+//! out with [`SessionShared::poll_batch`] and put them in with [`SessionShared::receive`].
+
+use std::collections::VecDeque;
+use std::panic::Location;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use dashmap::DashMap;
+use farloop_core::frame::{Down, Hello, Owner, PROTOCOL_VERSION, Role, Submit, Up};
+use farloop_core::id::{AttemptId, SessionId, TaskId};
+use farloop_core::limits;
+use farloop_core::link::{Batch, Link, LinkError};
+use farloop_core::outcome::{Failure, FailureKind, Outcome};
+use farloop_core::spec::Spec;
+use futures_util::task::AtomicWaker;
+use tokio::sync::Notify;
+
+use crate::body::{Body, Who};
+use crate::cell::{Cell, Kind};
+use crate::coro::CallSpec;
+use crate::definition::Definition;
+use crate::error::Error;
+use crate::event_loop::{LoopShared, Ready};
+use crate::worker::host::WorkerShared;
+
+/// Submits that wait to leave, at most: above, `ensure_future` fails and `submit` waits.
+pub const BUFFER_TASKS: usize = 65_536;
+/// Bytes of arguments that wait to leave, at most.
+pub const BUFFER_BYTES: usize = 64 * 1024 * 1024;
+
+/// A fresh UUIDv7.
+pub(crate) fn new_id() -> TaskId {
+    TaskId(uuid::Uuid::now_v7().as_u128())
+}
+
+/// Hands a definition to a worker in this process that does not know it yet.
+pub(crate) type Learn = Box<dyn Fn(&'static Definition) + Send + Sync>;
+
+pub(crate) struct SessionShared {
+    id: Mutex<SessionId>,
+    role: Role,
+    name: String,
+    outbox: Mutex<Outbox>,
+    link: Mutex<Link<Up>>,
+    /// What the link has not sent yet.
+    unsent: AtomicUsize,
+    waker: AtomicWaker,
+    cells: DashMap<TaskId, Arc<Cell>>,
+    worker: OnceLock<Arc<WorkerShared>>,
+    learn: OnceLock<Learn>,
+    names: AtomicU64,
+    room: Notify,
+    welcomed: AtomicBool,
+    closing: AtomicBool,
+}
+
+#[derive(Default)]
+struct Outbox {
+    frames: VecDeque<Up>,
+    bytes: usize,
+}
+
+impl SessionShared {
+    pub(crate) fn new(role: Role, name: String) -> Arc<Self> {
+        Arc::new(Self {
+            id: Mutex::new(SessionId(new_id().0)),
+            role,
+            name,
+            outbox: Mutex::default(),
+            link: Mutex::new(Link::new(limits::MAX_PAYLOAD)),
+            unsent: AtomicUsize::new(0),
+            waker: AtomicWaker::new(),
+            cells: DashMap::new(),
+            worker: OnceLock::new(),
+            learn: OnceLock::new(),
+            names: AtomicU64::new(1),
+            room: Notify::new(),
+            welcomed: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+        })
+    }
+
+    pub(crate) fn id(&self) -> SessionId {
+        *lock(&self.id)
+    }
+
+    pub(crate) fn set_worker(&self, worker: Arc<WorkerShared>) {
+        // Set once, by whoever builds the worker.
+        let _ = self.worker.set(worker);
+    }
+
+    pub(crate) fn set_learn(&self, learn: Learn) {
+        let _ = self.learn.set(learn);
+    }
+
+    pub(crate) fn next_task_name(&self) -> Arc<str> {
+        format!("Task-{}", self.names.fetch_add(1, Ordering::Relaxed)).into()
+    }
+
+    // ---- what goes out
+
+    pub(crate) fn push(&self, frame: Up) {
+        {
+            let mut outbox = lock(&self.outbox);
+            outbox.bytes += payload_len(&frame);
+            outbox.frames.push_back(frame);
+        }
+        self.waker.wake();
+    }
+
+    pub(crate) fn cancel(&self, task: TaskId, message: Option<String>) {
+        self.push(Up::Cancel { task, message });
+    }
+
+    pub(crate) fn uncancel(&self, task: TaskId) {
+        self.push(Up::Uncancel(task));
+    }
+
+    pub(crate) fn cancel_seen(&self, attempt: AttemptId, seen: u32) {
+        self.push(Up::CancelSeen { attempt, seen });
+    }
+
+    /// Whether the buffer takes another task; the limit that stands against it otherwise.
+    pub(crate) fn full(&self) -> Option<String> {
+        let (count, bytes) = {
+            let outbox = lock(&self.outbox);
+            (outbox.frames.len() + self.unsent.load(Ordering::Relaxed), outbox.bytes)
+        };
+        if count >= BUFFER_TASKS {
+            return Some(format!("this session's buffer holds {count} tasks (BUFFER_TASKS = {BUFFER_TASKS})"));
+        }
+        (bytes >= BUFFER_BYTES)
+            .then(|| format!("this session's buffer holds {bytes} bytes of arguments (BUFFER_BYTES = {BUFFER_BYTES})"))
+    }
+
+    /// Waits until the buffer takes another task.
+    pub(crate) async fn room(&self) {
+        loop {
+            let notified = self.room.notified();
+            if self.full().is_none() {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    /// Schedules a call for a loop of this session.
+    pub(crate) fn submit(&self, home: &Arc<LoopShared>, call: CallSpec, owner: Owner) -> Arc<Cell> {
+        let function = call.function.clone();
+        let location = call.location;
+        let args = match self.admit(home, &call) {
+            Ok(args) => args,
+            Err(error) => return home.failed(function, location, error),
+        };
+        if let (Some(learn), Some(definition)) = (self.learn.get(), call.definition) {
+            learn(definition);
+        }
+        let name = call.name.clone().or_else(|| Some(self.next_task_name()));
+        let creator = Body::current().filter(|b| Arc::ptr_eq(b.home.session(), home.session()));
+        let creator = creator.and_then(|b| b.attempt());
+        let owner = if call.detached { Owner::Nobody } else { owner };
+        let id = new_id();
+        let cell = Cell::new(id, function.clone(), name.clone(), location, home.clone(), Kind::Remote);
+        self.cells.insert(id, cell.clone());
+        let spec = Spec {
+            function,
+            fingerprint: call.fingerprint,
+            args,
+            dependencies: call.dependencies,
+            name,
+            options: call.options,
+            trace: None,
+        };
+        self.push(Up::Submit(Submit { task: id, spec: Arc::new(spec), owner, creator }));
+        cell
+    }
+
+    fn admit(&self, home: &Arc<LoopShared>, call: &CallSpec) -> Result<bytes::Bytes, Error> {
+        if home.is_closed() || self.closing.load(Ordering::Acquire) {
+            return Err(Error::LoopClosed);
+        }
+        let args = call.args.clone()?;
+        let refused = |message: String| {
+            Error::from(Failure::new(FailureKind::ResourceExhausted, call.function.clone(), message))
+        };
+        if args.len() > limits::MAX_PAYLOAD {
+            return Err(refused(format!(
+                "the arguments of {} take {} bytes and MAX_PAYLOAD is {}",
+                call.function,
+                args.len(),
+                limits::MAX_PAYLOAD
+            )));
+        }
+        if call.foreign.is_some_and(|session| session != self.id().0) {
+            return Err(Error::LoopMismatch);
+        }
+        if !call.reserved {
+            if let Some(limit) = self.full() {
+                return Err(refused(format!("{limit}: await some, or use submit(), which waits for room")));
+            }
+        }
+        Ok(args)
+    }
+
+    /// A handle for a task that somebody else submitted.
+    pub(crate) fn attach(&self, home: &Arc<LoopShared>, id: TaskId, location: &'static Location<'static>) -> Arc<Cell> {
+        if let Some(cell) = self.cells.get(&id) {
+            return cell.clone();
+        }
+        let cell = Cell::new(id, "?".into(), Some("?".into()), location, home.clone(), Kind::Remote);
+        self.cells.insert(id, cell.clone());
+        self.push(Up::Watch(id));
+        cell
+    }
+
+    /// A local task counts in `all_tasks()` while it runs.
+    pub(crate) fn remember_local(&self, cell: &Arc<Cell>) {
+        self.cells.insert(cell.id, cell.clone());
+    }
+
+    pub(crate) fn forget_local(&self, cell: &Arc<Cell>) {
+        self.cells.remove(&cell.id);
+    }
+
+    /// Cells that are not done: `all_tasks()`.
+    pub(crate) fn pending_cells(&self) -> Vec<Arc<Cell>> {
+        self.cells.iter().map(|entry| entry.value().clone()).filter(|cell| !cell.is_done()).collect()
+    }
+
+    // ---- the transport's side
+
+    pub(crate) fn hello(&self) -> Hello {
+        let worker = self.worker.get();
+        Hello {
+            session: self.id(),
+            protocol: PROTOCOL_VERSION,
+            role: self.role,
+            name: self.name.clone(),
+            resume: self.welcomed.load(Ordering::Acquire),
+            received: lock(&self.link).received(),
+            functions: worker.map(|w| w.registry().function_defs()).unwrap_or_default(),
+            slots: worker.map_or(0, |w| w.slots().total()),
+        }
+    }
+
+    /// The coordinator said welcome.
+    ///
+    /// # Errors
+    /// The two ends disagree about what was sent: the session is lost.
+    pub(crate) fn welcome(&self, resumed: bool, received: u64) -> Result<(), LinkError> {
+        if self.welcomed.swap(true, Ordering::AcqRel) && !resumed {
+            self.lost("the coordinator does not know this session any more (it was restarted, or the session was away too long)");
+            return Ok(());
+        }
+        let resumed = lock(&self.link).resume(received);
+        self.waker.wake();
+        resumed
+    }
+
+    /// The session is gone for good: what waits fails, and a fresh session begins.
+    pub(crate) fn lost(&self, why: &str) {
+        *lock(&self.id) = SessionId(new_id().0);
+        *lock(&self.link) = Link::new(limits::MAX_PAYLOAD);
+        *lock(&self.outbox) = Outbox::default();
+        self.unsent.store(0, Ordering::Relaxed);
+        self.welcomed.store(false, Ordering::Release);
+        let remote = |cell: &Arc<Cell>| matches!(cell.kind, Kind::Remote);
+        let cells: Vec<Arc<Cell>> = self.cells.iter().map(|e| e.value().clone()).filter(remote).collect();
+        self.cells.retain(|_, cell| !remote(cell));
+        for cell in cells {
+            let failure = Failure::new(FailureKind::SessionLost, cell.function.clone(), why.to_owned());
+            cell.home.clone().push(Ready::Complete(cell, Outcome::Raised(Arc::new(failure))));
+        }
+        if let Some(worker) = self.worker.get() {
+            worker.forget_all();
+        }
+        self.room.notify_waiters();
+    }
+
+    pub(crate) fn register_writer(&self, waker: &std::task::Waker) {
+        self.waker.register(waker);
+    }
+
+    pub(crate) fn wake_writer(&self) {
+        self.waker.wake();
+    }
+
+    pub(crate) fn poll_batch(&self, force_ack: bool) -> Option<Batch<Up>> {
+        let mut link = lock(&self.link);
+        {
+            let mut outbox = lock(&self.outbox);
+            outbox.bytes = 0;
+            for frame in outbox.frames.drain(..) {
+                link.push(frame);
+            }
+        }
+        let batch = link.poll_batch(force_ack);
+        let unsent = link.queued();
+        drop(link);
+        self.unsent.store(unsent, Ordering::Relaxed);
+        if unsent < BUFFER_TASKS {
+            self.room.notify_waiters();
+        }
+        batch
+    }
+
+    pub(crate) fn cut(&self) {
+        lock(&self.link).cut();
+    }
+
+    /// Whether nothing waits to be sent or acknowledged.
+    pub(crate) fn is_flushed(&self) -> bool {
+        let link = lock(&self.link);
+        link.queued() == 0 && link.in_flight() == 0 && lock(&self.outbox).frames.is_empty()
+    }
+
+    /// Takes a batch in and hands its frames to the loops they are for.
+    ///
+    /// # Errors
+    /// The connection must be cut and resumed.
+    pub(crate) fn receive(&self, batch: Batch<Down>) -> Result<(), LinkError> {
+        let mut frames = Vec::with_capacity(batch.items.len());
+        let received = {
+            let mut link = lock(&self.link);
+            let received = link.receive(batch, |frame| frames.push(frame));
+            if link.ack_due() || link.has_window() && self.unsent.load(Ordering::Relaxed) > 0 {
+                self.waker.wake();
+            }
+            received
+        };
+        let mut sorted = Sorted::default();
+        for frame in frames {
+            self.route(frame, &mut sorted);
+        }
+        sorted.flush();
+        received
+    }
+
+    fn route(&self, frame: Down, sorted: &mut Sorted) {
+        match frame {
+            Down::Resolved { task, outcome } => {
+                if let Some((_, cell)) = self.cells.remove(&task) {
+                    sorted.push(&cell.home.clone(), Ready::Complete(cell, outcome));
+                }
+            }
+            Down::CancelCount { task, count } => {
+                if let Some(cell) = self.cells.get(&task).map(|e| e.clone()) {
+                    sorted.push(&cell.home.clone(), Ready::CancelCount(cell, count));
+                }
+            }
+            other => {
+                if let Some(worker) = self.worker.get() {
+                    worker.route(other, |home, ready| sorted.push(home, ready));
+                }
+            }
+        }
+    }
+
+    /// No new calls; the transport says Bye when all is sent.
+    pub(crate) fn begin_close(&self) {
+        if !self.closing.swap(true, Ordering::AcqRel) {
+            self.push(Up::Bye);
+        }
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+}
+
+impl std::fmt::Debug for SessionShared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("id", &self.id()).field("role", &self.role).finish_non_exhaustive()
+    }
+}
+
+/// Frames of one batch, by loop: one wake per loop and batch.
+#[derive(Default)]
+struct Sorted {
+    loops: Vec<(Arc<LoopShared>, Vec<Ready>)>,
+}
+
+impl Sorted {
+    fn push(&mut self, home: &Arc<LoopShared>, ready: Ready) {
+        match self.loops.iter_mut().find(|(l, _)| Arc::ptr_eq(l, home)) {
+            Some((_, list)) => list.push(ready),
+            None => self.loops.push((home.clone(), vec![ready])),
+        }
+    }
+
+    fn flush(self) {
+        for (home, list) in self.loops {
+            home.push_all(list);
+        }
+    }
+}
+
+/// The attempt on whose behalf a body acts, for who owns what it creates.
+pub(crate) fn root_of(body: &Body) -> Option<SessionId> {
+    match body.who {
+        Who::Attempt { root, .. } => root,
+        Who::Local(_) => None,
+    }
+}
+
+fn payload_len(frame: &Up) -> usize {
+    use farloop_core::link::LinkFrame;
+    frame.payload_len()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // No user code runs under these locks, and none of ours panics there; a poisoned one is still whole.
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

@@ -1,0 +1,469 @@
+//! Runs attempts: routes what the coordinator sends to the loop an attempt is on, starts bodies, and reports how
+//! they stand and end. The wire and the public builder are elsewhere.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use dashmap::DashMap;
+use farloop_core::frame::{Activity, Down, Start, Up};
+use farloop_core::id::{AttemptId, TaskId};
+use farloop_core::limits;
+use farloop_core::outcome::{Cancellation, Failure, FailureKind, Outcome};
+use tokio::sync::Notify;
+
+use super::slots::{Next, Slots};
+use crate::body::{Body, Who};
+use crate::definition::{self, BodyEnd, BodyVerdict, LocalBoxFuture, Registry};
+use crate::event_loop::{LoopShared, Ready};
+use crate::invocation::{Input, Invocation};
+use crate::report::Caught;
+use crate::session::SessionShared;
+use crate::state::StateMap;
+
+/// A start with the values of its dependencies.
+pub(crate) struct Started {
+    pub(crate) start: Start,
+    inputs: Vec<(TaskId, Bytes)>,
+}
+
+struct Placed {
+    attempt: AttemptId,
+    home: Arc<LoopShared>,
+    body: Option<Arc<Body>>,
+}
+
+/// What the loops of one worker share.
+pub(crate) struct WorkerShared {
+    session: Arc<SessionShared>,
+    registry: RwLock<Registry>,
+    state: Arc<StateMap>,
+    slots: Slots,
+    loops: OnceLock<Vec<Arc<LoopShared>>>,
+    next_loop: AtomicUsize,
+    placed: DashMap<TaskId, Placed>,
+    inputs: Mutex<HashMap<AttemptId, Vec<(TaskId, Bytes)>>>,
+    draining: AtomicBool,
+    idle: Notify,
+}
+
+impl WorkerShared {
+    pub(crate) fn new(
+        session: Arc<SessionShared>,
+        registry: Registry,
+        state: Arc<StateMap>,
+        slots: u32,
+        max_resident: usize,
+    ) -> Arc<Self> {
+        let worker = Arc::new(Self {
+            session: session.clone(),
+            registry: RwLock::new(registry),
+            state,
+            slots: Slots::new(slots, max_resident),
+            loops: OnceLock::new(),
+            next_loop: AtomicUsize::new(0),
+            placed: DashMap::new(),
+            inputs: Mutex::default(),
+            draining: AtomicBool::new(false),
+            idle: Notify::new(),
+        });
+        session.set_worker(worker.clone());
+        worker
+    }
+
+    pub(crate) fn set_loops(&self, loops: Vec<Arc<LoopShared>>) {
+        // Once, before the first start can come.
+        let _ = self.loops.set(loops);
+        self.grant();
+    }
+
+    pub(crate) fn loops(&self) -> &[Arc<LoopShared>] {
+        self.loops.get().map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn registry(&self) -> std::sync::RwLockReadGuard<'_, Registry> {
+        // The registry is whole after any panic: insertion is its only change.
+        self.registry.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    pub(crate) fn slots(&self) -> &Slots {
+        &self.slots
+    }
+
+    /// Offers one more function; whether it was new.
+    ///
+    /// # Errors
+    /// Another definition has the name.
+    pub(crate) fn learn(&self, definition: &'static definition::Definition) -> crate::error::Result<bool> {
+        if self.registry().get(definition.name).is_some_and(|known| std::ptr::eq(known, definition)) {
+            return Ok(false);
+        }
+        self.registry.write().unwrap_or_else(std::sync::PoisonError::into_inner).insert(definition)?;
+        self.session.push(Up::Offer(vec![definition.function_def()]));
+        Ok(true)
+    }
+
+    /// Sends a frame of the coordinator to where it belongs.
+    pub(crate) fn route(self: &Arc<Self>, frame: Down, mut to: impl FnMut(&Arc<LoopShared>, Ready)) {
+        match frame {
+            Down::Input { attempt, task, value } => {
+                self.inputs().entry(attempt).or_default().push((task, value));
+            }
+            Down::Start(start) => {
+                let inputs = self.inputs().remove(&start.attempt).unwrap_or_default();
+                if let Some(started) = self.slots.arrive(Started { start, inputs }) {
+                    let home = self.place(&started);
+                    to(&home, Ready::Start(Box::new(started)));
+                }
+            }
+            Down::Cancel { attempt, number, message } => {
+                if self.slots.remove(attempt) {
+                    // Never began, so no body saw it (row 224): the coordinator makes it Cancelled.
+                    let outcome = Outcome::Cancelled(Arc::new(Cancellation { message, abandoned: false }));
+                    self.session.push(Up::Ended { attempt, outcome, delivered: 0 });
+                } else if let Some(home) = self.home_of(attempt) {
+                    to(&home, Ready::Cancel { attempt, number, message });
+                }
+            }
+            Down::CancelWithdrawn { attempt, standing } => {
+                if let Some(home) = self.home_of(attempt) {
+                    to(&home, Ready::CancelWithdrawn { attempt, standing });
+                }
+            }
+            Down::Fence(attempt) => {
+                self.inputs().remove(&attempt);
+                if !self.slots.remove(attempt) {
+                    if let Some(home) = self.home_of(attempt) {
+                        to(&home, Ready::Fence(attempt));
+                    }
+                }
+            }
+            Down::Recall(attempt) => {
+                if self.slots.remove(attempt) {
+                    self.session.push(Up::Returned(attempt));
+                }
+            }
+            Down::Deadlock { attempt, cycle } => {
+                if let Some(home) = self.home_of(attempt) {
+                    to(&home, Ready::Deadlock { attempt, cycle });
+                }
+            }
+            Down::Drain | Down::Resolved { .. } | Down::CancelCount { .. } => {}
+        }
+        self.grant();
+    }
+
+    fn inputs(&self) -> std::sync::MutexGuard<'_, HashMap<AttemptId, Vec<(TaskId, Bytes)>>> {
+        self.inputs.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn home_of(&self, attempt: AttemptId) -> Option<Arc<LoopShared>> {
+        self.placed.get(&attempt.task).filter(|p| p.attempt == attempt).map(|p| p.home.clone())
+    }
+
+    fn place(&self, started: &Started) -> Arc<LoopShared> {
+        let loops = self.loops();
+        let at = self.next_loop.fetch_add(1, Ordering::Relaxed) % loops.len().max(1);
+        let home = loops[at].clone();
+        let attempt = started.start.attempt;
+        self.placed.insert(attempt.task, Placed { attempt, home: home.clone(), body: None });
+        home
+    }
+
+    /// Tells the coordinator of starts that may be sent in addition.
+    pub(crate) fn grant(&self) {
+        if let Some(total) = self.slots.grant(self.draining.load(Ordering::Acquire)) {
+            self.session.push(Up::Grant(total));
+        }
+    }
+
+    fn go_on(self: &Arc<Self>, next: Option<Next>) {
+        match next {
+            Some(Next::Resume(body)) => body.wake(),
+            Some(Next::Start(started)) => {
+                let home = self.place(&started);
+                home.push(Ready::Start(Box::new(started)));
+            }
+            None => {}
+        }
+        self.grant();
+    }
+
+    fn ended(self: &Arc<Self>, attempt: AttemptId, held: bool) {
+        self.placed.remove_if(&attempt.task, |_, p| p.attempt == attempt);
+        let next = self.slots.ended(held);
+        self.go_on(next);
+        if self.draining.load(Ordering::Acquire) && self.slots.load() == 0 {
+            self.idle.notify_waiters();
+        }
+    }
+
+    /// The session is lost: nothing that runs here counts any more.
+    pub(crate) fn forget_all(&self) {
+        self.slots.reset();
+        self.inputs().clear();
+        let bodies: Vec<Arc<Body>> = self.placed.iter().filter_map(|p| p.body.clone()).collect();
+        for body in bodies {
+            body.fence();
+        }
+        self.grant();
+    }
+
+    /// No new work; returns when all that runs has ended.
+    pub(crate) async fn drain(&self) {
+        if !self.draining.swap(true, Ordering::AcqRel) {
+            self.session.push(Up::Drain);
+        }
+        loop {
+            let idle = self.idle.notified();
+            if self.slots.load() == 0 {
+                return;
+            }
+            idle.await;
+        }
+    }
+}
+
+/// Runs the attempts of one loop.
+pub(crate) struct Host {
+    worker: Arc<WorkerShared>,
+}
+
+impl Host {
+    pub(crate) fn new(worker: Arc<WorkerShared>) -> Self {
+        Self { worker }
+    }
+
+    pub(crate) fn take(&mut self, home: &Arc<LoopShared>, ready: Ready) {
+        match ready {
+            Ready::Start(started) => self.start(home, *started),
+            Ready::Cancel { attempt, number, message } => {
+                if let Some(body) = self.body(attempt) {
+                    body.deliver(number, message);
+                }
+            }
+            Ready::CancelWithdrawn { attempt, standing } => {
+                if let Some(body) = self.body(attempt) {
+                    body.withdrawn(standing);
+                }
+            }
+            Ready::Fence(attempt) => {
+                if let Some(body) = self.body(attempt) {
+                    body.fence();
+                }
+            }
+            Ready::Deadlock { attempt, cycle } => {
+                if let Some(body) = self.body(attempt) {
+                    body.deadlocked(&cycle);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn body(&self, attempt: AttemptId) -> Option<Arc<Body>> {
+        self.worker.placed.get(&attempt.task).filter(|p| p.attempt == attempt).and_then(|p| p.body.clone())
+    }
+
+    fn start(&self, home: &Arc<LoopShared>, started: Started) {
+        let Started { start, inputs } = started;
+        let function = start.spec.function.clone();
+        let who = Who::Attempt { attempt: start.attempt, root: start.root, depth: start.depth };
+        let body = Body::new(who, function.clone(), start.spec.name.clone(), home.clone());
+        body.had_before(start.cancels);
+        if let Some(mut placed) = self.worker.placed.get_mut(&start.attempt.task) {
+            placed.body = Some(body.clone());
+        }
+        let definition = self.worker.registry().get(&function);
+        let future = match definition.and_then(|d| d.body) {
+            Some(run) => {
+                let invocation = invocation(&start, inputs, self.worker.state.clone());
+                Some(match run {
+                    definition::Body::Async(f) => f(invocation),
+                    definition::Body::Blocking(f) => on_blocking_pool(f, invocation),
+                })
+            }
+            None => None,
+        };
+        let attempt = Attempt { body, worker: self.worker.clone(), depth: start.depth, future, slot: Slot::Held, told: None };
+        tokio::task::spawn_local(attempt);
+    }
+}
+
+fn invocation(start: &Start, inputs: Vec<(TaskId, Bytes)>, state: Arc<StateMap>) -> Invocation {
+    let inputs = start
+        .spec
+        .dependencies
+        .iter()
+        .map(|d| Input {
+            position: d.position,
+            list: d.list,
+            values: d
+                .tasks
+                .iter()
+                .filter_map(|task| inputs.iter().find(|(t, _)| t == task).map(|(_, v)| v.clone()))
+                .collect(),
+        })
+        .collect();
+    Invocation { function: start.spec.function.clone(), args: start.spec.args.clone(), inputs, state }
+}
+
+fn on_blocking_pool(f: fn(Invocation) -> BodyEnd, invocation: Invocation) -> LocalBoxFuture<'static, BodyEnd> {
+    Box::pin(async move {
+        match tokio::task::spawn_blocking(move || crate::report::catch(|| f(invocation))).await {
+            Ok(Ok(end)) => end,
+            Ok(Err(caught)) => crate::report::rethrow(caught),
+            // The runtime is shutting down under it: nobody will read this.
+            Err(_) => Err(definition::BodyError::message("the worker stopped before the function ended")),
+        }
+    })
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Slot {
+    Held,
+    GivenBack,
+    Waiting,
+}
+
+/// One attempt as a task of the loop's runtime.
+struct Attempt {
+    body: Arc<Body>,
+    worker: Arc<WorkerShared>,
+    depth: u32,
+    /// None: the function is not here (it was when the coordinator chose this worker).
+    future: Option<LocalBoxFuture<'static, BodyEnd>>,
+    slot: Slot,
+    told: Option<(Activity, Vec<TaskId>, bool)>,
+}
+
+impl Future for Attempt {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        this.body.set_task_waker(cx.waker());
+        if this.body.is_fenced() {
+            this.future = None;
+            return this.over();
+        }
+        match this.slot {
+            Slot::Held => {}
+            Slot::GivenBack => {
+                if this.worker.slots.resume(&this.body, this.depth) {
+                    this.slot = Slot::Held;
+                } else {
+                    this.slot = Slot::Waiting;
+                    return Poll::Pending;
+                }
+            }
+            Slot::Waiting => {
+                if !this.body.take_slot_grant() {
+                    return Poll::Pending;
+                }
+                this.slot = Slot::Held;
+            }
+        }
+        let Some(future) = &mut this.future else {
+            let failure = this.failure(FailureKind::NotFound, "this worker does not offer the function");
+            return this.report(Outcome::Raised(Arc::new(failure)));
+        };
+        let (polled, foreign) = this.body.poll(future.as_mut(), cx.waker());
+        match polled {
+            Ok(Poll::Pending) => {
+                this.parked(foreign);
+                Poll::Pending
+            }
+            Ok(Poll::Ready(end)) => {
+                this.future = None;
+                let outcome = this.verdict(end);
+                this.report(outcome)
+            }
+            Err(panic) => {
+                this.future = None;
+                let Caught { message, location } = Caught::of(panic);
+                let mut failure = this.failure(FailureKind::Panicked, &message);
+                failure.location = location;
+                this.report(Outcome::Raised(Arc::new(failure)))
+            }
+        }
+    }
+}
+
+impl Attempt {
+    fn attempt(&self) -> AttemptId {
+        self.body.attempt().expect("an attempt's body is one: Host::start made it")
+    }
+
+    fn failure(&self, kind: FailureKind, message: &str) -> Failure {
+        let mut failure = Failure::new(kind, self.body.function.clone(), message.to_owned());
+        failure.task = Some(self.attempt().task);
+        failure
+    }
+
+    fn verdict(&self, end: BodyEnd) -> Outcome {
+        let error = match end {
+            Ok(value) if value.len() <= limits::MAX_PAYLOAD => return Outcome::Returned(value),
+            Ok(value) => {
+                let text = format!("the result takes {} bytes and MAX_PAYLOAD is {}", value.len(), limits::MAX_PAYLOAD);
+                return Outcome::Raised(Arc::new(self.failure(FailureKind::BadPayload, &text)));
+            }
+            Err(error) => error,
+        };
+        match error.finish(&self.body.function, Some(&self.body.token)) {
+            BodyVerdict::Cancelled { message } => {
+                Outcome::Cancelled(Arc::new(Cancellation { message, abandoned: false }))
+            }
+            BodyVerdict::Failed(mut failure) => {
+                failure.task.get_or_insert(self.attempt().task);
+                Outcome::Raised(Arc::new(failure))
+            }
+        }
+    }
+
+    fn report(&mut self, outcome: Outcome) -> Poll<()> {
+        let delivered = self.body.seen();
+        self.worker.session.push(Up::Ended { attempt: self.attempt(), outcome, delivered });
+        self.over()
+    }
+
+    fn over(&mut self) -> Poll<()> {
+        let held = match self.slot {
+            Slot::Held => true,
+            Slot::GivenBack => false,
+            Slot::Waiting => self.worker.slots.leave_line(&self.body),
+        };
+        self.slot = Slot::GivenBack;
+        self.worker.ended(self.attempt(), held);
+        Poll::Ready(())
+    }
+
+    /// Gives the slot back if only farloop can wake the body, and tells the coordinator what changed.
+    fn parked(&mut self, foreign: bool) {
+        let parked = if foreign { None } else { self.body.parked() };
+        let now = match parked {
+            Some((awaits, blocked)) => (Activity::Suspended, awaits, blocked),
+            None => (Activity::Running, self.body.parked().map(|(awaits, _)| awaits).unwrap_or_default(), false),
+        };
+        let news = match &self.told {
+            Some(before) => *before != now,
+            // The coordinator takes a leased attempt for running until it hears otherwise.
+            None => now.0 == Activity::Suspended || !now.1.is_empty(),
+        };
+        let suspended = now.0 == Activity::Suspended;
+        if news {
+            let (activity, awaits, blocked) = now.clone();
+            self.worker.session.push(Up::Progress { attempt: self.attempt(), activity, awaits, blocked });
+            self.told = Some(now);
+        }
+        if suspended {
+            self.slot = Slot::GivenBack;
+            let next = self.worker.slots.release();
+            self.worker.go_on(next);
+        }
+    }
+}
