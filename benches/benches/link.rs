@@ -3,32 +3,13 @@
 #![allow(missing_docs, reason = "criterion's macros make items without docs")]
 
 use std::hint::black_box;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use farloop_core::frame::{Owner, Submit, Up};
-use farloop_core::id::TaskId;
+use farloop_benches::steady::submit;
+use farloop_core::frame::Up;
 use farloop_core::limits;
 use farloop_core::link::Link;
-use farloop_core::spec::{Options, Spec};
-
-fn submit(number: u128, args: &Bytes) -> Up {
-    Up::Submit(Submit {
-        task: TaskId(number),
-        spec: Arc::new(Spec {
-            function: "demo.noop".into(),
-            fingerprint: 0,
-            args: args.clone(),
-            dependencies: Vec::new(),
-            name: None,
-            options: Options::default(),
-            trace: None,
-        }),
-        owner: Owner::Root,
-        creator: None,
-    })
-}
 
 /// Sends all frames over, with acknowledgements both ways; answers how many arrived.
 fn over(from: &mut Link<Up>, to: &mut Link<Up>, frames: &[Up]) -> usize {
@@ -37,13 +18,13 @@ fn over(from: &mut Link<Up>, to: &mut Link<Up>, frames: &[Up]) -> usize {
         from.push(frame.clone());
     }
     while let Some(batch) = from.poll_batch(false) {
-        to.receive(batch, |frame| {
+        to.receive(batch, |frame: Up| {
             black_box(frame);
             arrived += 1;
         })
         .expect("a link in one process loses nothing");
         if let Some(acknowledgement) = to.poll_batch(true) {
-            from.receive(acknowledgement, |_| {}).expect("an acknowledgement of what was sent");
+            from.receive(acknowledgement, |_: Up| {}).expect("an acknowledgement of what was sent");
         }
     }
     arrived

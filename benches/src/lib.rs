@@ -10,3 +10,4 @@ pub mod figures;
 pub mod floor;
 pub mod process;
 pub mod relay;
+pub mod steady;
