@@ -114,7 +114,7 @@ fn definition(item: &FunctionItem, task: &Task<'_>, options: &Options) -> TokenS
     quote! {
         #run
         #hidden_result
-        impl ::farloop::TaskFn for #name {
+        impl ::farloop::__private::TaskFn for #name {
             const DEFINITION: &'static ::farloop::__private::Definition = &::farloop::__private::Definition {
                 name: #wire_name,
                 fingerprint: ::farloop::__private::fingerprint(&[#wire_name, #shape]),
@@ -155,7 +155,7 @@ fn run(item: &FunctionItem, task: &Task<'_>) -> TokenStream {
         .collect();
     let end = end(task);
     let read = quote! {
-        let definition = <#name as ::farloop::TaskFn>::DEFINITION;
+        let definition = <#name as ::farloop::__private::TaskFn>::DEFINITION;
         let read = || -> ::core::result::Result<_, ::farloop::__private::BodyError> {
             #[allow(unused_mut)]
             let mut args = #invocation.decoder(definition)?;

@@ -7,7 +7,6 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
-use std::time::Duration;
 
 use farloop_core::id::{TaskId, WorkerId};
 use farloop_core::outcome::{Cancellation, Failure as Recorded, FailureKind, Outcome};
@@ -240,26 +239,6 @@ impl Error {
     /// A limit stands against the call; it never runs.
     pub(crate) fn resource_exhausted(function: &str, limit: String) -> Self {
         Recorded::new(FailureKind::ResourceExhausted, function.into(), limit).into()
-    }
-
-    /// The limit passed before anything was started.
-    pub(crate) fn timed_out(limit: Duration) -> Self {
-        Self::TimedOut(TimedOut::waiting(limit, None, false))
-    }
-
-    /// The limit passed, and the task that was waited for has been cancelled because of it.
-    pub(crate) fn timed_out_after(limit: Duration, cause: Option<Self>, still_running: bool) -> Self {
-        let cause = match cause {
-            Some(Self::Cancelled(cancelled)) => Some(cancelled),
-            _ => None,
-        };
-        Self::TimedOut(TimedOut::waiting(limit, cause, still_running))
-    }
-
-    /// A local coroutine on a thread that polls no loop.
-    pub(crate) fn no_local_loop() -> Self {
-        let text = "a local coroutine needs an event loop on its own thread: #[farloop::main], or the body of a task";
-        Self::Misuse(Misuse::Other(text.into()))
     }
 
     /// There is no loop for the call at `location`.
