@@ -434,8 +434,8 @@ pub enum Planted {
     DeadlineNotInherited,
     /// L2: another body under a known id is taken for the same.
     SecondBodyAccepted,
-    /// L5: a worker that is lost keeps its leases.
-    DeadKeepsLeases,
+    /// L6: a cancel request that came before its task is forgotten.
+    TombstoneForgotten,
 }
 
 #[cfg(feature = "planted-bugs")]
@@ -453,7 +453,7 @@ impl Planted {
         Self::UnseenCancelIgnored,
         Self::DeadlineNotInherited,
         Self::SecondBodyAccepted,
-        Self::DeadKeepsLeases,
+        Self::TombstoneForgotten,
     ];
 }
 

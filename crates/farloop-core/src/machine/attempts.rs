@@ -64,6 +64,7 @@ impl Core {
         let standing = task.standing();
         if let Some(rare) = &task.rare
             && let Some(message) = rare.cancels.unseen(delivered)
+            && !planted!(self, UnseenCancelIgnored)
         {
             // A request that this body never saw: whatever it reports, it was cancelled (L6).
             let outcome = Outcome::Cancelled(Arc::new(Cancellation { message, abandoned: false }));

@@ -105,7 +105,7 @@ impl Core {
     pub(crate) fn accept(&mut self, submit: Submit, from: Option<SessionKey>) -> Result<u32, (FailureKind, String)> {
         let Submit { task: id, spec, owner, creator } = submit;
         if let Some(index) = self.tasks.find(id) {
-            if !self.same_body(index, &spec) {
+            if !self.same_body(index, &spec) && !planted!(self, SecondBodyAccepted) {
                 return Err((
                     FailureKind::AlreadyExists,
                     format!("task {id} exists with another function, arguments or options"),
@@ -150,7 +150,9 @@ impl Core {
             task.priority = task.priority.max(parent.priority);
             if owner != Owner::Nobody {
                 task.root = parent.root;
-                task.deadline = task.deadline.min(parent.deadline);
+                if !planted!(self, DeadlineNotInherited) {
+                    task.deadline = task.deadline.min(parent.deadline);
+                }
             }
         } else if let Some(key) = from
             && owner != Owner::Nobody
@@ -174,7 +176,9 @@ impl Core {
         }
         let orphan = self.give_owner(index, parent);
         let failed = self.depend(index, inputs);
-        if let Some((_, message)) = self.tombstones.take(id) {
+        if let Some((_, message)) = self.tombstones.take(id)
+            && !planted!(self, TombstoneForgotten)
+        {
             self.request_cancel(index, message);
         } else if orphan {
             self.request_cancel(index, Some("the session that owns this task is over".into()));

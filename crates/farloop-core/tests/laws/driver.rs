@@ -40,6 +40,12 @@ pub(crate) struct Cluster {
     hello: Option<(SessionId, ConnId)>,
 }
 
+/// Cases of a property, or what `PROPTEST_CASES` says.
+pub(crate) fn cases(cases: u32) -> proptest::test_runner::Config {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|c| c.parse().ok()).unwrap_or(cases);
+    proptest::test_runner::Config { cases, failure_persistence: None, ..Default::default() }
+}
+
 pub(crate) fn session(n: u128) -> SessionId {
     SessionId(n + 1_000_000)
 }

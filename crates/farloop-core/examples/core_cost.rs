@@ -1,0 +1,174 @@
+//! What a no-op task costs the core: submit, start, end, resolve, at a backlog of 10,000 and of 1,000,000 tasks;
+//! and what a pending and a finished task weigh. Run it in release.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use farloop_core::api::{Config, Input};
+use farloop_core::frame::{Down, Hello, Owner, PROTOCOL_VERSION, Role, Submit, Up};
+use farloop_core::id::{ConnId, SessionId, TaskId};
+use farloop_core::link::Link;
+use farloop_core::machine::Core;
+use farloop_core::outcome::Outcome;
+use farloop_core::spec::{FunctionDef, Options, Spec};
+use farloop_core::time::Time;
+
+const BATCH: usize = 64;
+const CLIENT: SessionId = SessionId(1);
+const WORKER: SessionId = SessionId(2);
+
+/// A core with one client and one worker; only calls of the core are timed.
+struct Bench {
+    core: Core,
+    client: Link<Up>,
+    worker: Link<Up>,
+    spec: Arc<Spec>,
+    next: u128,
+    granted: u64,
+    now: u64,
+    spent: Duration,
+    resolved: usize,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let retained_tasks = 2_000_000;
+        let config =
+            Config { retained_tasks, retained_bytes: usize::MAX, max_live_tasks: 4_000_000, ..Config::default() };
+        let function: Arc<str> = "demo.noop".into();
+        let spec = Spec {
+            function: function.clone(),
+            fingerprint: 7,
+            args: Bytes::from_static(b"\x90"),
+            dependencies: Vec::new(),
+            name: None,
+            options: Options::default(),
+            trace: None,
+        };
+        let mut bench = Self {
+            core: Core::new(config),
+            client: Link::new(1 << 20),
+            worker: Link::new(1 << 20),
+            spec: Arc::new(spec),
+            next: 1 << 80,
+            granted: 0,
+            now: 0,
+            spent: Duration::ZERO,
+            resolved: 0,
+        };
+        for (session, role) in [(CLIENT, Role::Client), (WORKER, Role::Worker)] {
+            let def = FunctionDef { name: function.clone(), fingerprint: 7, args: Vec::new(), returns: "()".into() };
+            let functions = if role == Role::Worker { vec![def] } else { Vec::new() };
+            let (name, protocol) = (String::new(), PROTOCOL_VERSION);
+            let hello = Hello { session, protocol, role, name, resume: false, received: 0, functions, slots: 64 };
+            bench.core.handle(Time(0), Input::Hello { conn: ConnId(session.0 as u64), hello });
+        }
+        bench
+    }
+
+    fn feed(&mut self, session: SessionId) {
+        let conn = ConnId(session.0 as u64);
+        self.now += 10;
+        loop {
+            let link = if session == CLIENT { &mut self.client } else { &mut self.worker };
+            let Some(batch) = link.poll_batch(true) else { return };
+            let begun = Instant::now();
+            self.core.handle(Time(self.now), Input::Batch { session, conn, batch });
+            while self.core.poll_output().is_some() {}
+            self.spent += begun.elapsed();
+        }
+    }
+
+    /// Takes what the core has for a session.
+    fn take(&mut self, session: SessionId, into: &mut Vec<Down>) {
+        loop {
+            let begun = Instant::now();
+            let batch = self.core.poll_batch(Time(self.now), session, true);
+            self.spent += begun.elapsed();
+            let Some(batch) = batch else { return };
+            let link = if session == CLIENT { &mut self.client } else { &mut self.worker };
+            link.receive(batch, |frame| into.push(frame)).expect("the core keeps the link's rules");
+        }
+    }
+
+    fn submit(&mut self, tasks: usize, spec: impl Fn(usize) -> Arc<Spec>) {
+        let mut frames = Vec::new();
+        for at in 0..tasks {
+            self.next += 1 << 64;
+            let task = TaskId(self.next | at as u128);
+            self.client.push(Up::Submit(Submit { task, spec: spec(at), owner: Owner::Root, creator: None }));
+            if at % BATCH == BATCH - 1 || at == tasks - 1 {
+                self.feed(CLIENT);
+                // Acknowledgements open the client's window again.
+                self.take(CLIENT, &mut frames);
+            }
+        }
+    }
+
+    /// The worker takes that many starts and ends them at once.
+    fn run(&mut self, tasks: usize) {
+        let mut frames = Vec::new();
+        for _ in 0..tasks / BATCH {
+            self.granted += BATCH as u64;
+            self.worker.push(Up::Grant(self.granted));
+            self.feed(WORKER);
+            self.take(WORKER, &mut frames);
+            for frame in frames.drain(..) {
+                let Down::Start(start) = frame else { continue };
+                let outcome = Outcome::Returned(Bytes::from_static(b"\xc0"));
+                self.worker.push(Up::Ended { attempt: start.attempt, outcome, delivered: 0 });
+            }
+            self.feed(WORKER);
+            self.take(CLIENT, &mut frames);
+            self.resolved += frames.drain(..).filter(|f| matches!(f, Down::Resolved { .. })).count();
+        }
+    }
+
+    /// Time of the core per task, with this many others waiting.
+    fn cycle(&mut self, tasks: usize) -> f64 {
+        self.spent = Duration::ZERO;
+        let before = self.resolved;
+        for _ in 0..tasks / BATCH {
+            let spec = self.spec.clone();
+            self.submit(BATCH, |_| spec.clone());
+            self.run(BATCH);
+        }
+        assert_eq!(self.resolved - before, tasks / BATCH * BATCH);
+        self.spent.as_nanos() as f64 / (tasks / BATCH * BATCH) as f64
+    }
+}
+
+/// Resident bytes of this process.
+fn resident() -> usize {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    pages.split(' ').nth(1).and_then(|p| p.parse::<usize>().ok()).unwrap_or(0) * 4096
+}
+
+fn main() {
+    for live in [0, 10_000, 1_000_000] {
+        let mut bench = Bench::new();
+        let spec = bench.spec.clone();
+        let before = resident();
+        let begun = Instant::now();
+        bench.submit(live, |_| spec.clone());
+        assert_eq!(bench.core.stats().live, live);
+        let pending = (resident() - before) as f64 / live.max(1) as f64;
+        println!("backlog of {live}: filled in {:?}", begun.elapsed());
+        if live == 1_000_000 {
+            println!("  {pending:.0} B per pending task besides its spec");
+        }
+        bench.cycle(live.clamp(64_000, 200_000) / 4);
+        println!("  {:.0} ns per no-op task", bench.cycle(200_000));
+        if live == 1_000_000 {
+            bench.run(live);
+            let stats = bench.core.stats();
+            println!(
+                "  {} live, {} retained: {:.0} B each",
+                stats.live,
+                stats.retained,
+                (resident() - before) as f64 / stats.retained as f64
+            );
+        }
+    }
+}
