@@ -1,0 +1,11 @@
+//! What the probes' coroutines do, as remote functions. The worker binary offers all of them.
+
+pub mod jobs;
+pub mod nested;
+pub mod stubborn;
+
+/// The worker with every body of this crate.
+#[must_use]
+pub fn offered(worker: farloop::Worker) -> farloop::Worker {
+    nested::offered(stubborn::offered(jobs::offered(worker)))
+}

@@ -1,0 +1,15 @@
+//! The scenarios, named by their row of the table and grouped by its areas. Each is the twin of a recorded probe: the same
+//! program, run on farloop, with the probe's journal and value as the expectation.
+
+pub mod ac;
+pub mod ca;
+pub mod cb;
+pub mod co;
+pub mod fu;
+pub mod ga;
+pub mod ne;
+pub mod sc;
+pub mod sh;
+pub mod ts;
+pub mod wa;
+pub mod wf;

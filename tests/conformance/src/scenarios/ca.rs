@@ -1,0 +1,4 @@
+//! CA: cancellation, its counters, its ways.
+
+pub mod forwarding;
+pub mod requests;

@@ -1,0 +1,5 @@
+//! GA: gather.
+
+pub mod cancelling;
+pub mod failures;
+pub mod results;
