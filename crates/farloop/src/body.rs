@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
-use farloop_core::id::{AttemptId, SessionId, TaskId};
+use farloop_core::id::{AttemptId, TaskId};
 
 use crate::cell::{Cell, Wakeable};
 use crate::error::{Cancelled, DeliveryToken, Error};
@@ -33,7 +33,7 @@ thread_local! {
 #[derive(Debug)]
 pub(crate) enum Who {
     /// An attempt at a task of the cluster, on a worker.
-    Attempt { attempt: AttemptId, root: Option<SessionId>, depth: u32 },
+    Attempt { attempt: AttemptId, depth: u32 },
     /// A task of this loop.
     Local(Arc<Cell>),
 }

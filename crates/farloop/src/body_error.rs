@@ -143,3 +143,6 @@ pub(crate) fn cancellation<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'
     }
     None
 }
+
+#[cfg(test)]
+mod tests;

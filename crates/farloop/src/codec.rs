@@ -113,3 +113,53 @@ pub(crate) fn array_header(buffer: &mut Vec<u8>, len: usize) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn structs_are_maps_so_that_both_sides_may_add_fields() {
+        #[derive(Serialize)]
+        struct Old {
+            a: i64,
+        }
+        #[derive(Deserialize, PartialEq, Debug)]
+        struct New {
+            a: i64,
+            #[serde(default)]
+            b: Option<String>,
+        }
+        let sent = encode(&Old { a: 1 }).unwrap();
+        assert_eq!(decode::<BTreeMap<String, i64>>(&sent).unwrap(), BTreeMap::from([("a".to_owned(), 1)]));
+        assert_eq!(decode::<New>(&sent).unwrap(), New { a: 1, b: None });
+    }
+
+    #[test]
+    fn a_mismatch_says_what_was_found() {
+        let text = |bytes: &[u8]| decode::<i64>(bytes).unwrap_err().to_string();
+        assert_eq!(text(&encode("three").unwrap()), "expected i64, found the text \"three\"");
+        assert!(text(&encode(&true).unwrap()).starts_with("expected i64, found true"));
+        assert!(text(&[0xd3, 0]).starts_with("expected i64, found half a number"));
+        assert!(text(&[]).starts_with("expected i64, found nothing"));
+        let list = decode::<Vec<i64>>(&encode(&["x"]).unwrap()).unwrap_err().to_string();
+        assert!(list.ends_with("found a list with a text where something else belongs"), "{list}");
+    }
+
+    #[test]
+    fn array_headers_are_those_of_the_encoder() {
+        for len in [0, 15, 16, 0xffff, 0x1_0000] {
+            let mut ours = Vec::new();
+            array_header(&mut ours, len);
+            assert!(encode(&vec![(); len]).unwrap().starts_with(&ours), "{len}");
+        }
+    }
+
+    #[test]
+    fn debug_text_has_a_length() {
+        assert_eq!(debug(&encode(&(1, "x")).unwrap()), "[1,\"x\"]");
+        assert_eq!(debug(&encode(&"x".repeat(500)).unwrap()).chars().count(), 121);
+    }
+}

@@ -6,6 +6,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::panic::Location;
+use std::time::Duration;
 use std::sync::Arc;
 
 use farloop_core::id::{TaskId, WorkerId};
@@ -241,6 +242,25 @@ impl Error {
         Recorded::new(FailureKind::ResourceExhausted, function.into(), limit).into()
     }
 
+    /// A waiter's limit passed; what it waited for goes on.
+    pub(crate) fn timed_out(limit: Duration) -> Self {
+        Self::TimedOut(TimedOut::waiting(limit, None, false))
+    }
+
+    /// A waiter's limit passed and what it waited for was cancelled: `cause` is how it ended.
+    pub(crate) fn timed_out_after(limit: Duration, cause: Option<Self>, still_running: bool) -> Self {
+        let cause = match cause {
+            Some(Self::Cancelled(cancelled)) => Some(cancelled),
+            _ => None,
+        };
+        Self::TimedOut(TimedOut::waiting(limit, cause, still_running))
+    }
+
+    /// A local coroutine where no runtime of farloop's runs.
+    pub(crate) fn no_local_loop() -> Self {
+        Misuse::Other("a local coroutine needs a loop whose thread farloop runs: #[farloop::main], a task's body, or farloop::testing".into()).into()
+    }
+
     /// There is no loop for the call at `location`.
     pub(crate) fn no_running_loop(location: &'static Location<'static>) -> Self {
         Self::NoRunningLoop(NoRunningLoop::at(location))
@@ -296,3 +316,6 @@ impl StdError for Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

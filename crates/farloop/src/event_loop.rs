@@ -35,7 +35,6 @@ pub(crate) enum Ready {
     CancelWithdrawn { attempt: AttemptId, standing: u32 },
     Fence(AttemptId),
     Deadlock { attempt: AttemptId, cycle: Vec<TaskId> },
-    Run(Box<dyn FnOnce() + Send>),
 }
 
 static NEXT_LOOP: AtomicU64 = AtomicU64::new(1);
@@ -156,7 +155,6 @@ impl LoopShared {
                 Ready::CancelCount(cell, count) => cell.cancel_count_told(count),
                 Ready::Listeners(cell, listeners) => self.run_listeners(&cell, listeners).await,
                 Ready::Report(cell) => cell.report_unread(),
-                Ready::Run(f) => Body::nobody(f),
                 other => {
                     if let Some(host) = host.as_deref_mut() {
                         host.take(self, other);

@@ -14,12 +14,10 @@ use serde::de::DeserializeOwned;
 use crate::ambient;
 use crate::body::{Body, Who};
 use crate::cell::{Cell, Kind};
-use crate::error::{Error, Misuse, Result};
+use crate::error::{Error, Result};
 use crate::event_loop::LoopShared;
 use crate::report::Caught;
 use crate::task::{IntoTask, Task, read_value};
-
-const NO_LOCAL_LOOP: &str = "a local coroutine runs on a loop whose thread farloop runs (#[farloop::main], a task's body, farloop::testing), and this runtime is none";
 
 /// A coroutine that runs on the loop of whoever schedules it. Inert until then; dropped unscheduled, it is reported
 /// once.
@@ -72,7 +70,7 @@ impl<T: Serialize + DeserializeOwned + 'static> IntoTask for LocalCoro<T> {
         let cell = match ambient::find() {
             Some(home) if home.is_closed() => home.failed("local".into(), self.location, Error::LoopClosed),
             Some(home) if home.runs_local() => spawn(&home, future, name, self.location),
-            Some(home) => home.failed("local".into(), self.location, Error::Misuse(Misuse::Other(NO_LOCAL_LOOP.into()))),
+            Some(home) => home.failed("local".into(), self.location, Error::no_local_loop()),
             None => ambient::nowhere("local".into(), self.location),
         };
         Task::from_cell(cell, read_value::<T>)

@@ -17,7 +17,7 @@ use farloop_core::spec::Spec;
 use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 
-use crate::body::{Body, Who};
+use crate::body::Body;
 use crate::cell::{Cell, Kind};
 use crate::coro::CallSpec;
 use crate::definition::Definition;
@@ -394,14 +394,6 @@ impl Sorted {
         for (home, list) in self.loops {
             home.push_all(list);
         }
-    }
-}
-
-/// The attempt on whose behalf a body acts, for who owns what it creates.
-pub(crate) fn root_of(body: &Body) -> Option<SessionId> {
-    match body.who {
-        Who::Attempt { root, .. } => root,
-        Who::Local(_) => None,
     }
 }
 

@@ -50,7 +50,8 @@ impl From<Option<String>> for CancelMessage {
 }
 
 /// Counts the handles of a cell: when the last one goes, an error nobody read is reported (asyncio row 337).
-pub(crate) struct Held(pub(crate) Arc<Cell>, Option<Arc<Held>>);
+/// The second part is another handle that lives as long (the task behind a shield).
+pub(crate) struct Held(pub(crate) Arc<Cell>, #[allow(dead_code, reason = "held for its Drop")] Option<Arc<Held>>);
 
 impl Held {
     fn new(cell: Arc<Cell>) -> Self {

@@ -12,7 +12,7 @@ use futures_core::Stream;
 
 use crate::body::Point;
 use crate::cell::{Cell, Wakeable};
-use crate::error::{Error, Result, TimedOut};
+use crate::error::{Error, Result};
 use crate::task::{IntoTask, Task};
 use crate::time::Timer;
 
@@ -171,7 +171,7 @@ impl<T> Stream for AsCompleted<T> {
                 shared.tasks.remove(&id);
                 this.point = Point::default();
                 let limit = shared.timeout.unwrap_or_default();
-                return Poll::Ready(Some(Err(Error::TimedOut(TimedOut::waiting(limit, None, true)))));
+                return Poll::Ready(Some(Err(Error::timed_out(limit))));
             }
             let waiter = shared.next_waiter;
             shared.next_waiter += 1;

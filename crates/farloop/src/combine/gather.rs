@@ -197,10 +197,6 @@ impl<O> Gather<O> {
             _ => Vec::new(),
         }
     }
-
-    pub(crate) fn task(&self) -> &Task<O> {
-        &self.0
-    }
 }
 
 impl<O> Clone for Gather<O> {

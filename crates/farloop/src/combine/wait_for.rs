@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use farloop_core::outcome::Outcome;
 
-use crate::error::{Error, Result, TimedOut};
+use crate::error::{Error, Result};
 use crate::task::{Await, Forwarding, IntoTask, Task, read_outcome};
 use crate::time::Timer;
 
@@ -57,7 +57,7 @@ impl<A: IntoTask> Future for WaitFor<A> {
         if let Some(what) = this.what.take() {
             if this.limit.is_some_and(|l| l.is_zero()) && what.is_fresh() {
                 what.discard();
-                return Poll::Ready(Err(Error::TimedOut(TimedOut::waiting(Duration::ZERO, None, false))));
+                return Poll::Ready(Err(Error::timed_out(Duration::ZERO)));
             }
             this.task = Some(what.into_owned_task());
             this.timer = this.limit.map(Timer::after);
@@ -68,12 +68,9 @@ impl<A: IntoTask> Future for WaitFor<A> {
             Poll::Ready(Ok(())) => {
                 let error = match task.cell().outcome() {
                     Some(Outcome::Cancelled(c)) if this.timed_out => {
-                        let cause = match task.cell().error() {
-                            Some(Error::Cancelled(cause)) => Some(cause),
-                            _ => None,
-                        };
+                        let cause = task.cell().error();
                         task.cell().mark_read();
-                        Some(Error::TimedOut(TimedOut::waiting(this.limit.unwrap_or_default(), cause, c.abandoned)))
+                        Some(Error::timed_out_after(this.limit.unwrap_or_default(), cause, c.abandoned))
                     }
                     _ => None,
                 };

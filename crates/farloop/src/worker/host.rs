@@ -272,7 +272,7 @@ impl Host {
     fn start(&self, home: &Arc<LoopShared>, started: Started) {
         let Started { start, inputs } = started;
         let function = start.spec.function.clone();
-        let who = Who::Attempt { attempt: start.attempt, root: start.root, depth: start.depth };
+        let who = Who::Attempt { attempt: start.attempt, depth: start.depth };
         let body = Body::new(who, function.clone(), start.spec.name.clone(), home.clone());
         body.had_before(start.cancels);
         if let Some(mut placed) = self.worker.placed.get_mut(&start.attempt.task) {

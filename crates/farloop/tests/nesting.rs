@@ -1,0 +1,97 @@
+//! Tasks that call tasks: slots are given back while they wait, so that one slot carries any tree.
+
+use farloop::prelude::*;
+use farloop::testing::Cluster;
+
+#[farloop::task]
+async fn tree_sum(depth: u32) -> farloop::Result<u64> {
+    if depth == 0 {
+        return Ok(1);
+    }
+    let (left, right) = gather((tree_sum(depth - 1), tree_sum(depth - 1))).await?;
+    Ok(left + right)
+}
+
+#[farloop::task]
+async fn chain(depth: u32) -> farloop::Result<u32> {
+    if depth == 0 {
+        return Ok(0);
+    }
+    Ok(chain(depth - 1).await? + 1)
+}
+
+#[farloop::task]
+async fn awaits(other: Task<u32>) -> farloop::Result<u32> {
+    other.await
+}
+
+#[farloop::task]
+async fn sleeper(seconds: u64) -> farloop::Result<u64> {
+    farloop::sleep(Duration::from_secs(seconds)).await?;
+    Ok(seconds)
+}
+
+#[farloop::task]
+async fn parent(seconds: u64) -> farloop::Result<u64> {
+    let (a, b) = gather((sleeper(seconds), sleeper(seconds + 1))).await?;
+    Ok(a + b)
+}
+
+#[test]
+fn tree_sum_of_8191_tasks_completes_on_one_slot() {
+    let sum = Cluster::new().slots(1).run(async || tree_sum(12).await);
+    assert_eq!(sum.unwrap(), 4096);
+}
+
+#[test]
+fn chain_of_1000_awaits_completes_on_one_slot() {
+    let depth = Cluster::new().slots(1).run(async || chain(1_000).await);
+    assert_eq!(depth.unwrap(), 1_000);
+}
+
+#[test]
+fn tree_sum_over_three_workers() {
+    let sum = Cluster::new().workers(3).slots(2).run(async || tree_sum(10).await);
+    assert_eq!(sum.unwrap(), 1024);
+}
+
+#[test]
+fn a_future_as_an_argument_never_passes_through_the_caller() {
+    #[farloop::task]
+    async fn add(a: i64, b: i64) -> i64 {
+        a + b
+    }
+    #[farloop::task]
+    async fn total(all: Vec<i64>) -> i64 {
+        all.iter().sum()
+    }
+    Cluster::new().workers(2).run(async || {
+        let seven = ensure_future(add(3, 4));
+        assert_eq!(add(&seven, 10).await.unwrap(), 17);
+        let all = gather_all((0..10).map(|i| add(i, i)));
+        assert_eq!(total(all).await.unwrap(), 90);
+    });
+}
+
+#[test]
+fn a_task_may_await_a_handle_it_was_given() {
+    Cluster::new().slots(1).run(async || {
+        let inner = ensure_future(chain(3));
+        assert_eq!(awaits(Task::clone(&inner)).await.unwrap(), 3);
+    });
+}
+
+#[test]
+fn cancelling_a_parent_reaches_what_it_awaits() {
+    Cluster::new().workers(2).run(async || {
+        let began = tokio::time::Instant::now();
+        let task = ensure_future(parent(100));
+        farloop::sleep(Duration::from_secs(1)).await.unwrap();
+        assert!(task.cancel("enough"));
+        let error = task.clone().await.unwrap_err();
+        assert!(error.is_cancelled(), "{error:?}");
+        assert!(task.cancelled());
+        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+        assert!(farloop::all_tasks().unwrap().iter().all(|t| t.name == "main"));
+    });
+}
