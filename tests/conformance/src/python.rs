@@ -44,8 +44,8 @@ pub fn ex(error: &Error) -> String {
         Error::BrokenPromise => "BrokenPromise()".to_owned(),
         Error::Deadlock(_) => "Deadlock()".to_owned(),
         Error::Failed(failure) => {
-            let name = failure.type_name.rsplit("::").next().unwrap_or_default();
-            format!("{name}({})", failure.message)
+            let name = failure.type_name().rsplit("::").next().unwrap_or_default();
+            format!("{name}({})", failure.message())
         }
         other => format!("{other:?}"),
     }

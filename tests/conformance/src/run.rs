@@ -85,11 +85,11 @@ impl Run {
     }
 
     /// asyncio's `call_later`: runs `action` that many seconds from now, on this loop.
-    pub fn later(&self, seconds: f64, action: impl FnOnce() + 'static) {
+    pub fn later<R>(&self, seconds: f64, action: impl FnOnce() -> R + 'static) {
         let delay = self.seconds(seconds);
         drop(ensure_future(farloop::local(async move {
             farloop::sleep(delay).await?;
-            action();
+            drop(action());
             Ok(())
         })));
     }

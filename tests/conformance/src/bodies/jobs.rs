@@ -66,10 +66,12 @@ pub async fn with_finally(journal: Journal) -> farloop::Result<()> {
     slept
 }
 
-/// Raises Cancelled though nobody asked.
+/// TS3: raises Cancelled though nobody asked: one that it got from a future of its own.
 #[farloop::task]
 pub async fn cancelled_by_itself(message: String) -> farloop::Result<String> {
-    Err(Error::cancelled(message))
+    let (_promise, future) = create_future::<String>();
+    future.cancel(message);
+    future.await
 }
 
 /// A body that blocks its thread and cannot be interrupted.

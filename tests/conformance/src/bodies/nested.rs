@@ -1,5 +1,6 @@
 //! Bodies that create, await, gather, shield and cancel other remote tasks.
 
+use farloop::Error;
 use farloop::prelude::*;
 
 use crate::bodies::jobs::{job, nap};
@@ -8,7 +9,7 @@ use crate::faults::{Fault, RuntimeError, ValueError};
 use crate::journal::Journal;
 use crate::python::ex;
 
-fn me() -> farloop::Result<farloop::TaskRef> {
+fn me() -> farloop::Result<farloop::CurrentTask> {
     farloop::current_task().ok_or_else(|| Error::msg("a body has a current task"))
 }
 
@@ -119,14 +120,15 @@ pub async fn parent(journal: Journal, sleeps: bool) -> farloop::Result<String> {
     Ok("parent done".to_owned())
 }
 
-/// NE4: awaits a chain of `depth` tasks, the last of which sleeps.
+/// NE4: awaits a chain of `depth` tasks, the last of which says that it is there, and sleeps.
 #[farloop::task]
-pub async fn chain(journal: Journal, depth: u32) -> farloop::Result<u32> {
+pub async fn chain(journal: Journal, depth: u32, sleeps: f64) -> farloop::Result<u32> {
     if depth == 0 {
-        farloop::sleep(journal.seconds(1.0)).await?;
+        journal.by("bottom").log("bottom");
+        farloop::sleep(journal.seconds(sleeps)).await?;
         return Ok(0);
     }
-    Ok(1 + create_task(chain(journal, depth - 1)).await?)
+    Ok(1 + create_task(chain(journal, depth - 1, sleeps)).await?)
 }
 
 /// WF7, WF13: waits so long for a task that it was given.
@@ -229,7 +231,7 @@ pub async fn top(journal: Journal) -> Result<String, Wrapped> {
 /// The text of the error itself, without what farloop adds about where it happened.
 fn text_of(error: &Error) -> String {
     match error {
-        Error::Failed(failure) => failure.message.clone(),
+        Error::Failed(failure) => failure.message().to_owned(),
         other => other.to_string(),
     }
 }
@@ -263,7 +265,7 @@ pub async fn orchestrates(journal: Journal) -> farloop::Result<Vec<String>> {
 /// Row 41: creates a task that awaits this one, and awaits it.
 #[farloop::task]
 pub async fn awaits_each_other(journal: Journal) -> farloop::Result<String> {
-    let other = create_task(awaits(me()?.handle::<String>()));
+    let other = create_task(awaits(Task::<String>::attach(me()?.id())));
     journal.by("a").pin("other", &other.id().to_string());
     other.await
 }
@@ -271,7 +273,7 @@ pub async fn awaits_each_other(journal: Journal) -> farloop::Result<String> {
 /// Row 40: awaits itself.
 #[farloop::task]
 pub async fn awaits_itself() -> farloop::Result<String> {
-    me()?.handle::<String>().await
+    Task::<String>::attach(me()?.id()).await
 }
 
 /// Adds the bodies of this file.

@@ -1,5 +1,6 @@
 //! Bodies that do something of their own when they are cancelled.
 
+use farloop::Error;
 use farloop::prelude::*;
 
 use crate::faults::Fault;
@@ -212,7 +213,10 @@ pub async fn says_why(journal: Journal) -> farloop::Result<String> {
 pub async fn recovers(journal: Journal) -> farloop::Result<String> {
     let journal = journal.by("recovers");
     let slept = farloop::sleep(journal.seconds(9.0)).await;
-    let slept = slept.recover(|_| journal.log("Exception caught"));
+    let slept = slept.recover(|error| {
+        journal.log("Exception caught");
+        Err(error)
+    });
     match slept {
         Ok(()) => Ok("slept".to_owned()),
         Err(error) => {

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use farloop::Error;
 use farloop::prelude::*;
 use serde_json::json;
 
@@ -130,7 +131,7 @@ async fn row_142_a_cancelled_input_is_one_item_and_the_consumer_is_not_cancelled
         let run = inside;
         let (a, b) = (create_task(run.job("a", 1.0)), create_task(run.job("b", 9.0)));
         let cancelled = a.clone();
-        run.later(0.5, move || drop(cancelled.cancel(())));
+        run.later(0.5, move || cancelled.cancel(()));
         let mut done = as_completed([a, b]);
         while let Some(next) = done.next().await {
             match next?.result {

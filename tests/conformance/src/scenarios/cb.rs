@@ -296,9 +296,9 @@ async fn row_079_a_callback_that_does_not_look_has_not_retrieved(run: Run) -> Ch
         ("untouched", |_| {}),
         ("exception()", |task| drop(task.exception())),
         ("result()", |task| drop(task.result())),
-        ("cancel() on done", |task| drop(task.cancel(()))),
-        ("done callback not reading", |task| drop(task.add_done_callback(|_| {}))),
-        ("done() only", |task| drop(task.done())),
+        ("cancel() on done", |task| _ = task.cancel(())),
+        ("done callback not reading", |task| _ = task.add_done_callback(|_| {})),
+        ("done() only", |task| _ = task.done()),
         ("kept in repr", |task| drop(format!("{task:?}"))),
     ];
     for (label, way) in ways {

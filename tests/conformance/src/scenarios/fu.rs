@@ -1,5 +1,6 @@
 //! FU: futures that are completed by hand (rows 49-61).
 
+use farloop::Error;
 use farloop::prelude::*;
 use serde_json::json;
 
@@ -183,7 +184,7 @@ async fn row_061_a_future_goes_wherever_a_task_may(run: Run) -> Check {
         let (future, limit) = (future.clone(), run.seconds(9.0));
         async move { wait_for(future, limit).await }
     }));
-    run.later(1.0, move || drop(promise.set_result("future".to_owned())));
+    run.later(1.0, move || promise.set_result("future".to_owned()));
     let ended = wait([future.clone()]).await?;
     same(ended.done.len(), 1)?;
     same(gathered.await?, ("future", "task"))?;

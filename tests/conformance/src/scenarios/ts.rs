@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use farloop::Error;
 use farloop::prelude::*;
 use serde_json::json;
 

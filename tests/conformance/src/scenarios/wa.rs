@@ -1,5 +1,6 @@
 //! WA: wait (rows 115-133).
 
+use farloop::Error;
 use farloop::prelude::*;
 use serde_json::json;
 
@@ -120,12 +121,12 @@ async fn wa6(run: &Run) -> Check {
     let [a, b, c] = [("a", 9.0), ("b", 2.0), ("c", 3.0)].map(|(name, delay)| create_task(run.job(name, delay)));
     let f = create_task(run.failing("f", 4.0, Fault::value("F")));
     let cancelled = a.clone();
-    run.later(1.0, move || drop(cancelled.cancel(())));
+    run.later(1.0, move || cancelled.cancel(()));
     let ended = wait([a, b, c, f.clone()]).return_when(ReturnWhen::FirstException).await?;
     run.log(format!("woke {} {}", ended.done.len(), ended.pending.len()));
     let (x, y) = (create_task(run.job("x", 1.0)), create_task(run.job("y", 9.0)));
     let cancelled = y.clone();
-    run.later(0.5, move || drop(cancelled.cancel(())));
+    run.later(0.5, move || cancelled.cancel(()));
     let ended = wait([x, y]).return_when(ReturnWhen::FirstException).await?;
     run.log(format!("no exception -> all {} {}", ended.done.len(), ended.pending.len()));
     drop(f.exception());

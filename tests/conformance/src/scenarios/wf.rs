@@ -1,5 +1,6 @@
 //! WF: wait_for (rows 148-164).
 
+use farloop::Error;
 use farloop::prelude::*;
 use serde_json::json;
 
@@ -8,7 +9,7 @@ use crate::bodies::{jobs, nested};
 use crate::faults::Fault;
 use crate::judge::{Check, holds, same};
 use crate::oracle::oracle;
-use crate::python::{ex, truth, value_or_ex};
+use crate::python::{truth, value_or_ex};
 use crate::registry::{Row, rows};
 use crate::run::Run;
 
@@ -46,8 +47,9 @@ async fn wf2(run: &Run) -> (String, f64, String) {
     let slow = cleans_up(run.journal.clone(), "cleanup starts".to_owned(), 3.0, "cleanup ends".to_owned());
     match wait_for(slow, run.seconds(1.0)).await {
         Err(Error::TimedOut(late)) => {
-            let cause = late.cause().map_or_else(String::new, |cause| ex(cause));
-            ("TimeoutError".to_owned(), run.time(), cause.trim_end_matches("()").to_owned())
+            // The cause is a `Cancelled` by type; the probe prints the name of its type.
+            let cause = late.cause().map_or("None", |_| "CancelledError").to_owned();
+            ("TimeoutError".to_owned(), run.time(), cause)
         }
         other => (value_or_ex(other), run.time(), String::new()),
     }
@@ -151,7 +153,7 @@ async fn row_158_a_cancel_in_the_turn_of_the_completion_is_not_lost(run: Run) ->
     let inner = future.clone();
     let limit = run.seconds(10.0);
     let caller = ensure_future(farloop::local(async move { wait_for(inner, limit).await }));
-    farloop::yield_now().await;
+    farloop::yield_now().await?;
     promise.set_result("v".to_owned())?;
     caller.cancel(());
     let raised = value_or_ex(caller.await);
@@ -165,7 +167,7 @@ async fn row_159_a_third_party_cancelling_the_inner_task_is_no_timeout(run: Run)
         let run = inside;
         let task = create_task(run.job("t", 5.0));
         let cancelled = task.clone();
-        run.later(1.0, move || drop(cancelled.cancel("third")));
+        run.later(1.0, move || cancelled.cancel("third"));
         let raised = value_or_ex(wait_for(task, run.seconds(3.0)).await);
         Ok((raised, farloop::current_task().map_or(99, |me| me.cancelling()), run.time()))
     }))
@@ -189,7 +191,7 @@ async fn row_161_completion_at_the_deadline_is_in_time(run: Run) -> Check {
     let limit = run.seconds(if run.exact() { 1.0 } else { 4.0 });
     let coroutine = wait_for(run.nap(1.0, "v"), limit).await;
     let task = create_task(run.nap(1.0, "v"));
-    farloop::yield_now().await;
+    farloop::yield_now().await?;
     let earlier = wait_for(task, limit).await;
     same((value_or_ex(coroutine), value_or_ex(earlier)), ("v", "v"))
 }

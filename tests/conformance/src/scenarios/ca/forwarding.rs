@@ -35,7 +35,7 @@ async fn row_237_a_cancel_between_completion_and_resumption_wins(run: Run) -> Ch
             }
         }
     }));
-    farloop::yield_now().await;
+    farloop::yield_now().await?;
     promise.set_result("v".to_owned())?;
     run.log(format!("cancel returned {}", truth(task.cancel(()))));
     drop(task.clone().await);

@@ -1,5 +1,6 @@
 //! Cancel requests: made, counted, delivered, answered (rows 221-236, 242-250).
 
+use farloop::Error;
 use farloop::prelude::*;
 use serde_json::json;
 
@@ -68,7 +69,7 @@ async fn row_222_cancel_of_a_done_task_is_refused(run: Run) -> Check {
     });
     promise.set_result("1".to_owned())?;
     while !task.done() {
-        farloop::yield_now().await;
+        farloop::yield_now().await?;
     }
     let refused = task.cancel(());
     // FU6 looks before the callbacks have run. When they run here is the loop's matter; that the cancel is refused is not.
@@ -311,7 +312,7 @@ async fn row_247_a_cancelled_sleep_leaves_nothing_behind(run: Run) -> Check {
     let (promise, future) = create_future::<String>();
     let waiter = future.clone();
     let first = ensure_future(farloop::local(async move { shield_of(waiter).await }));
-    farloop::yield_now().await;
+    farloop::yield_now().await?;
     first.cancel(());
     holds(first.await.is_err(), "the waiter ends")?;
     promise.set_result("kept".to_owned())?;
@@ -328,7 +329,7 @@ async fn row_248_a_panic_while_being_cancelled_is_the_outcome(run: Run) -> Check
     run.sleep(1.0).await?;
     task.cancel(());
     let raised = task.clone().await;
-    holds(matches!(&raised, Err(Error::Failed(failure)) if failure.message.contains("exit")), &format!("{raised:?}"))?;
+    holds(matches!(&raised, Err(Error::Failed(failure)) if failure.message().contains("exit")), &format!("{raised:?}"))?;
     holds(!task.cancelled(), "it failed")?;
     same(run.nap(0.1, "the loop goes on").await?, "the loop goes on")
 }

@@ -1,5 +1,6 @@
 //! gather: cancelling it, or the task that awaits it (rows 95-102, 109-112).
 
+use farloop::Error;
 use farloop::prelude::*;
 use serde_json::{Value, json};
 

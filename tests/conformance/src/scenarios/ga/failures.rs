@@ -1,5 +1,6 @@
 //! gather: members that fail or are cancelled by somebody else (rows 87-94).
 
+use farloop::Error;
 use farloop::prelude::*;
 use serde_json::json;
 
@@ -91,7 +92,7 @@ async fn row_091_a_cancelled_member_fails_the_gather_which_is_not_cancelled(run:
         let tasks = [("a", 5.0), ("b", 2.0), ("c", 3.0)].map(|(name, delay)| create_task(run.job(name, delay)));
         let mut gathered = gather_all(tasks.clone());
         let first = tasks[0].clone();
-        run.later(1.0, move || drop(first.cancel("m")));
+        run.later(1.0, move || first.cancel("m"));
         if let Err(error) = (&mut gathered).await {
             run.log(format!("gather raised Cancelled {}", args(&error)));
         }
@@ -111,7 +112,7 @@ async fn ga7(run: &Run) -> Result<(Vec<String>, f64), Error> {
     let tasks = [("a", 5.0), ("b", 2.0)].map(|(name, delay)| create_task(run.job(name, delay)));
     let first = tasks[0].clone();
     let gathered = gather_settled_all(tasks);
-    run.later(1.0, move || drop(first.cancel("m")));
+    run.later(1.0, move || first.cancel("m"));
     let entries = gathered.await?.into_iter().map(value_or_ex).collect();
     Ok((entries, run.time()))
 }
@@ -133,7 +134,7 @@ async fn row_094_an_early_cancel_wins_over_a_later_failure(run: Run) -> Check {
     run.collect_reports();
     let a = create_task(run.job("a", 3.0));
     let cancelled = a.clone();
-    run.later(1.0, move || drop(cancelled.cancel(())));
+    run.later(1.0, move || cancelled.cancel(()));
     let failed = gather((a, run.failing("b", 1.5, Fault::value("B")))).await;
     let shown = failed.map_or_else(|error| ex(&error), |_| "no error".to_owned());
     run.sleep(5.0).await?;

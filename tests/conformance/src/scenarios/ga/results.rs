@@ -1,5 +1,6 @@
 //! gather: what it takes, when it starts, what it gives (rows 80-86, 103-108, 113-114).
 
+use farloop::Error;
 use farloop::prelude::*;
 use serde_json::json;
 
@@ -68,7 +69,7 @@ async fn row_084_arguments_may_be_of_any_kind(run: Run) -> Check {
     let (promise, future) = create_future::<String>();
     let shielded = shield(run.job("shield", 1.0));
     let here = farloop::local(async { Ok("local".to_owned()) });
-    run.later(0.5, move || drop(promise.set_result("future".to_owned())));
+    run.later(0.5, move || promise.set_result("future".to_owned()));
     let out = gather((coroutine, task, nested, future, shielded, here)).await?;
     same(out, json!(["coroutine", "task", ["nested", "too"], "future", "shield", "local"]))
 }
@@ -170,7 +171,7 @@ async fn row_113_panics_are_collected_like_other_errors(run: Run) -> Check {
     let boom = jobs::boom(Fault::Panic("b".to_owned()));
     let (boom, x) = gather_settled((boom, run.job("x", 1.0))).await?;
     // The probe raises a BaseException of its own; the Rust error beyond `Result` is a panic.
-    holds(matches!(&boom, Err(Error::Failed(failure)) if failure.message.contains('b')), &format!("a panic: {boom:?}"))?;
+    holds(matches!(&boom, Err(Error::Failed(failure)) if failure.message().contains('b')), &format!("a panic: {boom:?}"))?;
     same(value_or_ex(x), &probe.out[1])?;
     run.journal_is(&probe)
 }
