@@ -8,6 +8,7 @@
 pub mod drive;
 pub mod figures;
 pub mod floor;
+pub mod load;
 pub mod process;
 pub mod relay;
 pub mod steady;

@@ -79,7 +79,7 @@ impl FarloopStage {
 
     pub(super) async fn load(&mut self, arguments: &[&str]) -> Result<Figures> {
         let mut command = beside("load")?;
-        command.args(["--address", &self.address]).args(arguments);
+        command.env("FARLOOP_ADDRESS", &self.address).args(arguments);
         let figures = measure(&format!("load {}", arguments.join(" ")), command, LIMIT).await;
         // A dead server explains a failed client better than the client does.
         self.coordinator.check()?;
