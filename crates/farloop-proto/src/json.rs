@@ -46,6 +46,15 @@ pub fn from_msgpack(mut bytes: &[u8]) -> Result<Value, JsonError> {
     if bytes.is_empty() { Ok(value) } else { Err(JsonError::Trailing(bytes.len())) }
 }
 
+/// Whether the bytes are exactly one MessagePack value, of whatever depth.
+///
+/// # Errors
+/// They are not.
+pub fn check(mut bytes: &[u8]) -> Result<(), JsonError> {
+    let _: IgnoredAny = rmp_serde::from_read(&mut bytes)?;
+    if bytes.is_empty() { Ok(()) } else { Err(JsonError::Trailing(bytes.len())) }
+}
+
 /// Encodes JSON as MessagePack.
 ///
 /// # Errors

@@ -1,1 +1,30 @@
-#![doc = "Placeholder while the workspace is laid out."]
+//! The coordinator: an async shell around [`farloop_core::machine::Core`].
+//!
+//! The core decides; this crate carries bytes, keeps the time and answers people. Reading order: `driver` (the lock
+//! and what goes through it), `session` (streams of clients and workers), `api` (the public calls), `auth` (who may
+//! call what), `server` (bind, serve, stop).
+//!
+//! ```no_run
+//! # async fn run() -> Result<(), farloop_coordinator::StartError> {
+//! use farloop_coordinator::{Config, Coordinator};
+//!
+//! let coordinator = Coordinator::bind(Config { listen: "127.0.0.1:0".into(), ..Config::default() }).await?;
+//! println!("{}", coordinator.local_addr());
+//! coordinator.serve(std::future::pending()).await
+//! # }
+//! ```
+
+mod api;
+mod auth;
+mod config;
+mod driver;
+mod errors;
+mod journal;
+mod process;
+mod server;
+mod session;
+
+pub use auth::{TokenError, Tokens};
+pub use config::{Config, DEFAULT_LISTEN, Flags, StartError};
+pub use process::run;
+pub use server::Coordinator;

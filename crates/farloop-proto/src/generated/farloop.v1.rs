@@ -1617,7 +1617,7 @@ pub struct SubmitTaskRequest {
     /// Time a cancelled body has to clean up; 10 s unless set.
     #[prost(message, optional, tag = "9")]
     pub cancel_grace: ::core::option::Option<::prost_types::Duration>,
-    /// Labels to select by, at most 32.
+    /// Labels to select by, at most 64.
     #[prost(btree_map = "string, string", tag = "10")]
     pub labels: ::prost::alloc::collections::BTreeMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
     /// A UUIDv7 of your making, which becomes the task's id: two requests with one `request_id` start one task.

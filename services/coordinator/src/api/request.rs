@@ -1,0 +1,166 @@
+//! What people type becomes what the core takes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use farloop_core::api::GatherMode;
+use farloop_core::id::TaskId;
+use farloop_core::spec::{Dependency, Options, Spec};
+use farloop_proto::convert::duration_from_wire;
+use farloop_proto::json::{self, Typed};
+use farloop_proto::v1;
+use farloop_proto::v1::argument::Source;
+use farloop_proto::v1::payload::Body;
+use tonic::Status;
+
+use crate::errors;
+
+/// Longest wait of one call.
+const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
+/// Wait unless the caller says otherwise.
+const WAIT: Duration = Duration::from_secs(30);
+/// MessagePack's nil: stands where a dependency will be.
+const NIL: Bytes = Bytes::from_static(&[0xc0]);
+
+/// A call to start, with the task ids in its arguments still as text.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    pub(crate) task: TaskId,
+    spec: Spec,
+    named: Vec<Named>,
+}
+
+/// An argument that is another task's result.
+#[derive(Debug)]
+struct Named {
+    position: u32,
+    ids: Vec<String>,
+    list: bool,
+}
+
+impl Draft {
+    /// Every id in the arguments, as it was typed.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &str> {
+        self.named.iter().flat_map(|n| &n.ids).map(String::as_str)
+    }
+
+    /// The spec, with the tasks that [`Self::ids`] stands for, in the same order.
+    pub(crate) fn finish(mut self, tasks: Vec<TaskId>) -> Arc<Spec> {
+        let mut tasks = tasks.into_iter();
+        for Named { position, ids, list } in self.named {
+            let tasks = tasks.by_ref().take(ids.len()).collect();
+            self.spec.dependencies.push(Dependency { position, tasks, list });
+        }
+        Arc::new(self.spec)
+    }
+}
+
+pub(crate) fn draft(request: v1::SubmitTaskRequest) -> Result<Draft, Status> {
+    if request.function.is_empty() {
+        return Err(errors::bad_field(
+            "function",
+            "is empty; name a function that a worker offers, as ListWorkers shows",
+        ));
+    }
+    if !request.json_args.is_empty() && !request.args.is_empty() {
+        return Err(errors::bad_field("jsonArgs", "stands next to args; give the arguments in one of them"));
+    }
+    let task = match request.request_id.as_str() {
+        "" => TaskId(uuid::Uuid::now_v7().as_u128()),
+        text => request_id(text)?,
+    };
+    let mut named = Vec::new();
+    let mut values = Vec::with_capacity(request.json_args.len() + request.args.len());
+    for value in &request.json_args {
+        values.push(json::to_msgpack(&Typed(value)).map_err(|e| errors::bad_field("jsonArgs", e.to_string()))?);
+    }
+    for (position, argument) in (0u32..).zip(request.args) {
+        let (ids, list) = match argument.source {
+            Some(Source::Payload(payload)) => {
+                values.push(read_payload(payload).map_err(|e| errors::bad_field(&format!("args[{position}]"), e))?);
+                continue;
+            }
+            Some(Source::TaskId(id)) => (vec![id], false),
+            Some(Source::TaskIds(v1::TaskIds { ids })) => (ids, true),
+            None => {
+                let message = "is empty; give a payload, a taskId or taskIds";
+                return Err(errors::bad_field(&format!("args[{position}]"), message));
+            }
+        };
+        values.push(NIL);
+        named.push(Named { position, ids, list });
+    }
+    let spec = Spec {
+        function: request.function.into(),
+        fingerprint: 0,
+        args: json::join(&values),
+        dependencies: Vec::new(),
+        name: (!request.display_name.is_empty()).then(|| request.display_name.into()),
+        options: Options {
+            timeout: duration(request.timeout, "timeout")?,
+            max_attempts: if request.max_attempts == 0 { 1 } else { count(request.max_attempts, "maxAttempts")? },
+            max_crashes: match request.max_crashes {
+                Some(crashes) => count(crashes, "maxCrashes")?,
+                None => Options::default().max_crashes,
+            },
+            priority: request.priority,
+            cancel_grace: duration(request.cancel_grace, "cancelGrace")?.or(Options::default().cancel_grace),
+            labels: request.labels.into_iter().collect(),
+        },
+        trace: None,
+    };
+    Ok(Draft { task, spec, named })
+}
+
+/// How long a call may wait for what it asks.
+pub(crate) fn wait(timeout: Option<prost_types::Duration>) -> Result<Duration, Status> {
+    match duration(timeout, "timeout")? {
+        None => Ok(WAIT),
+        Some(wait) if wait <= LONGEST_WAIT => Ok(wait),
+        Some(_) => Err(errors::bad_field("timeout", "one hour is the longest wait; ask again after it")),
+    }
+}
+
+pub(crate) fn gather_mode(mode: v1::GatherMode) -> GatherMode {
+    match mode {
+        v1::GatherMode::Unspecified | v1::GatherMode::All => GatherMode::All,
+        v1::GatherMode::FirstException => GatherMode::FirstException,
+        v1::GatherMode::FirstCompleted => GatherMode::FirstCompleted,
+        v1::GatherMode::AnyOk => GatherMode::AnyOk,
+    }
+}
+
+fn request_id(text: &str) -> Result<TaskId, Status> {
+    let version = |id: &TaskId| (id.0 >> 76) & 0xf;
+    TaskId::parse(text).filter(|id| version(id) == 7).ok_or_else(|| {
+        errors::bad_field("requestId", format!("`{text}` is no UUIDv7; make one with `uuidgen --time-v7`"))
+    })
+}
+
+fn read_payload(payload: v1::Payload) -> Result<Bytes, String> {
+    match (payload.body, payload.content_type.as_str()) {
+        (Some(Body::Json(value)), _) => json::to_msgpack(&Typed(&value)).map_err(|e| e.to_string()),
+        (Some(Body::Data(data)), "" | "application/msgpack") => {
+            json::check(&data).map_err(|e| e.to_string())?;
+            Ok(data)
+        }
+        (Some(Body::Data(data)), "application/json") => {
+            let value: serde_json::Value = serde_json::from_slice(&data).map_err(|e| format!("no JSON: {e}"))?;
+            json::to_msgpack(&value).map_err(|e| e.to_string())
+        }
+        (Some(Body::Data(_)), other) => {
+            Err(format!("contentType `{other}` is not known; application/msgpack and application/json are"))
+        }
+        (None, _) => Err("the payload is empty; give json or data".into()),
+    }
+}
+
+fn duration(duration: Option<prost_types::Duration>, field: &'static str) -> Result<Option<Duration>, Status> {
+    let read = duration.map(|d| duration_from_wire(d, field)).transpose();
+    read.map_err(|_| errors::bad_field(field, "is no length of time; write \"1.5s\""))
+}
+
+fn count(number: i32, field: &str) -> Result<u32, Status> {
+    u32::try_from(number).map_err(|_| errors::bad_field(field, format!("{number} is negative")))
+}

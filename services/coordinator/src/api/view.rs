@@ -1,0 +1,187 @@
+//! What the core knows becomes what people read.
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use farloop_core::api::{TaskState, TaskView, WorkerView};
+use farloop_core::id::TaskId;
+use farloop_core::outcome::{Failure, FailureKind, Outcome};
+use farloop_core::spec::Spec;
+use farloop_core::time::Time;
+use farloop_proto::convert::failure_kind;
+use farloop_proto::v1::argument::Source;
+use farloop_proto::v1::payload::Body;
+use farloop_proto::{json, v1};
+
+use crate::driver::Driver;
+
+/// Bodies above this many bytes are left out of lists, unless they are asked for.
+const SHOWN_IN_LISTS: usize = 1_024;
+/// Causes that are shown below each other.
+const CAUSES: usize = 16;
+
+/// How a reader wants payloads.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Show {
+    Json { at_most: usize },
+    Raw,
+    Nothing,
+}
+
+impl Show {
+    /// Of one task.
+    pub(crate) fn one(format: v1::PayloadFormat) -> Self {
+        match format {
+            v1::PayloadFormat::Unspecified | v1::PayloadFormat::Json => Self::Json { at_most: usize::MAX },
+            v1::PayloadFormat::Raw => Self::Raw,
+            v1::PayloadFormat::None => Self::Nothing,
+        }
+    }
+
+    /// Of many tasks.
+    pub(crate) fn many(format: v1::PayloadFormat) -> Self {
+        match format {
+            v1::PayloadFormat::Unspecified => Self::Json { at_most: SHOWN_IN_LISTS },
+            other => Self::one(other),
+        }
+    }
+}
+
+pub(crate) fn task(view: TaskView, show: Show, driver: &Driver) -> v1::Task {
+    let stamp = |at: Time| timestamp(driver.on_the_wall(at));
+    let (result, failure) = match &view.outcome {
+        None => (None, None),
+        Some(Outcome::Returned(value)) => (Some(payload(value, show)), None),
+        Some(Outcome::Raised(f)) => (None, Some(self::failure(f, view.task, show, CAUSES))),
+        Some(Outcome::Cancelled(c)) => {
+            let message = c.message.clone().unwrap_or_default();
+            let r#type = "farloop::Cancelled".into();
+            (None, Some(v1::Failure { r#type, message, abandoned: c.abandoned, ..Default::default() }))
+        }
+    };
+    v1::Task {
+        task_id: view.task.to_string(),
+        display_name: view.spec.name.as_deref().unwrap_or_default().into(),
+        function: view.spec.function.as_ref().into(),
+        state: state(view.state).into(),
+        args: arguments(&view.spec, show),
+        result,
+        failure,
+        parent_task_id: view.parent.map(|t| t.to_string()).unwrap_or_default(),
+        root_session_id: view.root.map(|s| s.to_string()).unwrap_or_default(),
+        worker_id: view.worker.map(|w| w.to_string()).unwrap_or_default(),
+        attempt: clamp(view.attempt),
+        cancelling: clamp(view.cancelling),
+        awaits_task_ids: view.awaits.iter().map(TaskId::to_string).collect(),
+        create_time: Some(stamp(view.created)),
+        start_time: view.started.map(stamp),
+        end_time: view.ended.map(stamp),
+        labels: view.spec.options.labels.iter().cloned().collect(),
+    }
+}
+
+pub(crate) fn worker(view: WorkerView) -> v1::Worker {
+    let mut functions: Vec<_> = view
+        .functions
+        .iter()
+        .map(|f| {
+            let args: Vec<String> = f.args.iter().map(|(name, ty)| format!("{name}: {ty}")).collect();
+            let signature = format!("({}) -> {}", args.join(", "), f.returns);
+            v1::Function { function: f.name.as_ref().into(), signature }
+        })
+        .collect();
+    functions.sort_by(|a, b| a.function.cmp(&b.function));
+    v1::Worker {
+        worker_id: view.worker.to_string(),
+        display_name: view.name,
+        slots: clamp(view.slots),
+        leased: Some(clamp(view.leased)),
+        running: Some(clamp(view.running)),
+        suspended: Some(clamp(view.suspended)),
+        credits: Some(clamp(view.credits)),
+        connected: Some(view.connected),
+        draining: view.draining,
+        functions,
+    }
+}
+
+pub(crate) fn timestamp(at: SystemTime) -> prost_types::Timestamp {
+    at.into()
+}
+
+/// A count for people; beyond two thousand million the exact one no longer matters.
+pub(crate) fn clamp(count: impl TryInto<i32>) -> i32 {
+    count.try_into().unwrap_or(i32::MAX)
+}
+
+fn state(state: TaskState) -> v1::TaskState {
+    match state {
+        TaskState::Pending => v1::TaskState::Pending,
+        TaskState::Running => v1::TaskState::Running,
+        TaskState::Suspended => v1::TaskState::Suspended,
+        TaskState::Succeeded => v1::TaskState::Succeeded,
+        TaskState::Failed => v1::TaskState::Failed,
+        TaskState::Cancelled => v1::TaskState::Cancelled,
+    }
+}
+
+fn arguments(spec: &Spec, show: Show) -> Vec<v1::Argument> {
+    // Arguments that are no array came from an SDK with a defect; its worker will say so in the task's failure.
+    let values = json::split(&spec.args).unwrap_or_else(|_| vec![spec.args.clone()]);
+    let dependency = |position: usize| spec.dependencies.iter().find(|d| d.position as usize == position);
+    values
+        .iter()
+        .enumerate()
+        .map(|(position, value)| match dependency(position) {
+            None => Source::Payload(payload(value, show)),
+            Some(d) => match d.tasks.as_slice() {
+                [task] if !d.list => Source::TaskId(task.to_string()),
+                tasks => Source::TaskIds(v1::TaskIds { ids: tasks.iter().map(TaskId::to_string).collect() }),
+            },
+        })
+        .map(|source| v1::Argument { source: Some(source) })
+        .collect()
+}
+
+fn payload(value: &Bytes, show: Show) -> v1::Payload {
+    let raw = || v1::Payload {
+        body: Some(Body::Data(value.clone())),
+        content_type: "application/msgpack".into(),
+        ..Default::default()
+    };
+    match show {
+        Show::Json { at_most } if value.len() <= at_most => match json::from_msgpack(value) {
+            Ok(shown) => v1::Payload { body: Some(Body::Json(json::to_wire(shown))), ..Default::default() },
+            // Nested too deeply, or no MessagePack: as it is, then.
+            Err(_) => raw(),
+        },
+        Show::Raw => raw(),
+        Show::Json { .. } | Show::Nothing => v1::Payload { size: clamp(value.len()), ..Default::default() },
+    }
+}
+
+fn failure(failure: &Failure, of: TaskId, show: Show, levels: usize) -> v1::Failure {
+    let cause = match &failure.kind {
+        FailureKind::DependencyFailed(inner) if levels > 0 => {
+            let (task, failure) = inner.as_ref();
+            let mut cause = self::failure(failure, *task, show, levels - 1);
+            cause.task_id = task.to_string();
+            Some(Box::new(cause))
+        }
+        _ => failure.causes.iter().take(levels).rev().fold(None, |inner, (r#type, message)| {
+            let (r#type, message) = (r#type.clone(), message.clone());
+            Some(Box::new(v1::Failure { r#type, message, cause: inner, ..Default::default() }))
+        }),
+    };
+    v1::Failure {
+        kind: failure_kind(&failure.kind).into(),
+        r#type: failure.type_name.clone(),
+        message: failure.message.clone(),
+        cause,
+        details: failure.details.as_ref().map(|d| payload(d, show)),
+        retryable: failure.retryable,
+        task_id: failure.task.filter(|t| *t != of).map(|t| t.to_string()).unwrap_or_default(),
+        location: failure.location.clone().unwrap_or_default(),
+        abandoned: false,
+    }
+}

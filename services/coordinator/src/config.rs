@@ -1,0 +1,167 @@
+//! What a coordinator is told once, by flags, the environment or the program around it.
+
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::path::PathBuf;
+use std::time::Duration;
+use std::{fmt, fs, io};
+
+use farloop_store::{Store, StoreError};
+
+use crate::auth::{TokenError, Tokens};
+
+/// Where a coordinator listens unless told otherwise.
+pub const DEFAULT_LISTEN: &str = "127.0.0.1:7171";
+
+/// How a coordinator is set up. The default listens on loopback, port 7171, with everything in memory.
+pub struct Config {
+    /// `host:port`; port 0 takes a free one.
+    pub listen: String,
+    /// Who may do what. Needed beyond loopback.
+    pub tokens: Tokens,
+    /// Limits and times of the core. Its seed should be random: ids come from submitters.
+    pub core: farloop_core::api::Config,
+    /// Where records go; none: nowhere, a restart forgets them.
+    pub store: Option<Box<dyn Store>>,
+    /// How long a stop waits for running tasks and for connections to end.
+    pub stop_within: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        // The standard library's own source of hash seeds: unpredictable, which is all that is needed.
+        let seed = RandomState::new().build_hasher().finish();
+        Self {
+            listen: DEFAULT_LISTEN.into(),
+            tokens: Tokens::default(),
+            core: farloop_core::api::Config { seed, ..Default::default() },
+            store: None,
+            stop_within: Duration::from_secs(10),
+        }
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let store = self.store.as_ref().map(|s| s.name().to_owned());
+        f.debug_struct("Config")
+            .field("listen", &self.listen)
+            .field("tokens", &self.tokens)
+            .field("core", &self.core)
+            .field("store", &store)
+            .field("stop_within", &self.stop_within)
+            .finish()
+    }
+}
+
+/// Flags of a coordinator process, and the environment behind each.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Flags {
+    /// Where to listen, as host:port; port 0 takes a free one and prints it
+    #[arg(long, env = "FARLOOP_LISTEN", default_value = DEFAULT_LISTEN)]
+    listen: String,
+    /// Listen on loopback at this port (short for --listen 127.0.0.1:PORT)
+    #[arg(long, env = "FARLOOP_PORT")]
+    port: Option<u16>,
+    /// File with the bearer token that callers must send; lines of "client TOKEN", "worker TOKEN", "operator TOKEN"
+    /// grant one role each
+    #[arg(long, env = "FARLOOP_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+    /// The bearer token itself, for every role. Environment only: the command line is visible to other users
+    #[arg(skip = std::env::var("FARLOOP_TOKEN").ok().filter(|t| !t.is_empty()).map(Secret))]
+    token: Option<Secret>,
+    /// Seconds to wait, when stopping, for running tasks and open connections
+    #[arg(long, env = "FARLOOP_STOP_SECONDS", default_value_t = 10)]
+    stop_seconds: u64,
+}
+
+/// Text that no log shows.
+#[derive(Clone)]
+struct Secret(String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl Flags {
+    /// # Errors
+    /// The token file cannot be used.
+    pub fn config(self) -> Result<Config, StartError> {
+        let tokens = match (self.token_file, self.token) {
+            (Some(path), _) => {
+                let text =
+                    fs::read_to_string(&path).map_err(|source| StartError::TokenFile { path: path.clone(), source })?;
+                Tokens::parse(&text).map_err(|source| StartError::Token { from: path.display().to_string(), source })?
+            }
+            (None, Some(Secret(token))) => {
+                Tokens::parse(&token).map_err(|source| StartError::Token { from: "FARLOOP_TOKEN".into(), source })?
+            }
+            (None, None) => Tokens::default(),
+        };
+        let listen = self.port.map_or(self.listen, |port| format!("127.0.0.1:{port}"));
+        Ok(Config { listen, tokens, stop_within: Duration::from_secs(self.stop_seconds), ..Config::default() })
+    }
+}
+
+/// Why a coordinator did not start, or stopped by itself.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The name of the place is none.
+    #[error("cannot listen on {listen}: {source}; write host:port, such as {DEFAULT_LISTEN}")]
+    BadAddress {
+        /// As it was given.
+        listen: String,
+        /// What the resolver says.
+        source: io::Error,
+    },
+    /// Safety from the first listener.
+    #[error(
+        "{listen} can be reached from other machines and no token is set, so everybody could run tasks there; \
+         set --token-file (or FARLOOP_TOKEN), or listen on 127.0.0.1"
+    )]
+    NoToken {
+        /// As it was given.
+        listen: String,
+    },
+    /// Somebody else listens there.
+    #[error("{listen} is taken by another process; stop it, choose another --port, or take a free one with --port 0")]
+    PortBusy {
+        /// As it was given.
+        listen: String,
+    },
+    /// The listener could not be opened.
+    #[error("cannot listen on {listen}: {source}")]
+    Listen {
+        /// As it was given.
+        listen: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The token file cannot be read.
+    #[error("cannot read the token file {}: {source}", path.display())]
+    TokenFile {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The tokens cannot be used.
+    #[error("cannot use the token from {from}: {source}")]
+    Token {
+        /// File or variable.
+        from: String,
+        /// Why.
+        source: TokenError,
+    },
+    /// The descriptors that reflection serves do not decode: a defect of the build.
+    #[error("reflection: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+    /// The server ended with an error.
+    #[error("the server ended: {0}")]
+    Serve(#[from] tonic::transport::Error),
+    /// The store gave up; what is on the disk is known after a restart.
+    #[error("the store failed, so the coordinator stopped: {0}")]
+    Store(#[from] StoreError),
+}

@@ -1,0 +1,262 @@
+//! The core and everything that happens around it: inputs go in, outputs are carried out, nothing is decided here.
+//!
+//! One lock, never held across an await. Outputs are carried out under it, so they keep their order; none of that
+//! blocks: it wakes tasks, fills slots and queues records.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Instant, SystemTime};
+
+use dashmap::DashMap;
+use farloop_core::api::{Call, CallError, Config, Event, Input, Output, Reply};
+use farloop_core::frame::Down;
+use farloop_core::id::{CallId, ConnId, SessionId};
+use farloop_core::link::Batch;
+use farloop_core::machine::{Core, Stats};
+use farloop_core::time::Time;
+use farloop_store::{Entry, Store};
+use tokio::sync::{Notify, oneshot};
+
+use crate::journal::Journal;
+use crate::session::Connection;
+
+type Answer = Result<Reply, CallError>;
+
+/// Drives one core. Shared by every handler.
+pub(crate) struct Driver {
+    inner: Mutex<Inner>,
+    /// The core's zero.
+    zero: Instant,
+    /// The same moment on the wall.
+    zero_on_the_wall: SystemTime,
+    numbers: AtomicU64,
+    connections: DashMap<ConnId, Arc<Connection>>,
+    sessions: DashMap<SessionId, Arc<Connection>>,
+    calls: DashMap<CallId, oneshot::Sender<Answer>>,
+    journal: Option<Journal>,
+    earlier: Notify,
+}
+
+pub(crate) struct Inner {
+    core: Core,
+    /// When the timer wakes; it is told only if something is due earlier.
+    armed: Option<Time>,
+}
+
+impl Driver {
+    /// A driver around a fresh core. With a store, what rests on records waits until they are durable.
+    pub(crate) fn new(mut config: Config, store: Option<Box<dyn Store>>) -> Arc<Self> {
+        let zero_on_the_wall = SystemTime::now();
+        let since_1970 = zero_on_the_wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        config.wall_at_zero_ms = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
+        config.durable = store.is_some();
+        Arc::new_cyclic(|driver| Self {
+            inner: Mutex::new(Inner { core: Core::new(config), armed: None }),
+            zero: Instant::now(),
+            zero_on_the_wall,
+            numbers: AtomicU64::new(1),
+            connections: DashMap::new(),
+            sessions: DashMap::new(),
+            calls: DashMap::new(),
+            journal: store.map(|store| Journal::start(store, driver.clone())),
+            earlier: Notify::new(),
+        })
+    }
+
+    /// One mutation, one drain.
+    pub(crate) fn handle(&self, input: Input) {
+        let mut inner = self.lock();
+        inner.core.handle(self.now(), input);
+        self.carry_out(&mut inner);
+    }
+
+    /// Takes what a session has to send now. `current` is asked under the lock, where it cannot change: a connection
+    /// that was superseded must not take what belongs to its successor.
+    pub(crate) fn poll_batch(
+        &self,
+        session: SessionId,
+        force_ack: bool,
+        current: impl FnOnce() -> bool,
+    ) -> Option<Batch<Down>> {
+        let mut inner = self.lock();
+        if !current() {
+            return None;
+        }
+        let batch = inner.core.poll_batch(self.now(), session, force_ack);
+        self.carry_out(&mut inner);
+        batch
+    }
+
+    /// Asks the core and waits for the answer. Dropped before, it hangs up.
+    pub(crate) async fn call(&self, request: Call) -> Answer {
+        let call = CallId(self.number());
+        let (answer, answered) = oneshot::channel();
+        self.calls.insert(call, answer);
+        let mut line = Line { driver: self, call, open: true };
+        self.handle(Input::Call { call, request });
+        let answer = answered.await;
+        line.open = false;
+        answer.unwrap_or_else(|_| unreachable!("the sender stays in the registry until it is used"))
+    }
+
+    /// Feeds the clock to the core; runs as long as the server.
+    pub(crate) async fn keep_time(self: Arc<Self>) {
+        loop {
+            let due = {
+                let mut inner = self.lock();
+                inner.armed = inner.core.next_deadline();
+                inner.armed
+            };
+            let Some(due) = due else {
+                self.earlier.notified().await;
+                continue;
+            };
+            let wait = due.since(self.now());
+            if !wait.is_zero() {
+                tokio::select! {
+                    () = tokio::time::sleep(wait) => {}
+                    () = self.earlier.notified() => continue,
+                }
+            }
+            self.handle(Input::Tick);
+            // Work that continues asks for a tick at once, and connections must get their turn in between.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Registers a connection.
+    pub(crate) fn connected(&self) -> Arc<Connection> {
+        let connection = Arc::new(Connection::new(ConnId(self.number())));
+        self.connections.insert(connection.id, connection.clone());
+        connection
+    }
+
+    /// A connection is gone.
+    pub(crate) fn disconnected(&self, connection: &Connection) {
+        self.connections.remove(&connection.id);
+        if let Some(session) = connection.session() {
+            self.sessions.remove_if(&session, |_, current| current.id == connection.id);
+            self.handle(Input::Cut { session, conn: connection.id });
+        }
+    }
+
+    /// Ends every connection; what each peer is told as the last thing.
+    pub(crate) fn hang_up(&self, status: &tonic::Status) {
+        for connection in &self.connections {
+            connection.end(status.clone());
+        }
+    }
+
+    pub(crate) fn open_connections(&self) -> usize {
+        self.connections.len()
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        self.lock().core.stats()
+    }
+
+    /// A moment of the core on the wall.
+    pub(crate) fn on_the_wall(&self, at: Time) -> SystemTime {
+        self.zero_on_the_wall + at.since(Time(0))
+    }
+
+    pub(crate) fn store_name(&self) -> &str {
+        self.journal.as_ref().map_or("memory", Journal::name)
+    }
+
+    /// Why the store gave up, once it has: the process must stop.
+    pub(crate) async fn store_failed(&self) -> farloop_store::StoreError {
+        match &self.journal {
+            Some(journal) => journal.failed().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn now(&self) -> Time {
+        Time(u64::try_from(self.zero.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    fn number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().expect("a core that panicked cannot be driven on")
+    }
+
+    fn carry_out(&self, inner: &mut Inner) {
+        while let Some(output) = inner.core.poll_output() {
+            match output {
+                Output::Wake(session) => {
+                    if let Some(connection) = self.sessions.get(&session) {
+                        connection.wake();
+                    }
+                }
+                Output::Reply { call, reply } => {
+                    if let Some((_, caller)) = self.calls.remove(&call) {
+                        // A caller that left in this moment hangs up by itself.
+                        let _ = caller.send(reply);
+                    }
+                }
+                Output::Persist { seq, record } => {
+                    if let Some(journal) = &self.journal {
+                        journal.append(Entry { seq, record });
+                    }
+                }
+                Output::Hello { conn, reply } => {
+                    if let Some(connection) = self.connections.get(&conn)
+                        && let Some(session) = connection.answer(reply)
+                    {
+                        self.sessions.insert(session, connection.clone());
+                    }
+                }
+                Output::Close { session, conn, reason } => {
+                    self.sessions.remove_if(&session, |_, current| current.id == conn);
+                    if let Some(connection) = self.connections.get(&conn) {
+                        tracing::info!(%session, reason, "connection closed");
+                        connection.end(tonic::Status::aborted(reason));
+                    }
+                }
+                Output::Event(event) => log(&event),
+            }
+        }
+        let due = inner.core.next_deadline();
+        if due.is_some_and(|due| inner.armed.is_none_or(|armed| due < armed)) {
+            inner.armed = due;
+            self.earlier.notify_one();
+        }
+    }
+}
+
+impl std::fmt::Debug for Driver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Driver").field("connections", &self.connections.len()).finish_non_exhaustive()
+    }
+}
+
+/// A call that waits for its answer.
+struct Line<'a> {
+    driver: &'a Driver,
+    call: CallId,
+    open: bool,
+}
+
+impl Drop for Line<'_> {
+    fn drop(&mut self) {
+        if self.open {
+            self.driver.calls.remove(&self.call);
+            self.driver.handle(Input::Hangup(self.call));
+        }
+    }
+}
+
+fn log(event: &Event) {
+    match event {
+        Event::WorkerJoined(worker) => tracing::info!(%worker, "worker joined"),
+        Event::WorkerLost { worker, attempts } => tracing::warn!(%worker, attempts, "worker lost"),
+        Event::SessionOver { session, cancelled } => tracing::info!(%session, cancelled, "session over"),
+        Event::Stranded { task, why } => tracing::warn!(%task, why, "task cannot run now"),
+        Event::StaleReport { task } => tracing::debug!(%task, "report under an old lease dropped"),
+        other => tracing::info!(?other, "event"),
+    }
+}
