@@ -58,7 +58,7 @@ pub(crate) fn timed(scenario: Scenario, play: impl FnOnce(Scenario) -> (Check, u
     Verdict { check, took: from.elapsed(), repeated }
 }
 
-/// A task of another session, on another loop, of another cluster: none of the scenario's loops may take it.
+/// A pending task of another session, on another loop, of another cluster: none of the scenario's loops may take it.
 ///
 /// # Errors
 /// If the other cluster does not start.
@@ -68,9 +68,9 @@ pub async fn foreign_task(_run: &Run) -> Result<Task<String>, Wrong> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let Ok(runtime) = runtime else { return };
         runtime.block_on(async {
-            let other = farloop::in_process().loops(1).task::<jobs::echo>().start();
+            let other = farloop::in_process().loops(1).start();
             if let Ok(other) = other {
-                drop(give.send(farloop::ensure_future(jobs::echo("foreign"))));
+                drop(give.send(farloop::ensure_future(jobs::pending_for_a_while())));
                 // The other loop lives as long as any scenario may look at its task.
                 tokio::time::sleep(Duration::from_secs(10)).await;
                 other.close().await;

@@ -49,6 +49,13 @@ pub async fn nothing(journal: Journal, delay: f64) -> farloop::Result<()> {
     farloop::sleep(journal.seconds(delay)).await
 }
 
+/// Is pending for a while of real time.
+#[farloop::task]
+pub async fn pending_for_a_while() -> farloop::Result<String> {
+    farloop::sleep(Duration::from_secs(8)).await?;
+    Ok("at last".to_owned())
+}
+
 /// Says that it ran, and returns its argument: how often a coroutine is scheduled can be counted.
 #[farloop::task]
 pub async fn counted(journal: Journal, text: String) -> String {
@@ -116,6 +123,7 @@ pub fn offered(worker: farloop::Worker) -> farloop::Worker {
         .task::<echo>()
         .task::<nothing>()
         .task::<counted>()
+        .task::<pending_for_a_while>()
         .task::<with_finally>()
         .task::<cancelled_by_itself>()
         .task::<blocks>()
