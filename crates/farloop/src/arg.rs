@@ -152,3 +152,62 @@ impl ArgEncoder {
         EncodedArgs { args, dependencies: self.dependencies, session: self.session }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(id: u128, session: u128) -> DependencyRef {
+        DependencyRef::new(TaskId(id), session)
+    }
+
+    #[test]
+    fn a_task_leaves_nil_in_its_place() {
+        let mut args = ArgEncoder::default();
+        args.push("f", Arg::Value(7));
+        args.push::<i64>("f", Arg::Task(task(1, 9)));
+        args.push("f", "x".into_arg() as Arg<String>);
+        args.push::<Vec<i64>>("f", Arg::List(vec![task(2, 9), task(3, 9)]));
+        let encoded = args.finish();
+        let values: (i64, (), String, ()) = codec::decode(&encoded.args.unwrap()).unwrap();
+        assert_eq!(values, (7, (), "x".to_owned(), ()));
+        assert_eq!(
+            encoded.dependencies,
+            [
+                Dependency { position: 1, tasks: vec![TaskId(1)], list: false },
+                Dependency { position: 3, tasks: vec![TaskId(2), TaskId(3)], list: true },
+            ]
+        );
+        assert_eq!(encoded.session, Some(9));
+    }
+
+    #[test]
+    fn arguments_of_two_sessions_do_not_mix() {
+        let mut args = ArgEncoder::default();
+        args.push::<i64>("f", Arg::Task(task(1, 9)));
+        args.push::<i64>("f", Arg::Task(task(2, 8)));
+        assert!(matches!(args.finish().args, Err(Error::LoopMismatch)));
+    }
+
+    #[test]
+    fn an_argument_that_does_not_encode_is_told_when_the_call_is_scheduled() {
+        struct Refuses;
+        impl Serialize for Refuses {
+            fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+                Err(serde::ser::Error::custom("not today"))
+            }
+        }
+        let mut args = ArgEncoder::default();
+        args.push("demo.f", Arg::Value(1));
+        args.push("demo.f", Arg::Value(Refuses));
+        let text = args.finish().args.unwrap_err().to_string();
+        assert!(text.starts_with("argument 2 of demo.f, a ") && text.ends_with("does not encode: not today"), "{text}");
+    }
+
+    #[test]
+    fn a_handle_that_failed_fails_the_call_in_the_same_way() {
+        let mut args = ArgEncoder::default();
+        args.push::<i64>("f", Arg::Failed(Error::LoopClosed));
+        assert!(matches!(args.finish().args, Err(Error::LoopClosed)));
+    }
+}

@@ -17,6 +17,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use farloop_core::id::{AttemptId, TaskId};
+use farloop_core::spec::Trace;
+use farloop_telemetry::TraceContext;
 
 use crate::cell::{Cell, Wakeable};
 use crate::error::{Cancelled, DeliveryToken, Error};
@@ -44,6 +46,9 @@ pub(crate) struct Body {
     pub(crate) name: Option<Arc<str>>,
     pub(crate) home: Arc<LoopShared>,
     pub(crate) token: Arc<DeliveryToken>,
+    /// W3C context that the call came with: what the body calls carries it on.
+    pub(crate) trace: Option<Arc<Trace>>,
+    span: tracing::Span,
     state: Mutex<State>,
 }
 
@@ -72,12 +77,33 @@ enum PointState {
 
 impl Body {
     pub(crate) fn new(who: Who, function: Arc<str>, name: Option<Arc<str>>, home: Arc<LoopShared>) -> Arc<Self> {
+        Self::traced(who, function, name, home, None)
+    }
+
+    /// As `new`, for a call that came with a trace context.
+    pub(crate) fn traced(
+        who: Who,
+        function: Arc<str>,
+        name: Option<Arc<str>>,
+        home: Arc<LoopShared>,
+        trace: Option<Arc<Trace>>,
+    ) -> Arc<Self> {
+        let span = match &trace {
+            Some(trace) if farloop_telemetry::propagates_traces() => {
+                let span = tracing::info_span!("farloop.task", otel.name = %function, function = %function);
+                TraceContext { parent: trace.parent.clone(), state: trace.state.clone() }.adopt(&span);
+                span
+            }
+            _ => tracing::Span::none(),
+        };
         Arc::new(Self {
             who,
             function,
             name,
             home,
             token: Arc::new(DeliveryToken::default()),
+            trace,
+            span,
             state: Mutex::new(State::default()),
         })
     }
@@ -330,8 +356,10 @@ impl Body {
         }
         let before = CURRENT.with(|c| c.replace(Some(self.clone())));
         let begun = Instant::now();
-        let polled =
-            std::panic::catch_unwind(AssertUnwindSafe(|| future.poll(&mut Context::from_waker(&waker))));
+        let polled = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            let _entered = self.span.enter();
+            future.poll(&mut Context::from_waker(&waker))
+        }));
         let took = begun.elapsed();
         CURRENT.with(|c| c.replace(before));
         if took > SLOW_POLL {

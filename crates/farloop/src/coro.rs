@@ -238,3 +238,54 @@ pub(crate) fn spec(
         reserved: false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn coro() -> Coro<i64> {
+        crate::call("demo.add").arg(2).arg(3).returns()
+    }
+
+    #[test]
+    fn options_land_in_the_call() {
+        let call = coro()
+            .name("sum")
+            .timeout(Duration::from_secs(5))
+            .attempts(0)
+            .max_crashes(0)
+            .priority(-1)
+            .label("team", "a")
+            .label("team", "b")
+            .cancel_grace(None)
+            .detached()
+            .take();
+        assert_eq!(call.name.as_deref(), Some("sum"));
+        let expected = Options {
+            timeout: Some(Duration::from_secs(5)),
+            max_attempts: 1,
+            max_crashes: 0,
+            priority: -1,
+            cancel_grace: None,
+            labels: vec![("team".into(), "b".into())],
+        };
+        assert_eq!(call.options, expected);
+        assert!(call.detached);
+    }
+
+    #[test]
+    fn an_untyped_call_knows_no_signature() {
+        let call = coro().take();
+        assert_eq!((&*call.function, call.fingerprint, call.definition.is_none()), ("demo.add", 0, true));
+        assert_eq!(crate::codec::decode::<(i64, i64)>(&call.args.unwrap()).unwrap(), (2, 3));
+        assert!(call.location.file().ends_with("coro.rs"));
+    }
+
+    #[test]
+    fn debug_names_the_function_and_the_place() {
+        let coro = coro();
+        assert_eq!(coro.function(), "demo.add");
+        assert!(format!("{coro:?}").starts_with("<coroutine demo.add at "));
+        coro.close();
+    }
+}

@@ -13,7 +13,7 @@ use farloop_core::id::{AttemptId, SessionId, TaskId};
 use farloop_core::limits;
 use farloop_core::link::{Batch, Link, LinkError};
 use farloop_core::outcome::{Failure, FailureKind, Outcome};
-use farloop_core::spec::Spec;
+use farloop_core::spec::{Spec, Trace};
 use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
 
@@ -171,7 +171,7 @@ impl SessionShared {
             dependencies: call.dependencies,
             name,
             options: call.options,
-            trace: None,
+            trace: trace(),
         };
         self.push(Up::Submit(Submit { task: id, spec: Arc::new(spec), owner, creator }));
         cell
@@ -394,6 +394,14 @@ impl Sorted {
         for (home, list) in self.loops {
             home.push_all(list);
         }
+    }
+}
+
+/// Trace context of the call: the current span's, or what the body itself was called with.
+fn trace() -> Option<Arc<Trace>> {
+    match farloop_telemetry::TraceContext::current() {
+        Some(context) => Some(Arc::new(Trace { parent: context.parent, state: context.state })),
+        None => Body::current().and_then(|body| body.trace.clone()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use farloop::definition::{Body, BodyEnd, TaskFn};
+use farloop::definition::{Body, BodyEnd, Registry, TaskFn};
 use farloop::invocation::{Input, Invocation};
 use farloop::state::StateMap;
 
@@ -26,12 +26,27 @@ fn run_with<F: TaskFn>(args: Bytes, inputs: Vec<Input>, state: StateMap) -> Body
     }
 }
 
+/// No arguments.
+const NONE: [i64; 0] = [];
+
+fn encode(value: &impl serde::Serialize) -> Bytes {
+    farloop::codec::encode(value).unwrap()
+}
+
+fn decode<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> T {
+    farloop::codec::decode(bytes).unwrap()
+}
+
+fn refused<F: TaskFn>(args: impl serde::Serialize) -> String {
+    run::<F>(args).unwrap_err().to_string()
+}
+
 fn run<F: TaskFn>(args: impl serde::Serialize) -> BodyEnd {
-    run_with::<F>(farloop::codec::encode(&args).unwrap(), Vec::new(), StateMap::default())
+    run_with::<F>(encode(&args), Vec::new(), StateMap::default())
 }
 
 fn value<F: TaskFn<Output: serde::de::DeserializeOwned>>(args: impl serde::Serialize) -> F::Output {
-    farloop::codec::decode(&run::<F>(args).unwrap()).unwrap()
+    decode(&run::<F>(args).unwrap())
 }
 
 mod tasks {
@@ -56,7 +71,7 @@ mod tasks {
 
     #[farloop::task]
     pub async fn with_state(a: i64, #[state] db: &Db, b: i64) -> i64 {
-        tokio::task::yield_now().await;
+        std::future::ready(()).await;
         a + b + db.0
     }
 
@@ -126,7 +141,7 @@ use tasks::*;
 #[test]
 fn local_is_the_body() {
     assert_eq!(now(add::local(2, 3)), 5);
-    assert_eq!(blocking::local(&Db(1), 1).unwrap(), 42);
+    assert_eq!(blocking::local(&Db(1), 1), Ok(41 + 1));
 }
 
 #[test]
@@ -134,40 +149,149 @@ fn bodies_run_on_what_was_encoded() {
     assert_eq!(value::<add>((2, 3)), 5);
     assert_eq!(value::<shout>(("a",)), "A");
     assert_eq!(value::<not_send>((7,)), 7);
-    value::<nothing>(());
+    value::<nothing>(NONE);
+    // Named fields and positions alike: a caller may send a list of values as it has them.
+    assert_eq!(value::<sum>((vec![1u8, 2, 3],)), 6);
+}
+
+#[test]
+fn state_comes_from_the_worker_in_any_position() {
+    let with = |db| {
+        let mut state = StateMap::default();
+        state.insert(Db(db));
+        state
+    };
+    let end = run_with::<with_state>(encode(&(1, 2)), Vec::new(), with(100));
+    assert_eq!(decode::<i64>(&end.unwrap()), 103);
+    let end = run_with::<blocking>(encode(&(1,)), Vec::new(), with(1));
+    assert_eq!(decode::<i64>(&end.unwrap()), 42);
+    assert_eq!(
+        refused::<with_state>((1, 2)),
+        "farloop.with_state failed: function farloop.with_state wants the state front::tasks::Db, \
+         and this worker has nothing: hand it in with Worker::with(..)"
+    );
+}
+
+#[test]
+fn results_of_tasks_stand_in_at_their_positions() {
+    let input = |position, list, values: &[i64]| Input { position, list, values: values.iter().map(encode).collect() };
+    let end = run_with::<add>(encode(&((), 3)), vec![input(0, false, &[4])], StateMap::default());
+    assert_eq!(decode::<i64>(&end.unwrap()), 7);
+    for n in [0, 1, 15, 16, 70_000] {
+        let values: Vec<i64> = (0..n).collect();
+        let end = run_with::<sum>(encode(&((),)), vec![input(0, true, &values)], StateMap::default());
+        assert_eq!(decode::<i64>(&end.unwrap()), values.iter().sum::<i64>(), "{n} members");
+    }
+    let text = Input { position: 1, list: false, values: vec![encode(&"x")] };
+    let end = run_with::<add>(encode(&(1, ())), vec![text], StateMap::default());
+    assert_eq!(
+        end.unwrap_err().to_string(),
+        "function farloop.add, argument 2 (b: i64), the result of another task: expected i64, found the text \"x\""
+    );
+}
+
+#[test]
+fn wrong_arguments_name_function_argument_position_and_types() {
+    assert_eq!(refused::<add>((1, 2, 3)), "function farloop.add takes 2 arguments (a: i64, b: i64), 3 were given");
+    assert_eq!(refused::<sum>(NONE), "function farloop.sum takes 1 argument (xs: Vec<i64>), 0 were given");
+    assert_eq!(refused::<nothing>((1,)), "function farloop.nothing takes 0 arguments (), 1 was given");
+    assert_eq!(
+        refused::<add>((1, "three")),
+        "function farloop.add, argument 2 (b: i64): expected i64, found the text \"three\""
+    );
+    assert!(refused::<add>((1, ())).starts_with("function farloop.add, argument 2 (b: i64): expected i64, found nil"));
+    assert!(refused::<add>((1.5, 1)).starts_with("function farloop.add, argument 1 (a: i64): expected i64, found the number 1.5"));
+    assert_eq!(refused::<add>(7), "function farloop.add: the arguments are not one MessagePack array");
 }
 
 #[test]
 fn definitions_say_what_was_written() {
     let d = add::DEFINITION;
-    assert_eq!(d.name, "farloop.add");
-    assert_eq!(d.args, [("a", "i64"), ("b", "i64")]);
-    assert!(d.location.0.ends_with("front.rs"));
-    assert_eq!(elsewhere::DEFINITION.signature(), "farloop.elsewhere(type: Vec<i64>, by: Option<f64>) -> Vec<(String, i64)>");
-    assert!(elsewhere::DEFINITION.body.is_none());
+    assert_eq!((d.name, d.args, d.returns), ("farloop.add", &[("a", "i64"), ("b", "i64")][..], "i64"));
+    assert!(d.location.0.ends_with("front.rs") && d.location.1 > 0);
+    assert_eq!(shout::DEFINITION.signature(), "demo.shout(text: String) -> String");
+    let elsewhere = elsewhere::DEFINITION;
+    assert_eq!(elsewhere.signature(), "farloop.elsewhere(type: Vec<i64>, by: Option<f64>) -> Vec<(String, i64)>");
+    assert!(elsewhere.body.is_none());
+    assert!(matches!(blocking::DEFINITION.body, Some(Body::Blocking(_))));
+    assert_eq!(text::DEFINITION.returns, "()");
+    // State is the worker's own matter.
     assert_eq!(with_state::DEFINITION.args, [("a", "i64"), ("b", "i64")]);
-    assert_ne!(add::DEFINITION.fingerprint, with_state::DEFINITION.fingerprint);
 }
 
 #[test]
-fn debug_print() {
-    let bad = [
-        run::<add>((1, 2, 3)).unwrap_err().to_string(),
-        run::<add>((1, "three")).unwrap_err().to_string(),
-        run::<add>((1, ())).unwrap_err().to_string(),
-        run::<add>((1, 2.5)).unwrap_err().to_string(),
-        run::<add>(7).unwrap_err().to_string(),
-        run::<sum>((vec!["x"],)).unwrap_err().to_string(),
-        run::<with_state>((1, 2)).unwrap_err().to_string(),
-        run::<typed>(()).unwrap_err().to_string(),
-        run::<shout>(("",)).unwrap_err().to_string(),
-        run::<by_anyhow>(()).unwrap_err().to_string(),
-        run::<boxed_here>(()).unwrap_err().to_string(),
-        run::<text>(()).unwrap_err().to_string(),
-    ];
-    for b in bad { println!("{b}"); }
-    let mut s = StateMap::default(); s.insert(Db(100));
-    let _ = s;
-    let c = add(1, 2); println!("{c:?}"); c.close();
-    drop(shout("x").name("n").label("a", "b"));
+fn a_clients_definition_matches_the_workers() {
+    mod client {
+        #[farloop::task(name = "demo.shout")]
+        pub(super) async fn shout(t: String) -> String;
+        #[farloop::task(name = "demo.shout")]
+        pub(super) async fn other(t: String) -> Vec<u8>;
+    }
+    assert_eq!(client::shout::DEFINITION.fingerprint, shout::DEFINITION.fingerprint, "argument names may differ");
+    assert_ne!(client::other::DEFINITION.fingerprint, shout::DEFINITION.fingerprint);
+}
+
+#[test]
+fn a_registry_names_both_places() {
+    mod again {
+        #[farloop::task(name = "farloop.add")]
+        pub(super) async fn plus(a: i64) -> i64 {
+            a
+        }
+    }
+    let mut registry = Registry::default();
+    registry.insert(add::DEFINITION).unwrap();
+    registry.insert(add::DEFINITION).unwrap();
+    registry.insert(shout::DEFINITION).unwrap();
+    assert_eq!(registry.function_defs().iter().map(|f| &*f.name).collect::<Vec<_>>(), ["demo.shout", "farloop.add"]);
+    let text = registry.insert(again::plus::DEFINITION).unwrap_err().to_string();
+    let places = text.matches("front.rs:").count();
+    assert!(text.contains("farloop.add") && places == 2, "{text}");
+    let text = registry.insert(elsewhere::DEFINITION).unwrap_err().to_string();
+    assert!(text.contains("farloop.elsewhere") && text.contains("no body"), "{text}");
+}
+
+#[test]
+fn errors_of_bodies_say_what_they_are() {
+    assert_eq!(refused::<shout>(("",)), "nothing to shout");
+    assert_eq!(refused::<typed>(NONE), "bigger than 7");
+    assert_eq!(refused::<typed_within>(NONE), "bigger than 8");
+    assert_eq!(refused::<boxed_here>(NONE), "bigger than 9");
+    assert_eq!(refused::<by_anyhow>(NONE), "while packing");
+    assert_eq!(refused::<text>(NONE), std::fmt::Error.to_string());
+}
+
+#[test]
+fn tasks_can_be_written_inside_a_function() {
+    #[farloop::task]
+    async fn inner(a: i64) -> farloop::Result<i64> {
+        Ok(a + 1)
+    }
+    assert_eq!(value::<inner>((1,)), 2);
+    let coro = inner(1);
+    assert_eq!(coro.function(), "farloop.inner");
+    coro.close();
+}
+
+#[test]
+fn arguments_may_be_what_stands_for_them() {
+    let owned = String::from("b");
+    for coro in [shout("a"), shout(&owned), shout(owned.clone()), shout(&*owned)] {
+        coro.close();
+    }
+    add(1, "2".parse::<i64>().unwrap()).close();
+    elsewhere(vec![], None).close();
+    for coro in [1, 2].map(|n| add(n, n)) {
+        coro.close();
+    }
+    for coro in ["a", "b"].map(shout) {
+        coro.close();
+    }
+}
+
+#[test]
+fn the_name_of_a_coroutine_knows_its_place() {
+    let coro = add(1, 2);
+    assert_eq!(coro.location().line(), line!() - 1);
+    coro.close();
 }

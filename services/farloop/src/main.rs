@@ -1,2 +1,5 @@
-//! The farloop binary.
-fn main() {}
+//! The `farloop` binary.
+
+fn main() -> std::process::ExitCode {
+    farloop_cli::main()
+}

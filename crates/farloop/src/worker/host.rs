@@ -273,7 +273,8 @@ impl Host {
         let Started { start, inputs } = started;
         let function = start.spec.function.clone();
         let who = Who::Attempt { attempt: start.attempt, depth: start.depth };
-        let body = Body::new(who, function.clone(), start.spec.name.clone(), home.clone());
+        let (name, trace) = (start.spec.name.clone(), start.spec.trace.clone());
+        let body = Body::traced(who, function.clone(), name, home.clone(), trace);
         body.had_before(start.cancels);
         if let Some(mut placed) = self.worker.placed.get_mut(&start.attempt.task) {
             placed.body = Some(body.clone());

@@ -86,6 +86,13 @@ impl Worker {
         }
     }
 
+    /// The coordinator's address, in place of the one it was made with.
+    #[must_use]
+    pub fn address(mut self, address: impl Into<String>) -> Self {
+        self.address = address.into();
+        self
+    }
+
     /// Offers a function.
     #[must_use]
     pub fn task<F: TaskFn>(mut self) -> Self {

@@ -1,0 +1,11 @@
+//! A closed coroutine is gone.
+#[farloop::task]
+async fn add(a: i64, b: i64) -> i64 {
+    a + b
+}
+
+fn main() {
+    let coro = add(1, 2);
+    coro.close();
+    drop(farloop::ensure_future(coro));
+}

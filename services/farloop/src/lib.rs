@@ -1,0 +1,55 @@
+//! The `farloop` command: what people install. Each command is a module; this file is the list of them.
+
+mod dev;
+mod run;
+mod worker;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// asyncio across machines: coordinator, workers and a client in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "farloop", version, about, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start a coordinator and a few workers on this machine, for development
+    Dev(dev::Args),
+    /// Run a coordinator
+    Coordinator(farloop_coordinator::cli::Args),
+    /// Run a worker that offers the demo functions
+    Worker(worker::Args),
+    /// Call a function and print what it returns
+    Run(run::Args),
+}
+
+/// Runs the command line; what `main` of the binary does.
+///
+/// Exit codes: 0 done; 1 the task failed, or the command did; 2 wrong usage; 130 interrupted.
+#[must_use]
+pub fn main() -> ExitCode {
+    farloop_telemetry::init_logging();
+    let ran = match Cli::parse().command {
+        Command::Dev(args) => dev::main(args),
+        Command::Coordinator(args) => farloop_coordinator::cli::run(args).map_err(Into::into),
+        Command::Worker(args) => worker::main(args),
+        Command::Run(args) => run::main(args),
+    };
+    match ran {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A current-thread runtime: with several processes on few cores, wake-ups across threads cost more than the work.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}
