@@ -14,6 +14,12 @@ use crate::event_loop::LoopShared;
 use crate::session::SessionShared;
 
 static BY_RUNTIME: LazyLock<RwLock<HashMap<tokio::runtime::Id, Arc<LoopShared>>>> = LazyLock::new(RwLock::default);
+/// Stands where a loop was bound and closed: calls there say so (row 270).
+static CLOSED: LazyLock<Arc<LoopShared>> = LazyLock::new(|| {
+    let closed = LoopShared::nowhere(SessionShared::new(Role::Client, "closed".into()));
+    closed.close();
+    closed
+});
 static DEFAULT: RwLock<Option<Arc<LoopShared>>> = RwLock::new(None);
 
 /// The loop that a call made here belongs to.
@@ -46,7 +52,11 @@ pub(crate) fn offer_default(home: &Arc<LoopShared>) {
 
 /// The loop is closed: nothing finds it any more.
 pub(crate) fn unbind(home: &Arc<LoopShared>) {
-    BY_RUNTIME.write().unwrap_or_else(PoisonError::into_inner).retain(|_, bound| !Arc::ptr_eq(bound, home));
+    for bound in BY_RUNTIME.write().unwrap_or_else(PoisonError::into_inner).values_mut() {
+        if Arc::ptr_eq(bound, home) {
+            *bound = CLOSED.clone();
+        }
+    }
     let mut default = DEFAULT.write().unwrap_or_else(PoisonError::into_inner);
     if default.as_ref().is_some_and(|d| Arc::ptr_eq(d, home)) {
         *default = None;
@@ -57,6 +67,6 @@ pub(crate) fn unbind(home: &Arc<LoopShared>) {
 pub(crate) fn nowhere(function: Arc<str>, location: &'static Location<'static>) -> Arc<Cell> {
     // Its queue is never worked off: a cell that is done at birth needs none.
     static LIMBO: LazyLock<Arc<LoopShared>> =
-        LazyLock::new(|| LoopShared::new(SessionShared::new(Role::Client, "nowhere".into()), None));
+        LazyLock::new(|| LoopShared::nowhere(SessionShared::new(Role::Client, "nowhere".into())));
     LIMBO.failed(function, location, Error::no_running_loop(location))
 }

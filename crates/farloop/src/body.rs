@@ -72,7 +72,19 @@ struct State {
 
 enum PointState {
     Local { cut: Option<Error>, whom: Wakeable },
-    Forward { to: Arc<Cell>, once: bool, timed: bool, forwarded: bool, cut: Option<Error>, whom: Wakeable },
+    Forward {
+        to: Arc<Cell>,
+        /// Only one cancel goes through; the next is delivered here (V3).
+        once: bool,
+        /// The one was used by the awaiter itself.
+        spent: bool,
+        /// A timer can wake it too.
+        timed: bool,
+        /// A request of the body's went through.
+        forwarded: bool,
+        cut: Option<Error>,
+        whom: Wakeable,
+    },
 }
 
 impl Body {
@@ -214,8 +226,8 @@ impl Body {
                         cut.get_or_insert_with(|| mine(message.clone(), token));
                         wake.push(whom.clone());
                     }
-                    PointState::Forward { to, once, forwarded, cut, whom, .. } => {
-                        if *once && *forwarded {
+                    PointState::Forward { to, once, spent, forwarded, cut, whom, .. } => {
+                        if *once && (*forwarded || *spent) {
                             // A caller must stay cancellable while what it waits for is stubborn (V3).
                             cut.get_or_insert_with(|| mine(message.clone(), token));
                             wake.push(whom.clone());
@@ -295,6 +307,19 @@ impl Body {
     /// A request that reached no await point, if one stands: for the verdict on a local task's end (row 236).
     pub(crate) fn undelivered(&self) -> Option<Option<String>> {
         self.state().pending.clone()
+    }
+
+    /// What it awaits, for its representation (row 28): the oldest point that awaits something.
+    pub(crate) fn waits_for(&self) -> Option<TaskId> {
+        self.state().points.iter().find_map(|(_, p)| match p {
+            PointState::Forward { to, .. } => Some(to.id),
+            PointState::Local { .. } => None,
+        })
+    }
+
+    /// Highest request that has come to this host, seen by the body or not.
+    pub(crate) fn heard(&self) -> u32 {
+        self.state().highest
     }
 
     /// The tasks it awaits await it in turn.
@@ -470,6 +495,9 @@ impl Point {
         if body.task_id() == to.id {
             return Err(Error::self_await());
         }
+        if !Arc::ptr_eq(body.home.session(), to.home.session()) {
+            return Err(Error::LoopMismatch);
+        }
         let (id, pending) = {
             let mut state = body.state();
             let id = state.next_point;
@@ -477,7 +505,15 @@ impl Point {
             let pending = state.pending.take();
             state.points.push((
                 id,
-                PointState::Forward { to: to.clone(), once, timed, forwarded: pending.is_some(), cut: None, whom },
+                PointState::Forward {
+                    to: to.clone(),
+                    once,
+                    spent: false,
+                    timed,
+                    forwarded: pending.is_some(),
+                    cut: None,
+                    whom,
+                },
             ));
             (id, pending.map(|message| (message, state.highest)))
         };
@@ -487,6 +523,18 @@ impl Point {
             body.acknowledge(number);
         }
         Ok(())
+    }
+
+    /// What it awaits was cancelled by the awaiter's own decision (a limit passed): that was the one request that
+    /// goes through.
+    pub(crate) fn spend(&self) {
+        if let Some((body, id)) = &self.open {
+            for (other, point) in &mut body.state().points {
+                if let (true, PointState::Forward { spent, .. }) = (other == id, point) {
+                    *spent = true;
+                }
+            }
+        }
     }
 
     /// The error that was delivered here, if any; the point is closed then.

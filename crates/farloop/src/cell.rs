@@ -87,8 +87,8 @@ struct Inner {
     listeners: Vec<Listener>,
     next_key: u64,
     cancels: u32,
-    /// Own requests whose echo has not come back.
-    unechoed: u32,
+    /// Own requests are on their way.
+    unechoed: bool,
     accepted: bool,
 }
 
@@ -114,7 +114,7 @@ impl Cell {
                 listeners: Vec::new(),
                 next_key: 1,
                 cancels: 0,
-                unechoed: 0,
+                unechoed: false,
                 accepted: false,
             }),
             read: AtomicBool::new(false),
@@ -175,8 +175,11 @@ impl Cell {
     pub(crate) fn cancel_count_told(&self, count: u32) {
         let mut inner = self.inner();
         inner.accepted = true;
-        inner.unechoed = inner.unechoed.saturating_sub(1);
-        inner.cancels = count + inner.unechoed;
+        // The count lags behind what this process has sent; once it has caught up it is the truth.
+        if count >= inner.cancels || !inner.unechoed {
+            inner.cancels = count;
+            inner.unechoed = false;
+        }
     }
 
     /// The error of a failed or cancelled cell: one per cell, so that repeated reads agree.
@@ -192,7 +195,10 @@ impl Cell {
     pub(crate) fn mark_read(&self) {
         self.read.store(true, Ordering::Relaxed);
         if let Kind::Shield(inner) = &self.kind {
-            inner.read.store(true, Ordering::Relaxed);
+            // A shield that ended before the task has told nothing of it (row 188).
+            if inner.is_done() {
+                inner.read.store(true, Ordering::Relaxed);
+            }
         }
     }
 
@@ -335,7 +341,7 @@ impl Cell {
                 {
                     let mut inner = self.inner();
                     inner.cancels += 1;
-                    inner.unechoed += 1;
+                    inner.unechoed = true;
                 }
                 self.home.session().cancel(self.id, message);
                 true
@@ -371,12 +377,23 @@ impl Cell {
                         return inner.cancels;
                     }
                     inner.cancels -= 1;
+                    inner.unechoed = false;
                     inner.cancels
                 };
                 self.home.session().uncancel(self.id);
                 left
             }
             _ => 0,
+        }
+    }
+
+    /// What a task of this loop awaits now.
+    pub(crate) fn waits_for(&self) -> Option<TaskId> {
+        match &self.kind {
+            Kind::Local(body) => {
+                body.lock().unwrap_or_else(std::sync::PoisonError::into_inner).upgrade()?.waits_for()
+            }
+            _ => None,
         }
     }
 

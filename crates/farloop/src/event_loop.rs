@@ -47,10 +47,20 @@ pub(crate) struct LoopShared {
     closed: AtomicBool,
     /// The thread whose local runtime runs this loop, if farloop made that runtime: local coroutines need one.
     local_thread: Option<ThreadId>,
+    nowhere: bool,
 }
 
 impl LoopShared {
     pub(crate) fn new(session: Arc<SessionShared>, local_thread: Option<ThreadId>) -> Arc<Self> {
+        Self::make(session, local_thread, false)
+    }
+
+    /// A loop that is none: what is scheduled there has failed already.
+    pub(crate) fn nowhere(session: Arc<SessionShared>) -> Arc<Self> {
+        Self::make(session, None, true)
+    }
+
+    fn make(session: Arc<SessionShared>, local_thread: Option<ThreadId>, nowhere: bool) -> Arc<Self> {
         Arc::new(Self {
             id: NEXT_LOOP.fetch_add(1, Ordering::Relaxed),
             session,
@@ -58,6 +68,7 @@ impl LoopShared {
             waker: AtomicWaker::new(),
             closed: AtomicBool::new(false),
             local_thread,
+            nowhere,
         })
     }
 
@@ -71,6 +82,11 @@ impl LoopShared {
 
     pub(crate) fn next_task_name(&self) -> Arc<str> {
         self.session.next_task_name()
+    }
+
+    /// Where calls go that have no loop.
+    pub(crate) fn is_nowhere(&self) -> bool {
+        self.nowhere
     }
 
     pub(crate) fn is_closed(&self) -> bool {

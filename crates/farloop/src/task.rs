@@ -224,8 +224,12 @@ impl<T: 'static> Task<T> {
 
     fn callback(&self, key: Option<String>, f: impl FnOnce(&Self) + Send + 'static) -> CallbackId {
         let read = self.read;
+        // It runs in the context of its registration (row 77).
+        let span = tracing::Span::current();
         // The callback gets a handle; while it is registered it is none, or the task would never be orphaned.
-        CallbackId(self.cell().listen_callback(key, move |cell| f(&Self::from_cell(cell.clone(), read))))
+        CallbackId(self.cell().listen_callback(key, move |cell| {
+            span.in_scope(|| f(&Self::from_cell(cell.clone(), read)));
+        }))
     }
 
     /// Removes a callback; how many were removed: 1, or 0 if it ran or was scheduled already (asyncio row 74).
@@ -323,6 +327,9 @@ pub(crate) fn repr(cell: &Arc<Cell>, f: &mut fmt::Formatter<'_>) -> fmt::Result 
             write!(f, "<Task {word} name='{}' coro=<{}()>", cell.name(), cell.function)?;
         }
     }
+    if let Some(other) = cell.waits_for() {
+        write!(f, " wait_for=<{other}>")?;
+    }
     match &outcome {
         Some(Outcome::Returned(value)) if !matches!(cell.kind, Kind::Gather(_)) => {
             write!(f, " result={}", crate::codec::debug(value))?;
@@ -418,6 +425,11 @@ impl Await {
         Poll::Pending
     }
 
+    /// See [`Point::spend`].
+    pub(crate) fn spend(&self) {
+        self.point.spend();
+    }
+
     fn unlisten(&mut self) {
         if let Some((key, Some(cell))) = self.key.take() {
             cell.unlisten_key(key);
@@ -478,12 +490,28 @@ impl<T> IntoTask for Task<T> {
     fn into_task(self) -> Self {
         self
     }
+    fn check(&self) -> Result<()> {
+        same_loop(self.cell())
+    }
 }
 
 impl<T> IntoTask for &Task<T> {
     type Out = T;
     fn into_task(self) -> Task<T> {
         self.clone()
+    }
+    fn check(&self) -> Result<()> {
+        same_loop(self.cell())
+    }
+}
+
+/// A future of another loop is refused before anything is started (rows 19, 104).
+pub(crate) fn same_loop(cell: &Arc<Cell>) -> Result<()> {
+    match ambient::find() {
+        Some(home) if !cell.home.is_nowhere() && !Arc::ptr_eq(home.session(), cell.home.session()) => {
+            Err(Error::LoopMismatch)
+        }
+        _ => Ok(()),
     }
 }
 

@@ -12,23 +12,41 @@ use crate::cell::Wakeable;
 use crate::error::{Error, Result};
 
 /// A timer that wakes the body without holding its waker: one that does would count as foreign and keep the slot.
+///
+/// When it fires, what happens at the same instant comes first: finished at the limit is done, not late (V4).
 pub(crate) struct Timer {
     sleep: Pin<Box<tokio::time::Sleep>>,
+    turns_left: u32,
 }
+
+/// Turns that a completion may need from a worker's loop over the coordinator to its waiter.
+const TURNS: u32 = 32;
 
 impl Timer {
     pub(crate) fn after(limit: Duration) -> Self {
-        Self { sleep: Box::pin(tokio::time::sleep(limit)) }
+        Self { sleep: Box::pin(tokio::time::sleep(limit)), turns_left: TURNS }
+    }
+
+    /// One that lets nobody pass: a sleep.
+    fn exactly(limit: Duration) -> Self {
+        Self { turns_left: 0, ..Self::after(limit) }
     }
 
     pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
-        match Wakeable::of(cx.waker()) {
+        let whom = Wakeable::of(cx.waker());
+        let fired = match &whom {
             Wakeable::Body(body) => {
-                let waker = Waker::from(Arc::new(Plain(body)));
+                let waker = Waker::from(Arc::new(Plain(body.clone())));
                 self.sleep.as_mut().poll(&mut Context::from_waker(&waker))
             }
-            Wakeable::Foreign(waker) => self.sleep.as_mut().poll(&mut Context::from_waker(&waker)),
+            Wakeable::Foreign(waker) => self.sleep.as_mut().poll(&mut Context::from_waker(waker)),
+        };
+        if fired.is_ready() && self.turns_left > 0 {
+            self.turns_left -= 1;
+            whom.wake();
+            return Poll::Pending;
         }
+        fired
     }
 }
 
@@ -106,7 +124,7 @@ impl Future for Sleep {
             return Poll::Pending;
         }
         let duration = this.duration;
-        let timer = this.timer.get_or_insert_with(|| Timer::after(duration));
+        let timer = this.timer.get_or_insert_with(|| Timer::exactly(duration));
         if timer.poll(cx).is_ready() {
             this.over = true;
             this.timer = None;

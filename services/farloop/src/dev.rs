@@ -28,7 +28,7 @@ pub(crate) fn main(args: Args) -> anyhow::Result<ExitCode> {
 
 async fn dev(args: Args) -> anyhow::Result<ExitCode> {
     let listen = format!("127.0.0.1:{}", args.port);
-    let config = farloop_coordinator::Config { listen: listen.parse()?, ..farloop_coordinator::Config::default() };
+    let config = farloop_coordinator::Config { listen, ..farloop_coordinator::Config::default() };
     let coordinator = farloop_coordinator::Coordinator::bind(config).await?;
     let address = format!("http://{}", coordinator.local_addr());
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

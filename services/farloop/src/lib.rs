@@ -21,7 +21,7 @@ enum Command {
     /// Start a coordinator and a few workers on this machine, for development
     Dev(dev::Args),
     /// Run a coordinator
-    Coordinator(farloop_coordinator::cli::Args),
+    Coordinator(farloop_coordinator::Flags),
     /// Run a worker that offers the demo functions
     Worker(worker::Args),
     /// Call a function and print what it returns
@@ -36,7 +36,7 @@ pub fn main() -> ExitCode {
     farloop_telemetry::init_logging();
     let ran = match Cli::parse().command {
         Command::Dev(args) => dev::main(args),
-        Command::Coordinator(args) => farloop_coordinator::cli::run(args).map_err(Into::into),
+        Command::Coordinator(flags) => farloop_coordinator::run(flags).map(|()| ExitCode::SUCCESS).map_err(Into::into),
         Command::Worker(args) => worker::main(args),
         Command::Run(args) => run::main(args),
     };

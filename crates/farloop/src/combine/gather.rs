@@ -17,7 +17,7 @@ use crate::ambient;
 use crate::arg::{Arg, ArgHandle, DependencyRef, IntoArg};
 use crate::cell::{Cell, Kind};
 use crate::error::{Cancelled, Error, Misuse, Result};
-use crate::task::{CancelMessage, IntoTask, Read, Task, read_outcome};
+use crate::task::{CancelMessage, IntoTask, Read, Task, read_outcome, same_loop};
 
 /// The members of a gather, and what has happened to it.
 pub(crate) struct GatherState {
@@ -89,7 +89,8 @@ impl Cell {
     fn gather_state(&self) -> &GatherState {
         match &self.kind {
             Kind::Gather(state) => state,
-            _ => unreachable!("only a gather's own cell is asked for its members"),
+            Kind::Shield(inner) => inner.gather_state(),
+            _ => unreachable!("only a gather, or a shield around one, is read as a gather"),
         }
     }
 
@@ -241,12 +242,18 @@ impl<O> IntoTask for Gather<O> {
     fn into_task(self) -> Task<O> {
         self.0
     }
+    fn check(&self) -> Result<()> {
+        same_loop(self.0.cell())
+    }
 }
 
 impl<O> IntoTask for &Gather<O> {
     type Out = O;
     fn into_task(self) -> Task<O> {
         self.0.clone()
+    }
+    fn check(&self) -> Result<()> {
+        same_loop(self.0.cell())
     }
 }
 
@@ -354,9 +361,6 @@ fn finish<O>(
     let Some(home) = ambient::find() else {
         return Gather(Task::from_cell(ambient::nowhere("gather".into(), location), read));
     };
-    if members.iter().any(|m| !Arc::ptr_eq(m.home.session(), home.session()) && !m.is_done()) {
-        return refused(Error::LoopMismatch, read, location);
-    }
     let distinct = distinct(members.iter());
     let all_done = distinct.iter().all(|m| m.is_done());
     let inner = Mutex::new(Inner { remaining: distinct.len(), requested: None });

@@ -10,7 +10,7 @@ use farloop_core::outcome::Outcome;
 
 use crate::cell::{Cell, Kind};
 use crate::error::Result;
-use crate::task::{CancelMessage, IntoTask, Task};
+use crate::task::{CancelMessage, IntoTask, Task, same_loop};
 
 /// A wall between whoever awaits it and the task behind it. Dropping it leaves the task running.
 pub struct Shield<T> {
@@ -88,6 +88,9 @@ impl<T> IntoTask for Shield<T> {
     type Out = T;
     fn into_task(self) -> Task<T> {
         self.outer.keeping(self.inner)
+    }
+    fn check(&self) -> Result<()> {
+        same_loop(self.outer.cell())
     }
 }
 

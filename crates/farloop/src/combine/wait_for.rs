@@ -85,6 +85,7 @@ impl<A: IntoTask> Future for WaitFor<A> {
         if !this.timed_out && this.timer.as_mut().is_some_and(|t| t.poll(cx).is_ready()) {
             this.timed_out = true;
             this.timer = None;
+            this.wait.spend();
             if !task.cell().cancel(None) {
                 cx.waker().wake_by_ref();
             } else if task.done() {

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use dashmap::DashMap;
 use farloop_core::frame::{Activity, Down, Start, Up};
-use farloop_core::id::{AttemptId, TaskId};
+use farloop_core::id::{AttemptId, TaskId, WorkerId};
 use farloop_core::limits;
 use farloop_core::outcome::{Cancellation, Failure, FailureKind, Outcome};
 use tokio::sync::Notify;
@@ -290,7 +290,15 @@ impl Host {
             }
             None => None,
         };
-        let attempt = Attempt { body, worker: self.worker.clone(), depth: start.depth, future, slot: Slot::Held, told: None };
+        let attempt = Attempt {
+            body,
+            worker: self.worker.clone(),
+            depth: start.depth,
+            number: start.number,
+            future,
+            slot: Slot::Held,
+            told: None,
+        };
         tokio::task::spawn_local(attempt);
     }
 }
@@ -336,6 +344,7 @@ struct Attempt {
     body: Arc<Body>,
     worker: Arc<WorkerShared>,
     depth: u32,
+    number: u32,
     /// None: the function is not here (it was when the coordinator chose this worker).
     future: Option<LocalBoxFuture<'static, BodyEnd>>,
     slot: Slot,
@@ -403,6 +412,8 @@ impl Attempt {
     fn failure(&self, kind: FailureKind, message: &str) -> Failure {
         let mut failure = Failure::new(kind, self.body.function.clone(), message.to_owned());
         failure.task = Some(self.attempt().task);
+        failure.worker = Some(WorkerId(self.worker.session.id().0));
+        failure.attempt = self.number;
         failure
     }
 
@@ -420,14 +431,22 @@ impl Attempt {
                 Outcome::Cancelled(Arc::new(Cancellation { message, abandoned: false }))
             }
             BodyVerdict::Failed(mut failure) => {
-                failure.task.get_or_insert(self.attempt().task);
+                if failure.task.is_none() {
+                    // The first one that failed; a failure that passes up keeps it.
+                    failure.task = Some(self.attempt().task);
+                    failure.worker = Some(WorkerId(self.worker.session.id().0));
+                    failure.attempt = self.number;
+                }
                 Outcome::Raised(Arc::new(failure))
             }
         }
     }
 
     fn report(&mut self, outcome: Outcome) -> Poll<()> {
-        let delivered = self.body.seen();
+        // One that failed before it saw a request that had come fails all the same (row 236); one that returned is
+        // cancelled, since an accepted request is never lost.
+        let failed = matches!(outcome, Outcome::Raised(_));
+        let delivered = if failed { self.body.heard() } else { self.body.seen() };
         self.worker.session.push(Up::Ended { attempt: self.attempt(), outcome, delivered });
         self.over()
     }
