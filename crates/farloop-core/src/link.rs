@@ -157,6 +157,12 @@ impl<F: LinkFrame> Link<F> {
         self.unacked.len()
     }
 
+    /// Items sent so far, acknowledged or not.
+    #[must_use]
+    pub fn sent(&self) -> u64 {
+        self.acked + self.unacked.len() as u64
+    }
+
     /// Whether another item may leave before the peer acknowledges.
     #[must_use]
     pub fn has_window(&self) -> bool {
@@ -262,7 +268,7 @@ impl<F: LinkFrame> Link<F> {
     }
 
     fn acknowledge(&mut self, ack: u64) -> Result<(), LinkError> {
-        let sent = self.acked + self.unacked.len() as u64;
+        let sent = self.sent();
         if ack > sent {
             return Err(LinkError::AckAhead { ack, sent });
         }

@@ -126,7 +126,8 @@ impl Core {
         }
     }
 
-    fn recall(&mut self, index: u32, key: SessionKey) {
+    /// Asks a lease back that has not begun, as far as is known here.
+    pub(crate) fn recall(&mut self, index: u32, key: SessionKey) {
         let task = &mut self.tasks[index];
         if task.begun || task.recalled {
             return;

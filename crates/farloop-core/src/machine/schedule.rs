@@ -212,7 +212,9 @@ impl Core {
             let alone = queue.workers.is_empty();
             self.refresh(function);
             if alone && !self.forget_function(function) {
+                // Either nobody offers it now, or others do with another signature.
                 self.strand_later(function);
+                self.work.push_back(Work::Mismatched(function));
             }
         }
     }
@@ -318,7 +320,14 @@ impl Core {
 
     /// Queues the filling of a worker, if it takes starts and there are any.
     pub(crate) fn pull_later(&mut self, index: u32) {
-        if self.ready.is_empty() || self.draining || self.sessions[index as usize].open_worker().is_none() {
+        let Some(worker) = self.sessions[index as usize].open_worker() else { return };
+        if self.draining {
+            return;
+        }
+        if self.ready.is_empty() {
+            if worker.load() == 0 {
+                self.relieve(index);
+            }
             return;
         }
         let key = self.session_key(index);
@@ -326,6 +335,29 @@ impl Core {
             && !core::mem::replace(&mut worker.pulling, true)
         {
             self.work.push_back(Work::Pull(key));
+        }
+    }
+
+    /// A worker idles and nothing is queued, while another may hold more starts than slots (its prefetch, behind long
+    /// tasks): the youngest of those is asked back, one at a time, and will come here.
+    fn relieve(&mut self, idle: u32) {
+        let Some(worker) = &self.sessions[idle as usize].worker else { return };
+        let Some(&function) = worker.functions.first() else { return };
+        let peers = &self.functions[function as usize].workers;
+        if peers.len() < 2 {
+            return;
+        }
+        let from = self.rng.below(peers.len());
+        let crowded = (0..peers.len().min(LOOK_AT_ALL)).map(|step| peers[(from + step) % peers.len()]).find(|peer| {
+            let worker = self.sessions[*peer as usize].worker.as_ref();
+            worker.is_some_and(|w| w.load() > w.slots)
+        });
+        let Some(crowded) = crowded else { return };
+        let Some(worker) = &self.sessions[crowded as usize].worker else { return };
+        let youngest = worker.leases.tail;
+        let spec = &self.tasks[youngest].spec;
+        if self.offers(idle, &spec.function, spec.fingerprint) {
+            self.recall(youngest, self.session_key(crowded));
         }
     }
 

@@ -173,7 +173,7 @@ impl Core {
         self.drop_conn(index, "a newer connection of this session took over");
         let session = &mut self.sessions[index as usize];
         let received =
-            hello.received + u64::from(planted!(self, ResumeSkipsOne) && session.outbox.link.in_flight() > 0);
+            hello.received + u64::from(planted!(self, ResumeSkipsOne) && hello.received < session.outbox.link.sent());
         if session.outbox.link.resume(received).is_err() {
             self.end_session(index, false);
             return false;

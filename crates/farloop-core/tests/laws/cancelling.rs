@@ -34,7 +34,7 @@ fn cancels(c: &Cluster, worker: farloop_core::id::SessionId, task: TaskId) -> Ve
 }
 
 #[test]
-fn l6_a_pending_task_is_cancelled_at_once_and_never_starts() {
+pub(crate) fn l6_a_pending_task_is_cancelled_at_once_and_never_starts() {
     let mut c = Cluster::new();
     let client = c.client(1);
     c.submit(client, id(1), spec("f"));
@@ -45,7 +45,7 @@ fn l6_a_pending_task_is_cancelled_at_once_and_never_starts() {
 }
 
 #[test]
-fn l6_a_request_that_the_body_never_saw_makes_the_outcome_cancelled() {
+pub(crate) fn l6_a_request_that_the_body_never_saw_makes_the_outcome_cancelled() {
     let mut c = Cluster::new();
     let (client, worker) = (c.client(1), c.worker(2, &["f"], 1));
     c.submit(client, id(1), spec("f"));
@@ -58,7 +58,7 @@ fn l6_a_request_that_the_body_never_saw_makes_the_outcome_cancelled() {
 }
 
 #[test]
-fn l6_a_suppressed_cancel_ends_returned() {
+pub(crate) fn l6_a_suppressed_cancel_ends_returned() {
     let mut c = Cluster::new();
     let (client, worker) = (c.client(1), c.worker(2, &["f"], 1));
     c.submit(client, id(1), spec("f"));
@@ -70,7 +70,7 @@ fn l6_a_suppressed_cancel_ends_returned() {
 }
 
 #[test]
-fn l6_an_uncancel_to_zero_withdraws_what_was_not_delivered() {
+pub(crate) fn l6_an_uncancel_to_zero_withdraws_what_was_not_delivered() {
     let mut c = Cluster::new();
     let (client, worker) = (c.client(1), c.worker(2, &["f"], 1));
     c.submit(client, id(1), spec("f"));
@@ -94,7 +94,7 @@ fn l6_an_uncancel_to_zero_withdraws_what_was_not_delivered() {
 }
 
 #[test]
-fn l6_a_cancel_may_come_before_its_task() {
+pub(crate) fn l6_a_cancel_may_come_before_its_task() {
     let mut c = Cluster::new();
     let (client, worker) = (c.client(1), c.worker(2, &["f"], 9));
     c.send(client, cancel(id(1), "early"));
@@ -115,7 +115,7 @@ fn l6_a_cancel_may_come_before_its_task() {
 }
 
 #[test]
-fn a_cancel_of_a_finished_task_does_nothing() {
+pub(crate) fn a_cancel_of_a_finished_task_does_nothing() {
     let mut c = Cluster::new();
     let (client, worker) = (c.client(1), c.worker(2, &["f"], 1));
     c.submit(client, id(1), spec("f"));
@@ -126,7 +126,7 @@ fn a_cancel_of_a_finished_task_does_nothing() {
 }
 
 #[test]
-fn patience_runs_from_delivery_and_ends_abandoned() {
+pub(crate) fn patience_runs_from_delivery_and_ends_abandoned() {
     let mut c = Cluster::new();
     let (client, worker) = (c.client(1), c.worker(2, &["f"], 2));
     c.submit(client, id(1), spec("f"));
@@ -153,7 +153,7 @@ fn patience_runs_from_delivery_and_ends_abandoned() {
 }
 
 #[test]
-fn l6_a_worker_lost_with_a_request_standing_ends_the_task_cancelled() {
+pub(crate) fn l6_a_worker_lost_with_a_request_standing_ends_the_task_cancelled() {
     let mut c = Cluster::new();
     let (client, worker) = (c.client(1), c.worker(2, &["f"], 1));
     c.submit(client, id(1), spec("f"));
@@ -178,7 +178,7 @@ fn family() -> (Cluster, farloop_core::id::SessionId, farloop_core::id::SessionI
 }
 
 #[test]
-fn l7_an_attempt_that_ends_takes_what_it_awaits() {
+pub(crate) fn l7_an_attempt_that_ends_takes_what_it_awaits() {
     let (mut c, _, worker) = family();
     c.end(id(1), returned("v"));
     c.settle();
@@ -187,7 +187,7 @@ fn l7_an_attempt_that_ends_takes_what_it_awaits() {
 }
 
 #[test]
-fn l7_an_attempt_that_is_lost_takes_all_that_is_not_detached() {
+pub(crate) fn l7_an_attempt_that_is_lost_takes_all_that_is_not_detached() {
     let (mut c, _, first) = family();
     let (_, old) = c.running(id(1));
     c.end(id(1), raised("again"));
@@ -208,7 +208,7 @@ fn l7_an_attempt_that_is_lost_takes_all_that_is_not_detached() {
 }
 
 #[test]
-fn l7_a_session_that_ends_takes_what_it_owns() {
+pub(crate) fn l7_a_session_that_ends_takes_what_it_owns() {
     let (mut c, client, worker) = family();
     c.submit(client, id(2), spec("nobody"));
     c.cut(client);
@@ -229,7 +229,7 @@ fn l7_a_session_that_ends_takes_what_it_owns() {
 }
 
 #[test]
-fn l7_goodbye_ends_a_session_at_once() {
+pub(crate) fn l7_goodbye_ends_a_session_at_once() {
     let (mut c, client, worker) = family();
     c.send(client, Up::Bye);
     c.settle();
@@ -238,7 +238,7 @@ fn l7_goodbye_ends_a_session_at_once() {
 }
 
 #[test]
-fn l21_a_session_with_many_tasks_ends_in_pieces() {
+pub(crate) fn l21_a_session_with_many_tasks_ends_in_pieces() {
     let mut c = Cluster::new();
     let client = c.client(1);
     for n in 1..=10_000 {
@@ -251,7 +251,7 @@ fn l21_a_session_with_many_tasks_ends_in_pieces() {
 }
 
 #[test]
-fn l21_a_lost_attempt_with_many_children_starts_again_after_they_were_asked() {
+pub(crate) fn l21_a_lost_attempt_with_many_children_starts_again_after_they_were_asked() {
     let mut c = Cluster::with(Config::default());
     let (client, worker) = (c.client(1), c.worker(2, &["f"], 2));
     c.submit(client, id(1), {

@@ -4,6 +4,8 @@ mod calls;
 mod cancelling;
 mod driver;
 mod link;
+#[cfg(feature = "planted-bugs")]
+mod planted;
 mod random;
 mod running;
 mod sessions;

@@ -22,7 +22,7 @@ fn with(function: &str, set: impl FnOnce(&mut Spec)) -> Spec {
 }
 
 #[test]
-fn l3_a_task_runs_and_its_outcome_comes_back_once() {
+pub(crate) fn l3_a_task_runs_and_its_outcome_comes_back_once() {
     let mut c = Cluster::new();
     let (client, worker) = (c.client(1), c.worker(2, &["f"], 4));
     c.submit(client, id(1), spec("f"));
@@ -36,7 +36,7 @@ fn l3_a_task_runs_and_its_outcome_comes_back_once() {
 }
 
 #[test]
-fn l2_submitting_twice_is_submitting_once() {
+pub(crate) fn l2_submitting_twice_is_submitting_once() {
     let mut c = Cluster::new();
     let (client, other, worker) = (c.client(1), c.client(3), c.worker(2, &["f"], 4));
     c.submit(client, id(1), spec("f"));
@@ -61,7 +61,7 @@ fn l2_submitting_twice_is_submitting_once() {
 }
 
 #[test]
-fn l2_an_id_older_than_retention_is_expired_and_never_runs() {
+pub(crate) fn l2_an_id_older_than_retention_is_expired_and_never_runs() {
     let now_ms: u64 = 1_800_000_000_000;
     let mut c = Cluster::with(Config { wall_at_zero_ms: now_ms, ..Config::default() });
     let (client, worker) = (c.client(1), c.worker(2, &["f"], 4));
@@ -73,7 +73,7 @@ fn l2_an_id_older_than_retention_is_expired_and_never_runs() {
 }
 
 #[test]
-fn l1_finished_tasks_leave_by_age_number_and_size_oldest_first() {
+pub(crate) fn l1_finished_tasks_leave_by_age_number_and_size_oldest_first() {
     let mut c = Cluster::with(Config { retained_tasks: 3, ..Config::default() });
     let (client, _) = (c.client(1), c.worker(2, &["f"], 10));
     for n in 1..=5 {
@@ -97,7 +97,7 @@ fn l1_finished_tasks_leave_by_age_number_and_size_oldest_first() {
 }
 
 #[test]
-fn l4_a_report_of_an_older_attempt_changes_nothing_and_is_fenced() {
+pub(crate) fn l4_a_report_of_an_older_attempt_changes_nothing_and_is_fenced() {
     let mut c = Cluster::new();
     let (client, first) = (c.client(1), c.worker(2, &["f"], 4));
     c.submit(client, id(1), spec("f"));
@@ -119,7 +119,7 @@ fn l4_a_report_of_an_older_attempt_changes_nothing_and_is_fenced() {
 }
 
 #[test]
-fn l4_a_worker_cannot_report_for_another() {
+pub(crate) fn l4_a_worker_cannot_report_for_another() {
     let mut c = Cluster::new();
     let (client, _worker) = (c.client(1), c.worker(2, &["f"], 4));
     c.submit(client, id(1), spec("f"));
@@ -131,7 +131,7 @@ fn l4_a_worker_cannot_report_for_another() {
 }
 
 #[test]
-fn l16_a_lost_worker_costs_a_crash_until_the_budget_is_spent() {
+pub(crate) fn l16_a_lost_worker_costs_a_crash_until_the_budget_is_spent() {
     let mut c = Cluster::new();
     let client = c.client(1);
     c.submit(client, id(1), with("f", |s| s.options.max_crashes = 1));
@@ -149,7 +149,7 @@ fn l16_a_lost_worker_costs_a_crash_until_the_budget_is_spent() {
 }
 
 #[test]
-fn l16_a_worker_that_says_goodbye_costs_no_crash() {
+pub(crate) fn l16_a_worker_that_says_goodbye_costs_no_crash() {
     let mut c = Cluster::new();
     let (client, first) = (c.client(1), c.worker(2, &["f"], 1));
     c.submit(client, id(1), with("f", |s| s.options.max_crashes = 0));
@@ -160,7 +160,7 @@ fn l16_a_worker_that_says_goodbye_costs_no_crash() {
 }
 
 #[test]
-fn a_failed_attempt_is_repeated_while_its_budget_lasts() {
+pub(crate) fn a_failed_attempt_is_repeated_while_its_budget_lasts() {
     let mut c = Cluster::new();
     let (client, worker) = (c.client(1), c.worker(2, &["f"], 9));
     c.submit(client, id(1), with("f", |s| s.options.max_attempts = 3));
@@ -179,7 +179,7 @@ fn a_failed_attempt_is_repeated_while_its_budget_lasts() {
 }
 
 #[test]
-fn l14_starts_never_exceed_what_was_granted() {
+pub(crate) fn l14_starts_never_exceed_what_was_granted() {
     let mut c = Cluster::new();
     let (client, worker) = (c.client(1), c.worker(2, &["f"], 2));
     for n in 1..=5 {
@@ -196,7 +196,7 @@ fn l14_starts_never_exceed_what_was_granted() {
 }
 
 #[test]
-fn l14_a_start_that_never_left_gives_its_credit_back() {
+pub(crate) fn l14_a_start_that_never_left_gives_its_credit_back() {
     let mut c = Cluster::with(Config { durable: true, ..Config::default() });
     let (client, worker) = (c.client(1), c.worker(2, &["f"], 1));
     c.submit(client, id(1), spec("f"));
@@ -210,7 +210,7 @@ fn l14_a_start_that_never_left_gives_its_credit_back() {
 }
 
 #[test]
-fn higher_priority_first_then_first_come_and_children_inherit() {
+pub(crate) fn higher_priority_first_then_first_come_and_children_inherit() {
     let mut c = Cluster::new();
     let (client, worker) = (c.client(1), c.worker(2, &["f", "g"], 1));
     c.submit(client, id(1), with("f", |s| s.options.priority = 5));
@@ -227,7 +227,7 @@ fn higher_priority_first_then_first_come_and_children_inherit() {
 }
 
 #[test]
-fn an_idle_worker_beats_a_busy_one() {
+pub(crate) fn an_idle_worker_beats_a_busy_one() {
     let mut c = Cluster::new();
     let client = c.client(1);
     let workers: Vec<_> = (0..4).map(|n| c.worker(10 + n, &["f"], 100)).collect();
@@ -250,7 +250,7 @@ fn an_idle_worker_beats_a_busy_one() {
 }
 
 #[test]
-fn l15_a_function_nobody_offers_is_reported_and_starts_when_one_appears() {
+pub(crate) fn l15_a_function_nobody_offers_is_reported_and_starts_when_one_appears() {
     let mut c = Cluster::new();
     let (client, _) = (c.client(1), c.worker(2, &["demo.add"], 4));
     c.submit(client, id(1), spec("demo.ad"));
@@ -267,7 +267,7 @@ fn l15_a_function_nobody_offers_is_reported_and_starts_when_one_appears() {
 }
 
 #[test]
-fn a_signature_that_differs_is_refused_with_both_sides() {
+pub(crate) fn a_signature_that_differs_is_refused_with_both_sides() {
     let mut c = Cluster::new();
     let (client, worker) = (c.client(1), c.worker(2, &["f"], 9));
     c.submit(client, id(1), with("f", |s| s.fingerprint = 99));
@@ -289,7 +289,7 @@ fn a_signature_that_differs_is_refused_with_both_sides() {
 }
 
 #[test]
-fn l22_a_task_starts_with_its_arguments_values_or_not_at_all() {
+pub(crate) fn l22_a_task_starts_with_its_arguments_values_or_not_at_all() {
     let mut c = Cluster::new();
     let (client, worker) = (c.client(1), c.worker(2, &["f"], 99));
     c.submit(client, id(1), spec("f"));
@@ -315,7 +315,7 @@ fn l22_a_task_starts_with_its_arguments_values_or_not_at_all() {
 }
 
 #[test]
-fn l22_failures_and_cancels_of_arguments_use_no_attempt() {
+pub(crate) fn l22_failures_and_cancels_of_arguments_use_no_attempt() {
     let mut c = Cluster::new();
     let (client, worker) = (c.client(1), c.worker(2, &["f"], 99));
     c.submit(client, id(1), spec("f"));
@@ -343,7 +343,7 @@ fn l22_failures_and_cancels_of_arguments_use_no_attempt() {
 }
 
 #[test]
-fn l22_values_survive_retention_and_retries() {
+pub(crate) fn l22_values_survive_retention_and_retries() {
     let mut c = Cluster::with(Config { retained_tasks: 0, ..Config::default() });
     let (client, worker) = (c.client(1), c.worker(2, &["f"], 1));
     c.submit(client, id(1), spec("f"));
@@ -357,7 +357,7 @@ fn l22_values_survive_retention_and_retries() {
 }
 
 #[test]
-fn l19_a_deadline_travels_and_work_past_it_never_starts() {
+pub(crate) fn l19_a_deadline_travels_and_work_past_it_never_starts() {
     let mut c = Cluster::new();
     let (client, worker) = (c.client(1), c.worker(2, &["f"], 1));
     c.submit(client, id(1), with("f", |s| s.options.timeout = Some(Duration::from_secs(2))));
@@ -376,7 +376,7 @@ fn l19_a_deadline_travels_and_work_past_it_never_starts() {
 }
 
 #[test]
-fn l18_refusals_name_their_limit_and_leave_no_trace() {
+pub(crate) fn l18_refusals_name_their_limit_and_leave_no_trace() {
     let mut c = Cluster::with(Config { max_live_tasks: 2, max_payload: 100, ..Config::default() });
     let client = c.client(1);
     c.submit(client, id(1), spec("f"));
@@ -393,7 +393,7 @@ fn l18_refusals_name_their_limit_and_leave_no_trace() {
 }
 
 #[test]
-fn records_leave_before_what_rests_on_them() {
+pub(crate) fn records_leave_before_what_rests_on_them() {
     let mut c = Cluster::with(Config { durable: true, ..Config::default() });
     let (client, worker) = (c.client(1), c.worker(2, &["f"], 9));
     let durable = |c: &mut Cluster, seq| c.input(farloop_core::api::Input::Durable(seq));
@@ -411,7 +411,7 @@ fn records_leave_before_what_rests_on_them() {
 }
 
 #[test]
-fn deadlocks_are_told_with_their_cycle() {
+pub(crate) fn deadlocks_are_told_with_their_cycle() {
     let mut c = Cluster::new();
     let (client, worker) = (c.client(1), c.worker(2, &["f"], 9));
     for n in 1..=3 {
@@ -435,7 +435,7 @@ fn deadlocks_are_told_with_their_cycle() {
 }
 
 #[test]
-fn l21_a_long_chain_ends_in_pieces() {
+pub(crate) fn l21_a_long_chain_ends_in_pieces() {
     let mut c = Cluster::new();
     let (client, _) = (c.client(1), c.worker(2, &["f"], 1));
     c.submit(client, id(1), spec("f"));
@@ -451,7 +451,7 @@ fn l21_a_long_chain_ends_in_pieces() {
 }
 
 #[test]
-fn a_draining_worker_gives_back_what_it_has_not_begun() {
+pub(crate) fn a_draining_worker_gives_back_what_it_has_not_begun() {
     let mut c = Cluster::new();
     let (client, first) = (c.client(1), c.worker(2, &["f"], 2));
     c.submit(client, id(1), spec("f"));
@@ -469,4 +469,34 @@ fn a_draining_worker_gives_back_what_it_has_not_begun() {
     c.settle();
     assert!(c.closed.iter().any(|(s, why)| *s == first && why.contains("drained")));
     assert!(begun.epoch > Epoch(0));
+}
+
+#[test]
+pub(crate) fn an_idle_worker_gets_what_another_has_not_begun() {
+    let mut c = Cluster::new();
+    let (client, busy) = (c.client(1), c.worker(2, &["f"], 6));
+    for n in 1..=6 {
+        c.submit(client, id(n), spec("f"));
+    }
+    let idle = c.worker(3, &["f"], 1);
+    // Four slots, six starts: the youngest is asked back.
+    let (_, youngest) = c.running(id(6));
+    assert!(c.got(busy).contains(&Down::Recall(youngest)));
+    c.send(busy, Up::Returned(youngest));
+    assert_eq!(c.running(id(6)).0, idle);
+    assert_eq!(c.starts(idle)[0].number, 1);
+}
+
+#[test]
+pub(crate) fn tasks_of_an_older_signature_fail_when_its_last_worker_leaves() {
+    let mut c = Cluster::new();
+    let client = c.client(1);
+    let old = c.join(2, farloop_core::frame::Role::Worker, vec![def("f", 1)]);
+    c.join(3, farloop_core::frame::Role::Worker, vec![def("f", 2)]);
+    c.submit(client, id(1), with("f", |s| s.fingerprint = 1));
+    c.settle();
+    assert!(c.outcomes(client, id(1)).is_empty());
+    c.send(old, Up::Bye);
+    c.settle();
+    assert_eq!(c.failure(client, id(1)).kind, FailureKind::SignatureMismatch);
 }

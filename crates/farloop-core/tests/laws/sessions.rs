@@ -11,7 +11,7 @@ use farloop_core::link::{Batch, Item};
 use crate::driver::*;
 
 #[test]
-fn l10_what_happens_during_a_cut_is_told_afterwards_once() {
+pub(crate) fn l10_what_happens_during_a_cut_is_told_afterwards_once() {
     let mut c = Cluster::new();
     let (client, worker) = (c.client(1), c.worker(2, &["f"], 9));
     c.submit(client, id(1), spec("f"));
@@ -39,7 +39,7 @@ fn l10_what_happens_during_a_cut_is_told_afterwards_once() {
 }
 
 #[test]
-fn l10_an_outcome_outlives_its_record() {
+pub(crate) fn l10_an_outcome_outlives_its_record() {
     let mut c = Cluster::with(Config { retained_tasks: 0, ..Config::default() });
     let (client, _) = (c.client(1), c.worker(2, &["f"], 9));
     c.submit(client, id(1), spec("f"));
@@ -51,7 +51,7 @@ fn l10_an_outcome_outlives_its_record() {
 }
 
 #[test]
-fn l10_other_sessions_can_watch() {
+pub(crate) fn l10_other_sessions_can_watch() {
     let mut c = Cluster::new();
     let (client, other, _) = (c.client(1), c.client(3), c.worker(2, &["f"], 9));
     c.submit(client, id(1), spec("f"));
@@ -65,7 +65,7 @@ fn l10_other_sessions_can_watch() {
 }
 
 #[test]
-fn a_newer_connection_takes_over() {
+pub(crate) fn a_newer_connection_takes_over() {
     let mut c = Cluster::new();
     let client = c.client(1);
     let old = c.peers[&client].conn.expect("connected");
@@ -79,7 +79,7 @@ fn a_newer_connection_takes_over() {
 }
 
 #[test]
-fn a_session_that_is_gone_is_fresh_when_it_comes_back() {
+pub(crate) fn a_session_that_is_gone_is_fresh_when_it_comes_back() {
     let mut c = Cluster::new();
     let client = c.client(1);
     c.submit(client, id(1), spec("f"));
@@ -92,7 +92,7 @@ fn a_session_that_is_gone_is_fresh_when_it_comes_back() {
 }
 
 #[test]
-fn a_worker_is_dead_by_silence_even_while_connected() {
+pub(crate) fn a_worker_is_dead_by_silence_even_while_connected() {
     let mut c = Cluster::new();
     let (client, worker) = (c.client(1), c.worker(2, &["f"], 1));
     c.submit(client, id(1), spec("f"));
@@ -107,7 +107,7 @@ fn a_worker_is_dead_by_silence_even_while_connected() {
 }
 
 #[test]
-fn a_worker_that_comes_back_in_time_keeps_its_attempts() {
+pub(crate) fn a_worker_that_comes_back_in_time_keeps_its_attempts() {
     let mut c = Cluster::new();
     let (client, worker) = (c.client(1), c.worker(2, &["f"], 2));
     c.submit(client, id(1), spec("f"));
@@ -122,7 +122,7 @@ fn a_worker_that_comes_back_in_time_keeps_its_attempts() {
 }
 
 #[test]
-fn frames_beyond_a_role_close_the_connection() {
+pub(crate) fn frames_beyond_a_role_close_the_connection() {
     let mut c = Cluster::new();
     let client = c.client(1);
     c.send(client, Up::Grant(1));
@@ -131,7 +131,7 @@ fn frames_beyond_a_role_close_the_connection() {
 }
 
 #[test]
-fn a_gap_closes_the_connection_and_the_session_resumes() {
+pub(crate) fn a_gap_closes_the_connection_and_the_session_resumes() {
     let mut c = Cluster::new();
     let client = c.client(1);
     let conn = c.peers[&client].conn.expect("connected");
@@ -143,7 +143,7 @@ fn a_gap_closes_the_connection_and_the_session_resumes() {
 }
 
 #[test]
-fn a_payload_beyond_the_limit_ends_the_session() {
+pub(crate) fn a_payload_beyond_the_limit_ends_the_session() {
     let mut c = Cluster::with(Config { max_payload: 100_000, ..Config::default() });
     let client = c.client(1);
     let conn = c.peers[&client].conn.expect("connected");
@@ -154,8 +154,9 @@ fn a_payload_beyond_the_limit_ends_the_session() {
 }
 
 #[test]
-fn hellos_are_refused_with_a_reason() {
-    let cases: [(&str, fn(&mut Hello)); 3] = [
+pub(crate) fn hellos_are_refused_with_a_reason() {
+    type Change = fn(&mut Hello);
+    let cases: [(&str, Change); 3] = [
         ("PROTOCOL_MISMATCH", |h| h.protocol += 1),
         ("NO_SESSION", |h| h.role = Role::Operator),
         ("NAME_TOO_LONG", |h| h.name = "n".repeat(1_000)),
@@ -183,7 +184,7 @@ fn hellos_are_refused_with_a_reason() {
 }
 
 #[test]
-fn one_wake_until_the_shell_has_run_dry() {
+pub(crate) fn one_wake_until_the_shell_has_run_dry() {
     let mut c = Cluster::new();
     let (client, worker) = (c.client(1), c.worker(2, &["f"], 100));
     let conn = c.peers[&client].conn.expect("connected");
@@ -208,7 +209,7 @@ fn one_wake_until_the_shell_has_run_dry() {
 }
 
 #[test]
-fn a_coordinator_that_stops_tells_everybody_and_starts_nothing() {
+pub(crate) fn a_coordinator_that_stops_tells_everybody_and_starts_nothing() {
     let mut c = Cluster::new();
     let (client, worker) = (c.client(1), c.worker(2, &["f"], 9));
     c.input(Input::Drain);

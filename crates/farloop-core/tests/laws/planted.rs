@@ -1,0 +1,46 @@
+//! Do the tests of the laws find a core that breaks them? One planted bug each, one test that must fail.
+
+use std::cell::Cell;
+
+use farloop_core::api::Planted;
+
+use crate::{cancelling, running, sessions};
+
+thread_local! {
+    /// The bug in every core that this thread makes.
+    pub(crate) static PLANTED: Cell<Option<Planted>> = const { Cell::new(None) };
+}
+
+#[test]
+fn every_planted_bug_fails_the_test_of_its_law() {
+    let finder = |bug: Planted| -> fn() {
+        match bug {
+            Planted::StaleReportAccepted => running::l4_a_report_of_an_older_attempt_changes_nothing_and_is_fenced,
+            Planted::CancelLostWhileLeased => {
+                cancelling::l6_a_request_that_the_body_never_saw_makes_the_outcome_cancelled
+            }
+            Planted::ResolveTwice => running::a_failed_attempt_is_repeated_while_its_budget_lasts,
+            Planted::CreditLeak => running::l14_a_start_that_never_left_gives_its_credit_back,
+            Planted::LostRequeue => running::l16_a_lost_worker_costs_a_crash_until_the_budget_is_spent,
+            Planted::NoOwnerCascade => cancelling::l7_an_attempt_that_ends_takes_what_it_awaits,
+            Planted::ResumeSkipsOne => sessions::l10_what_happens_during_a_cut_is_told_afterwards_once,
+            Planted::DependencyIgnored => running::l22_a_task_starts_with_its_arguments_values_or_not_at_all,
+            Planted::UnseenCancelIgnored => {
+                cancelling::l6_a_request_that_the_body_never_saw_makes_the_outcome_cancelled
+            }
+            Planted::DeadlineNotInherited => running::l19_a_deadline_travels_and_work_past_it_never_starts,
+            Planted::SecondBodyAccepted => running::l2_submitting_twice_is_submitting_once,
+            Planted::TombstoneForgotten => cancelling::l6_a_cancel_may_come_before_its_task,
+            other => panic!("{other:?} has no test"),
+        }
+    };
+    for bug in Planted::ALL {
+        let test = finder(bug);
+        PLANTED.set(None);
+        test();
+        PLANTED.set(Some(bug));
+        let found = std::panic::catch_unwind(test).is_err();
+        PLANTED.set(None);
+        assert!(found, "{bug:?} passed");
+    }
+}
