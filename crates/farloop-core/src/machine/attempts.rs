@@ -5,9 +5,10 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::ending::Family;
+use super::lists::Chain;
 use super::outbox::Tell;
 use super::sessions::SessionKey;
-use super::tasks::{Chain, Phase};
+use super::tasks::Phase;
 use super::{Core, Timer, Work};
 use crate::api::{Event, Output, Record};
 use crate::frame::Activity;

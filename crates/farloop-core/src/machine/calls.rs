@@ -4,15 +4,15 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::tasks::{Phase, Task, TaskKey};
+use super::scan::{Scan, ScanFor};
+use super::tasks::TaskKey;
 use super::{Core, Timer, Work};
-use crate::api::{Call, CallError, GatherMode, ListTasks, Output, Reply, TaskState, TaskView, WorkerView};
-use crate::frame::{Activity, Owner, Submit};
-use crate::id::{CallId, SessionId, TaskId, WorkerId};
+use crate::api::{Call, CallError, GatherMode, Output, Reply, TaskView};
+use crate::frame::{Owner, Submit};
+use crate::id::{CallId, TaskId};
 use crate::limits;
 use crate::outcome::{FailureKind, Outcome};
 use crate::time::Time;
@@ -65,21 +65,7 @@ impl Gather {
     }
 }
 
-/// A walk over all records, a piece at a time.
-#[derive(Debug)]
-pub(crate) struct Scan {
-    call: CallId,
-    next: u32,
-    what: ScanFor,
-}
-
-#[derive(Debug)]
-enum ScanFor {
-    List { query: ListTasks, page: BTreeMap<TaskId, TaskView>, total: usize },
-    Ending { text: String, value: u128, mask: u128, found: Vec<TaskId> },
-}
-
-fn error(kind: FailureKind, message: String) -> CallError {
+pub(crate) fn error(kind: FailureKind, message: String) -> CallError {
     CallError { kind, message }
 }
 
@@ -128,7 +114,7 @@ impl Core {
     }
 
     /// Answers. With a durable store no answer leaves before all that was recorded until now (output commit).
-    fn reply(&mut self, call: CallId, reply: Result<Reply, CallError>) {
+    pub(crate) fn reply(&mut self, call: CallId, reply: Result<Reply, CallError>) {
         let output = Output::Reply { call, reply };
         if self.seq > self.durable && self.config.durable {
             self.held.push_back((self.seq, output));
@@ -137,7 +123,7 @@ impl Core {
         }
     }
 
-    fn known(&self, task: TaskId) -> Result<u32, CallError> {
+    pub(crate) fn known(&self, task: TaskId) -> Result<u32, CallError> {
         self.tasks.find(task).ok_or_else(|| {
             let (kind, message) = self.unknown(task);
             error(kind, message)
@@ -247,133 +233,4 @@ impl Core {
         self.forget_call(call);
         self.work.retain(|w| !matches!(w, Work::Scan(scan) if scan.call == call));
     }
-
-    fn find_by_text(&mut self, call: CallId, text: &str) -> Option<Result<Reply, CallError>> {
-        if let Some(task) = TaskId::parse(text) {
-            return Some(self.known(task).map(|index| Reply::Task(self.view(index))));
-        }
-        let digits: String = text.chars().filter(|c| *c != '-').collect();
-        let value = u128::from_str_radix(&digits, 16).ok().filter(|_| (6..=31).contains(&digits.len()));
-        let Some(value) = value else {
-            let message = format!("'{text}' is no task id, nor the last 6 or more hexadecimal digits of one");
-            return Some(Err(error(FailureKind::BadArguments, message)));
-        };
-        let mask = (1u128 << (4 * digits.len())) - 1;
-        let what = ScanFor::Ending { text: text.into(), value, mask, found: Vec::new() };
-        self.work.push_back(Work::Scan(Box::new(Scan { call, next: 0, what })));
-        None
-    }
-
-    /// A piece of a walk over all records (L21). True when the answer was given.
-    pub(crate) fn scan_some(&mut self, scan: &mut Scan) -> bool {
-        while self.touched < limits::TOUCH {
-            if scan.next >= self.tasks.slots() {
-                let reply = self.scanned(&mut scan.what);
-                self.reply(scan.call, reply);
-                return true;
-            }
-            let index = scan.next;
-            scan.next += 1;
-            self.touched += 1;
-            let Some(task) = self.tasks.at(index) else { continue };
-            match &mut scan.what {
-                ScanFor::Ending { value, mask, found, .. } => {
-                    if task.id.0 & *mask == *value && found.len() < 8 {
-                        found.push(task.id);
-                    }
-                }
-                ScanFor::List { query, page, total } => {
-                    if !matches(query, task) {
-                        continue;
-                    }
-                    *total += 1;
-                    let limit = query.limit.min(limits::PAGE);
-                    let newer =
-                        page.len() < limit || page.first_key_value().is_some_and(|(oldest, _)| task.id > *oldest);
-                    if limit > 0 && newer && query.before.is_none_or(|before| task.id < before) {
-                        page.insert(task.id, self.view(index));
-                        if page.len() > limit {
-                            page.pop_first();
-                        }
-                    }
-                }
-            }
-        }
-        false
-    }
-
-    fn scanned(&self, what: &mut ScanFor) -> Result<Reply, CallError> {
-        match what {
-            ScanFor::List { page, total, .. } => {
-                let tasks = core::mem::take(page).into_values().rev().collect();
-                Ok(Reply::Tasks { tasks, total: *total })
-            }
-            ScanFor::Ending { text, found, .. } => match found.as_slice() {
-                [] => Err(error(FailureKind::NotFound, format!("no task that is known here ends in '{text}'"))),
-                [one] => self.known(*one).map(|index| Reply::Task(self.view(index))),
-                several => {
-                    let ids: Vec<String> = several.iter().map(|t| format!("{t}")).collect();
-                    let message = format!("several tasks end in '{text}': {}; give more digits", ids.join(", "));
-                    Err(error(FailureKind::BadArguments, message))
-                }
-            },
-        }
-    }
-
-    pub(crate) fn view(&self, index: u32) -> TaskView {
-        let task = &self.tasks[index];
-        TaskView {
-            task: task.id,
-            spec: Arc::clone(&task.spec),
-            state: state(task),
-            outcome: task.outcome.clone(),
-            parent: (task.parent != TaskId(0)).then_some(task.parent),
-            root: (task.root != SessionId(0)).then_some(task.root),
-            worker: (task.worker != WorkerId(0)).then_some(task.worker),
-            attempt: task.attempts,
-            cancelling: task.standing(),
-            awaits: task.awaits().to_vec(),
-            created: task.created,
-            started: (task.attempts > 0).then_some(task.started),
-            ended: task.over().then_some(task.ended),
-        }
-    }
-
-    fn worker_view(&self, index: u32) -> Option<WorkerView> {
-        let session = &self.sessions[index as usize];
-        let worker = session.worker.as_ref()?;
-        Some(WorkerView {
-            worker: session.worker_id(),
-            name: session.name.clone(),
-            functions: worker.defs.clone(),
-            slots: worker.slots,
-            leased: worker.leases.len as usize,
-            credits: worker.credit(),
-            draining: worker.draining,
-            connected: session.conn.is_some(),
-            running: worker.load() as usize,
-            suspended: worker.suspended as usize,
-        })
-    }
-}
-
-/// An attempt whose start has not left is still pending for people.
-fn state(task: &Task) -> TaskState {
-    match (task.phase, &task.outcome) {
-        (_, Some(Outcome::Returned(_))) => TaskState::Succeeded,
-        (_, Some(Outcome::Raised(_))) => TaskState::Failed,
-        (_, Some(Outcome::Cancelled(_))) => TaskState::Cancelled,
-        (Phase::Leased, None) if task.sent => match task.activity {
-            Activity::Running => TaskState::Running,
-            Activity::Suspended => TaskState::Suspended,
-        },
-        _ => TaskState::Pending,
-    }
-}
-
-fn matches(query: &ListTasks, task: &Task) -> bool {
-    query.state.is_none_or(|s| s == state(task))
-        && query.function.as_ref().is_none_or(|f| **f == *task.spec.function)
-        && query.parent.is_none_or(|p| p == task.parent)
-        && query.labels.iter().all(|label| task.spec.options.labels.contains(label))
 }

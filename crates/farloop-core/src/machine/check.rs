@@ -5,7 +5,8 @@ use alloc::format;
 use alloc::string::String;
 
 use super::Core;
-use super::tasks::{Chain, NIL, Phase, Task};
+use super::lists::{Chain, NIL};
+use super::tasks::{Phase, Task};
 use crate::frame::Owner;
 use crate::limits;
 

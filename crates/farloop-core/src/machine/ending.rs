@@ -3,8 +3,9 @@
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::lists::{Chain, NIL};
 use super::outbox::Tell;
-use super::tasks::{Chain, NIL, Phase, TaskKey};
+use super::tasks::{Phase, TaskKey};
 use super::{Core, Timer, Work};
 use crate::api::Record;
 use crate::frame::Owner;

@@ -1,11 +1,11 @@
 //! The coordinator as one state machine: it decides everything, and does nothing by itself.
 //!
-//! Reading order: [`tasks`] holds the records; [`submit`] accepts them, [`schedule`] gives them to workers,
-//! [`attempts`] hears how they went, [`ending`] ends and forgets them. [`cancel`], [`dependencies`] and [`graph`] are
-//! what asyncio adds to a job queue. [`sessions`] and [`outbox`] are the way in and out; [`calls`] and [`explain`]
-//! answer people; [`check`] states the laws as code.
+//! Reading order, by file: `tasks` holds the records, and `lists` run through them; `submit` accepts tasks, `functions`
+//! queue them, `schedule` gives them to workers, `attempts` hears how they went, `ending` ends and forgets them.
+//! `cancel`, `dependencies` and `graph` are what asyncio adds to a job queue. `hello`, `sessions` and `outbox` are the
+//! way in and out; `calls`, `scan`, `views` and `explain` answer people; `check` states the laws as code.
 //!
-//! One input touches a bounded number of records (L21): what follows from it beyond that waits as [`Work`], and
+//! One input touches a bounded number of records (L21): what follows from it beyond that waits as queued work, and
 //! [`Core::next_deadline`] asks for a tick at once.
 
 use alloc::boxed::Box;
@@ -43,23 +43,30 @@ mod check;
 mod dependencies;
 mod ending;
 mod explain;
+mod functions;
 mod graph;
 mod hash;
+mod hello;
+mod lists;
 mod outbox;
+mod scan;
 mod schedule;
 mod sessions;
 mod submit;
 mod tasks;
+mod views;
 
 pub use check::LawViolation;
 
-use calls::{Scan, Waiting};
+use calls::Waiting;
 use cancel::Tombstones;
 use ending::Family;
+use functions::{Best, Function};
 use hash::{Keyed, Rng};
-use schedule::{Best, Function};
+use lists::List;
+use scan::Scan;
 use sessions::{Session, SessionKey};
-use tasks::{List, TaskKey, Tasks};
+use tasks::{TaskKey, Tasks};
 
 /// The coordinator. See [`crate::api`] for how to drive it.
 #[derive(Debug)]

@@ -9,11 +9,11 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::lists::List;
 use super::outbox::Outbox;
-use super::tasks::List;
 use super::{Core, Timer, Work};
 use crate::api::{Event, Output, may_send};
-use crate::frame::{Hello, HelloReply, PROTOCOL_VERSION, Role, Up};
+use crate::frame::{Role, Up};
 use crate::id::{ConnId, SessionId, WorkerId};
 use crate::limits;
 use crate::link::{Batch, LinkError};
@@ -100,135 +100,6 @@ impl Core {
         SessionKey { index, generation: self.sessions[index as usize].generation }
     }
 
-    pub(crate) fn on_hello(&mut self, conn: ConnId, hello: Hello) {
-        if let Err((reason, message)) = self.admit(&hello) {
-            let reply = HelloReply::Rejected { reason: reason.into(), message };
-            self.outputs.push_back(Output::Hello { conn, reply });
-            return;
-        }
-        let known = self.session_ids.get(&hello.session).copied();
-        let resumed = known.and_then(|index| self.resume(index, conn, &hello).then_some(index));
-        let index = match resumed {
-            Some(index) => index,
-            None => self.open_session(conn, &hello),
-        };
-        let session = &mut self.sessions[index as usize];
-        session.last_heard = self.now;
-        let reply = HelloReply::Welcome {
-            resumed: resumed.is_some(),
-            received: session.outbox.link.received(),
-            dead_after: self.config.worker_dead_after,
-            max_payload: self.config.max_payload as u64,
-        };
-        self.outputs.push_back(Output::Hello { conn, reply });
-        self.watch_liveness(index);
-        if self.draining {
-            self.tell_drain(index);
-        }
-        self.stir(index);
-        self.pull_later(index);
-    }
-
-    fn admit(&self, hello: &Hello) -> Result<(), (&'static str, String)> {
-        if hello.protocol != PROTOCOL_VERSION {
-            let said = hello.protocol;
-            return Err((
-                "PROTOCOL_MISMATCH",
-                format!(
-                    "this coordinator speaks session protocol {PROTOCOL_VERSION} and the peer speaks {said}; run the same release on both sides"
-                ),
-            ));
-        }
-        if hello.role == Role::Operator {
-            return Err(("NO_SESSION", "an operator has no session; use the unary calls".into()));
-        }
-        if hello.functions.len() > limits::MAX_FUNCTIONS {
-            return Err((
-                "TOO_MANY_FUNCTIONS",
-                format!(
-                    "the worker offers {} functions; the limit MAX_FUNCTIONS is {}",
-                    hello.functions.len(),
-                    limits::MAX_FUNCTIONS
-                ),
-            ));
-        }
-        if hello.name.len() > limits::MAX_NAME || hello.functions.iter().any(|f| f.name.len() > limits::MAX_NAME) {
-            return Err(("NAME_TOO_LONG", format!("a name is longer than MAX_NAME, {} bytes", limits::MAX_NAME)));
-        }
-        match self.session_ids.get(&hello.session) {
-            Some(&index) if self.sessions[index as usize].role != hello.role => Err((
-                "SESSION_IN_USE",
-                format!("session {} belongs to a peer of another role; make a new session id", hello.session),
-            )),
-            None if self.session_ids.len() >= limits::MAX_SESSIONS => {
-                Err(("TOO_MANY_SESSIONS", format!("MAX_SESSIONS, {}, are open already", limits::MAX_SESSIONS)))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Moves a known session to a new connection. False if the two ends no longer fit together: the old session is
-    /// over and the peer gets a fresh one.
-    fn resume(&mut self, index: u32, conn: ConnId, hello: &Hello) -> bool {
-        self.drop_conn(index, "a newer connection of this session took over");
-        let session = &mut self.sessions[index as usize];
-        let received =
-            hello.received + u64::from(planted!(self, ResumeSkipsOne) && hello.received < session.outbox.link.sent());
-        if session.outbox.link.resume(received).is_err() {
-            self.end_session(index, false);
-            return false;
-        }
-        session.conn = Some(conn);
-        session.outbox.awake = false;
-        if session.name != hello.name {
-            session.name.clone_from(&hello.name);
-        }
-        // What it learned since its first hello stays. A refusal here cannot be: the hello itself was in bounds.
-        if self.sessions[index as usize].worker.is_some() {
-            let _ = self.on_offer(index, hello.functions.clone());
-        }
-        true
-    }
-
-    fn open_session(&mut self, conn: ConnId, hello: &Hello) -> u32 {
-        self.generation = self.generation.wrapping_add(1);
-        let worker = (hello.role == Role::Worker).then(|| {
-            Box::new(Worker {
-                defs: Vec::new(),
-                functions: Vec::new(),
-                slots: hello.slots,
-                granted: 0,
-                starts: 0,
-                leases: List::default(),
-                suspended: 0,
-                draining: false,
-                said_bye: false,
-                pulling: false,
-            })
-        });
-        let index = self.sessions.insert(Session {
-            id: hello.session,
-            generation: self.generation,
-            role: hello.role,
-            name: hello.name.clone(),
-            conn: Some(conn),
-            over: false,
-            outbox: Outbox::new(self.config.max_payload),
-            last_heard: self.now,
-            cut_at: self.now,
-            timer: None,
-            owned: List::default(),
-            cancelled: 0,
-            worker,
-        }) as u32;
-        self.session_ids.insert(hello.session, index);
-        if hello.role == Role::Worker {
-            self.outputs.push_back(Output::Event(Event::WorkerJoined(WorkerId(hello.session.0))));
-            self.offer_functions(index, &hello.functions, hello.slots);
-        }
-        index
-    }
-
     pub(crate) fn on_batch(&mut self, id: SessionId, conn: ConnId, batch: Batch<Up>) {
         let Some(&index) = self.session_ids.get(&id) else { return };
         let session = &mut self.sessions[index as usize];
@@ -301,7 +172,7 @@ impl Core {
     }
 
     /// A worker offers more functions, or the same once more.
-    fn on_offer(&mut self, index: u32, more: Vec<FunctionDef>) -> Result<(), String> {
+    pub(crate) fn on_offer(&mut self, index: u32, more: Vec<FunctionDef>) -> Result<(), String> {
         let Some(worker) = &self.sessions[index as usize].worker else { return Ok(()) };
         if more.iter().all(|m| self.def(index, &m.name) == Some(m)) {
             return Ok(());
@@ -360,7 +231,7 @@ impl Core {
 
     /// Sets the timer if there is none. It is not moved when something is heard, but looked at when it is due:
     /// a batch costs no timer.
-    fn watch_liveness(&mut self, index: u32) {
+    pub(crate) fn watch_liveness(&mut self, index: u32) {
         let session = &self.sessions[index as usize];
         if session.timer.is_some() || session.over {
             return;

@@ -4,9 +4,10 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 
+use super::lists::Chain;
 use super::outbox::Tell;
 use super::sessions::SessionKey;
-use super::tasks::{Chain, Phase, Task, Watcher};
+use super::tasks::{Phase, Task, Watcher};
 use super::{Core, Timer};
 use crate::api::Record;
 use crate::frame::{Owner, Submit};
@@ -280,8 +281,8 @@ impl Core {
 
     /// Takes the task out of its owner session's list.
     pub(crate) fn disown(&mut self, index: u32) {
-        let session = core::mem::replace(&mut self.tasks[index].owner_session, super::tasks::NIL);
-        if session != super::tasks::NIL {
+        let session = core::mem::replace(&mut self.tasks[index].owner_session, super::lists::NIL);
+        if session != super::lists::NIL {
             let mut owned = self.sessions[session as usize].owned;
             owned.remove(&mut self.tasks, Chain::Owned, index);
             self.sessions[session as usize].owned = owned;
@@ -290,8 +291,8 @@ impl Core {
 
     /// Takes the task out of its creator's list of children.
     pub(crate) fn leave_parent(&mut self, index: u32) {
-        let parent = core::mem::replace(&mut self.tasks[index].parent_index, super::tasks::NIL);
-        if parent != super::tasks::NIL {
+        let parent = core::mem::replace(&mut self.tasks[index].parent_index, super::lists::NIL);
+        if parent != super::lists::NIL {
             let mut children = self.tasks[parent].children;
             children.remove(&mut self.tasks, Chain::Sibling, index);
             self.tasks[parent].children = children;

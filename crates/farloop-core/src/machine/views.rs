@@ -1,0 +1,62 @@
+//! Tasks and workers as people see them.
+
+use alloc::sync::Arc;
+
+use super::Core;
+use super::tasks::{Phase, Task};
+use crate::api::{TaskState, TaskView, WorkerView};
+use crate::frame::Activity;
+use crate::id::{SessionId, TaskId, WorkerId};
+use crate::outcome::Outcome;
+
+impl Core {
+    pub(crate) fn view(&self, index: u32) -> TaskView {
+        let task = &self.tasks[index];
+        TaskView {
+            task: task.id,
+            spec: Arc::clone(&task.spec),
+            state: state(task),
+            outcome: task.outcome.clone(),
+            parent: (task.parent != TaskId(0)).then_some(task.parent),
+            root: (task.root != SessionId(0)).then_some(task.root),
+            worker: (task.worker != WorkerId(0)).then_some(task.worker),
+            attempt: task.attempts,
+            cancelling: task.standing(),
+            awaits: task.awaits().to_vec(),
+            created: task.created,
+            started: (task.attempts > 0).then_some(task.started),
+            ended: task.over().then_some(task.ended),
+        }
+    }
+
+    pub(crate) fn worker_view(&self, index: u32) -> Option<WorkerView> {
+        let session = &self.sessions[index as usize];
+        let worker = session.worker.as_ref()?;
+        Some(WorkerView {
+            worker: session.worker_id(),
+            name: session.name.clone(),
+            functions: worker.defs.clone(),
+            slots: worker.slots,
+            leased: worker.leases.len as usize,
+            credits: worker.credit(),
+            draining: worker.draining,
+            connected: session.conn.is_some(),
+            running: worker.load() as usize,
+            suspended: worker.suspended as usize,
+        })
+    }
+}
+
+/// An attempt whose start has not left is still pending for people.
+pub(crate) fn state(task: &Task) -> TaskState {
+    match (task.phase, &task.outcome) {
+        (_, Some(Outcome::Returned(_))) => TaskState::Succeeded,
+        (_, Some(Outcome::Raised(_))) => TaskState::Failed,
+        (_, Some(Outcome::Cancelled(_))) => TaskState::Cancelled,
+        (Phase::Leased, None) if task.sent => match task.activity {
+            Activity::Running => TaskState::Running,
+            Activity::Suspended => TaskState::Suspended,
+        },
+        _ => TaskState::Pending,
+    }
+}
