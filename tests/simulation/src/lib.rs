@@ -1,1 +1,28 @@
-//! Tests.
+//! The simulator of the core: one seed is one world, and the laws of the design are checked in it.
+//!
+//! [`plan`] draws what a seed is about; [`world`] is the event loop around the core; [`peer`], [`client`], [`worker`] and
+//! [`body`] are the processes at the other ends, which run [`script`]s; [`network`] and [`faults`] are what can go wrong;
+//! [`history`] is the observer, with [`heard`], [`told`], [`calls`] and [`verdict`] for its judgements; [`run`] runs seeds.
+//!
+//! No threads inside a world, no clock, no unordered collection: the same seed gives the same trace (L20).
+
+pub mod body;
+pub mod brief;
+pub mod calls;
+pub mod client;
+pub mod faults;
+mod heard;
+pub mod history;
+pub mod network;
+pub mod peer;
+pub mod plan;
+pub mod rng;
+pub mod run;
+pub mod script;
+mod told;
+pub mod trace;
+mod verdict;
+pub mod worker;
+pub mod world;
+
+pub use run::{Failed, Options, Outcome, Report, catch, plantable, run, run_seed};

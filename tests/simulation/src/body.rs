@@ -1,0 +1,379 @@
+//! One attempt at a model worker: a script, how far it came, and what it waits for.
+//!
+//! The rules of asyncio's `Task.__step` in small: a cancel is delivered at local await points, forwarded at forwarding
+//! ones, and has to wait while the body is elsewhere.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use farloop_core::frame::{Owner, Submit, Up};
+use farloop_core::id::{AttemptId, TaskId};
+use farloop_core::outcome::{Cancellation, Failure, FailureKind, Outcome};
+use farloop_core::time::Time;
+
+use crate::peer::Ctx;
+use crate::script::{Args, Op, Policy, function_name, value_of};
+
+/// What an await raised.
+#[derive(Clone, Debug)]
+pub enum Error {
+    /// A failure, one's own or of something awaited.
+    Failed(Arc<Failure>),
+    /// A cancel, one's own or of something awaited.
+    Cancelled(Arc<Cancellation>),
+}
+
+impl Error {
+    fn outcome(self) -> Outcome {
+        match self {
+            Self::Failed(failure) => Outcome::Raised(failure),
+            Self::Cancelled(cancellation) => Outcome::Cancelled(cancellation),
+        }
+    }
+}
+
+/// Where a body stands.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Point {
+    /// Foreign I/O: no farloop await point.
+    Work,
+    /// A farloop timer.
+    Sleep,
+    /// `task.await`, and whether the await owns the task.
+    Await(TaskId, bool),
+    /// A gather; with a cancel forwarded it waits for all.
+    Gather(Vec<TaskId>),
+    /// `wait_for`, and whether its time is over.
+    WaitFor(TaskId, bool),
+    /// `wait`.
+    Wait(Vec<TaskId>),
+    /// `shield`.
+    Shield(TaskId),
+}
+
+impl Point {
+    /// Tasks on forwarding edges.
+    #[must_use]
+    pub fn forwards_to(&self) -> Vec<TaskId> {
+        match self {
+            Self::Await(task, _) | Self::WaitFor(task, _) => vec![*task],
+            Self::Gather(tasks) => tasks.clone(),
+            Self::Work | Self::Sleep | Self::Wait(_) | Self::Shield(_) => Vec::new(),
+        }
+    }
+
+    /// Tasks whose end may wake it.
+    #[must_use]
+    pub fn listens_to(&self) -> Vec<TaskId> {
+        match self {
+            Self::Wait(tasks) => tasks.clone(),
+            Self::Shield(task) => vec![*task],
+            _ => self.forwards_to(),
+        }
+    }
+
+    /// Whether nothing but those tasks can wake it.
+    #[must_use]
+    pub fn blocked(&self) -> bool {
+        matches!(self, Self::Await(..) | Self::Gather(_) | Self::WaitFor(_, true))
+    }
+
+    /// Whether it is over, and how.
+    fn ready(&self, known: &BTreeMap<TaskId, Outcome>) -> Option<Result<(), Error>> {
+        let one = |task: &TaskId| {
+            known.get(task).map(|outcome| match outcome {
+                Outcome::Returned(_) => Ok(()),
+                Outcome::Raised(failure) => Err(Error::Failed(failure.clone())),
+                Outcome::Cancelled(cancellation) => Err(Error::Cancelled(cancellation.clone())),
+            })
+        };
+        match self {
+            Self::Work | Self::Sleep => None,
+            Self::Await(task, _) | Self::Shield(task) => one(task),
+            Self::WaitFor(task, late) => match one(task)? {
+                Err(_) if *late => Some(Err(timed_out())),
+                result => Some(result),
+            },
+            Self::Gather(tasks) => {
+                let results = tasks.iter().map(one).collect::<Vec<_>>();
+                let failed = results.iter().flatten().find(|r| r.is_err()).cloned();
+                failed.or_else(|| results.iter().all(Option::is_some).then_some(Ok(())))
+            }
+            Self::Wait(tasks) => tasks.iter().all(|t| known.contains_key(t)).then_some(Ok(())),
+        }
+    }
+}
+
+fn timed_out() -> Error {
+    Error::Failed(Arc::new(Failure::new(FailureKind::TimedOut, "wait_for".into(), "timed out".into())))
+}
+
+/// What a body did when it was polled.
+#[derive(Debug)]
+pub enum Step {
+    /// Waits; the second is when a timer wakes it, in microseconds from now.
+    Blocked(Point, Option<u64>),
+    /// Ended.
+    Ended(Outcome),
+}
+
+enum Flow {
+    Next,
+    Raise(Error),
+    Block(Point, Option<u64>),
+    End(Outcome),
+}
+
+/// Why it may be polled again.
+pub type Wake = Result<(), Error>;
+
+/// How it stands with the slot.
+#[derive(Debug)]
+pub enum State {
+    /// Never polled.
+    Queued,
+    /// Holds a slot at this point ([`Point::Work`]).
+    Working,
+    /// Gave its slot back.
+    Suspended(Point),
+    /// Waits for a slot to go on.
+    Ready(Wake),
+}
+
+/// One attempt.
+#[derive(Debug)]
+pub struct Body {
+    /// Task and lease.
+    pub attempt: AttemptId,
+    /// From 1.
+    pub number: u32,
+    /// Its arguments.
+    pub args: Args,
+    /// Nesting depth; the deepest is resumed first.
+    pub depth: u32,
+    /// Not to be started after this moment.
+    pub until: Option<Time>,
+    /// How it stands.
+    pub state: State,
+    /// Highest cancel request that arrived.
+    pub pending: u32,
+    /// Highest cancel request that the body saw.
+    pub seen: u32,
+    /// Timers of earlier points carry a lower number.
+    pub ticket: u64,
+    /// What was said last in a Progress.
+    pub told: Option<Up>,
+    pc: usize,
+    spawned: Vec<TaskId>,
+    policy: Policy,
+    leaving: Option<Error>,
+}
+
+/// What a body can reach while it is polled.
+#[derive(Debug)]
+pub struct Hands<'a, 'b> {
+    /// The world.
+    pub ctx: &'a mut Ctx<'b>,
+    /// Frames to send.
+    pub out: &'a mut Vec<Up>,
+    /// Outcomes this worker was told.
+    pub known: &'a BTreeMap<TaskId, Outcome>,
+}
+
+impl Body {
+    /// A body that has not begun.
+    #[must_use]
+    pub fn new(attempt: AttemptId, number: u32, args: Args, depth: u32, until: Option<Time>, cancels: u32) -> Self {
+        Self {
+            attempt,
+            number,
+            args,
+            depth,
+            until,
+            state: State::Queued,
+            pending: cancels,
+            seen: 0,
+            ticket: 0,
+            told: None,
+            pc: 0,
+            spawned: Vec::new(),
+            policy: Policy::Propagate,
+            leaving: None,
+        }
+    }
+
+    /// Polls the body with a slot in its hands.
+    pub fn poll(&mut self, wake: Wake, hands: &mut Hands<'_, '_>) -> Step {
+        let mut wake = if self.pending > self.seen {
+            // Cancelled while it waited for the slot: the cancel is what the await raises, not the result.
+            self.see(hands);
+            Err(Error::Cancelled(Arc::default()))
+        } else {
+            wake
+        };
+        loop {
+            let flow = match std::mem::replace(&mut wake, Ok(())) {
+                Err(error) => self.catch(error, hands),
+                Ok(()) => match self.leaving.take() {
+                    Some(error) => Flow::End(error.outcome()),
+                    None => self.execute(hands),
+                },
+            };
+            match flow {
+                Flow::Next => {}
+                Flow::Raise(error) => wake = Err(error),
+                Flow::End(outcome) => return Step::Ended(outcome),
+                Flow::Block(point, timer) => {
+                    if let Some(result) = point.ready(hands.known) {
+                        wake = result;
+                    } else if self.pending > self.seen && point != Point::Work {
+                        if !self.deliver(&point, hands) {
+                            return Step::Blocked(point, timer);
+                        }
+                        wake = Err(Error::Cancelled(Arc::default()));
+                    } else {
+                        return Step::Blocked(point, timer);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A pending cancel meets an await point. True: it is raised here. False: it was passed on to what is awaited.
+    pub fn deliver(&mut self, point: &Point, hands: &mut Hands<'_, '_>) -> bool {
+        let targets = point.forwards_to();
+        for task in targets.iter().filter(|t| !hands.known.contains_key(t)) {
+            hands.out.push(Up::Cancel { task: *task, message: None });
+        }
+        self.see(hands);
+        targets.is_empty()
+    }
+
+    /// Whether the point it stands at is over, and how.
+    #[must_use]
+    pub fn ready(&self, known: &BTreeMap<TaskId, Outcome>) -> Option<Wake> {
+        match &self.state {
+            State::Suspended(point) => point.ready(known),
+            _ => None,
+        }
+    }
+
+    /// The timer of its point rang.
+    pub fn ring(&mut self, hands: &mut Hands<'_, '_>) -> Option<Wake> {
+        match &mut self.state {
+            State::Suspended(Point::WaitFor(task, late)) => {
+                *late = true;
+                hands.out.push(Up::Cancel { task: *task, message: Some("wait_for".into()) });
+                None
+            }
+            State::Suspended(_) | State::Working => Some(Ok(())),
+            State::Queued | State::Ready(_) => None,
+        }
+    }
+
+    fn see(&mut self, hands: &mut Hands<'_, '_>) {
+        self.seen = self.pending;
+        hands.out.push(Up::CancelSeen { attempt: self.attempt, seen: self.seen });
+    }
+
+    fn catch(&mut self, error: Error, hands: &mut Hands<'_, '_>) -> Flow {
+        self.leaving = None;
+        match std::mem::replace(&mut self.policy, Policy::Propagate) {
+            Policy::Propagate => return Flow::End(error.outcome()),
+            Policy::Suppress => {}
+            Policy::Recover if matches!(error, Error::Failed(_)) => {}
+            Policy::Recover => return Flow::End(error.outcome()),
+            Policy::Cleanup(ms) => {
+                self.leaving = Some(error);
+                return Flow::Block(Point::Sleep, Some(ms * 1_000));
+            }
+            Policy::CleanupCall(script) => {
+                self.leaving = Some(error);
+                let task = self.spawn(script, Owner::Await, &[], hands);
+                return Flow::Block(Point::Await(task, true), None);
+            }
+        }
+        Flow::Next
+    }
+
+    fn spawn(&mut self, script: usize, owner: Owner, dependencies: &[TaskId], hands: &mut Hands<'_, '_>) -> TaskId {
+        let args = Args { parent: self.attempt.task, ..Args::of(script) };
+        self.submit(args, owner, dependencies, hands)
+    }
+
+    fn submit(&mut self, args: Args, owner: Owner, dependencies: &[TaskId], hands: &mut Hands<'_, '_>) -> TaskId {
+        let task = hands.ctx.new_task();
+        let spec = hands.ctx.library.spec(args, dependencies, hands.ctx.rng);
+        hands.out.push(Up::Submit(Submit { task, spec, owner, creator: Some(self.attempt) }));
+        task
+    }
+
+    fn execute(&mut self, hands: &mut Hands<'_, '_>) -> Flow {
+        let library = hands.ctx.library;
+        let script = library.get(self.args.script);
+        let Some(op) = script.ops.get(self.pc) else {
+            return Flow::End(Outcome::Returned(value_of(self.attempt, false)));
+        };
+        self.pc += 1;
+        match op {
+            Op::Sleep(ms) => Flow::Block(Point::Sleep, Some(ms * 1_000)),
+            Op::Work(ms) => Flow::Block(Point::Work, Some(ms * 1_000)),
+            Op::Call(script) => {
+                let task = self.spawn(*script, Owner::Await, &[], hands);
+                Flow::Block(Point::Await(task, true), None)
+            }
+            Op::Spawn(script, owner, dependencies) => {
+                let dependencies = dependencies.iter().map(|d| self.spawned[*d]).collect::<Vec<_>>();
+                let task = self.spawn(*script, *owner, &dependencies, hands);
+                self.spawned.push(task);
+                Flow::Next
+            }
+            Op::Await(n) => Flow::Block(Point::Await(self.spawned[*n], false), None),
+            Op::Gather(all) => Flow::Block(Point::Gather(self.named(all)), None),
+            Op::WaitFor(n, ms) => Flow::Block(Point::WaitFor(self.spawned[*n], false), Some(ms * 1_000)),
+            Op::Wait(all, ms) => Flow::Block(Point::Wait(self.named(all)), Some(ms * 1_000)),
+            // Bounded: a shield is no edge of the wait graph, so nobody would notice if it closed a cycle.
+            Op::Shield(n) => Flow::Block(Point::Shield(self.spawned[*n]), Some(3_000_000)),
+            Op::Cancel(n) => {
+                hands.out.push(Up::Cancel { task: self.spawned[*n], message: Some("from the parent".into()) });
+                Flow::Next
+            }
+            Op::Uncancel(n) => {
+                hands.out.push(Up::Uncancel(self.spawned[*n]));
+                Flow::Next
+            }
+            Op::AwaitPeer => self.await_other(self.args.peer),
+            Op::AwaitParent => self.await_other(self.args.parent),
+            Op::Chain if self.args.param == 0 => Flow::Next,
+            Op::Chain => {
+                let args = Args { param: self.args.param - 1, parent: self.attempt.task, ..self.args };
+                let task = self.submit(args, Owner::Await, &[], hands);
+                Flow::Block(Point::Await(task, true), None)
+            }
+            Op::Policy(policy) => {
+                self.policy = *policy;
+                Flow::Next
+            }
+            Op::FailBefore(number) if self.number >= *number => Flow::Next,
+            Op::FailBefore(_) | Op::Fail => Flow::Raise(self.failure(FailureKind::Raised)),
+            Op::Panic => Flow::End(self.failure(FailureKind::Panicked).outcome()),
+            Op::ReturnBig => Flow::End(Outcome::Returned(value_of(self.attempt, true))),
+        }
+    }
+
+    fn await_other(&self, task: TaskId) -> Flow {
+        if task == TaskId(0) { Flow::Next } else { Flow::Block(Point::Await(task, false), None) }
+    }
+
+    fn named(&self, numbers: &[usize]) -> Vec<TaskId> {
+        numbers.iter().map(|n| self.spawned[*n]).collect()
+    }
+
+    fn failure(&self, kind: FailureKind) -> Error {
+        let mut failure = Failure::new(kind, function_name(0), "the script says so".into());
+        failure.details = Some(value_of(self.attempt, false));
+        failure.task = Some(self.attempt.task);
+        failure.attempt = self.number;
+        Error::Failed(Arc::new(failure))
+    }
+}

@@ -1,0 +1,95 @@
+//! Frames as short lines: a trace is read by people.
+
+use std::fmt::Write;
+
+use farloop_core::frame::{Down, Up};
+use farloop_core::id::{AttemptId, TaskId};
+use farloop_core::outcome::Outcome;
+use farloop_core::spec::Spec;
+
+use crate::script::Args;
+
+/// The end of an id: enough to tell the tasks of one world apart.
+#[must_use]
+pub fn task(id: TaskId) -> String {
+    format!("{:06x}", id.0 & 0xff_ffff)
+}
+
+/// Task and lease.
+#[must_use]
+pub fn attempt(id: AttemptId) -> String {
+    format!("{}#{}", task(id.task), id.epoch.0)
+}
+
+fn tasks(ids: &[TaskId]) -> String {
+    ids.iter().map(|id| task(*id)).collect::<Vec<_>>().join(" ")
+}
+
+/// How a task ended.
+#[must_use]
+pub fn outcome(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Returned(value) => match crate::script::maker_of(value) {
+            Some(maker) => format!("Returned by {}", attempt(maker)),
+            None => format!("Returned {} bytes", value.len()),
+        },
+        Outcome::Raised(failure) => format!("Raised {:?}: {}", failure.kind, failure.message),
+        Outcome::Cancelled(c) => format!("Cancelled {:?}{}", c.message, if c.abandoned { ", abandoned" } else { "" }),
+    }
+}
+
+fn spec(spec: &Spec) -> String {
+    let args = Args::decode(&spec.args);
+    let options = &spec.options;
+    let mut text = format!("{} script {}", spec.function, args.script);
+    // Writing to a string does not fail.
+    let _ = write!(text, " attempts {} crashes {}", options.max_attempts, options.max_crashes);
+    if let Some(timeout) = options.timeout {
+        let _ = write!(text, " timeout {timeout:?}");
+    }
+    for dependency in &spec.dependencies {
+        let _ = write!(text, " arg {}", tasks(&dependency.tasks));
+    }
+    text
+}
+
+/// A frame to the coordinator.
+#[must_use]
+pub fn up(frame: &Up) -> String {
+    match frame {
+        Up::Submit(s) => {
+            let creator = s.creator.map_or_else(String::new, |c| format!(" by {}", attempt(c)));
+            format!("Submit {} owner {:?}{creator}: {}", task(s.task), s.owner, spec(&s.spec))
+        }
+        Up::Watch(t) => format!("Watch {}", task(*t)),
+        Up::Cancel { task: t, message } => format!("Cancel {} {message:?}", task(*t)),
+        Up::Uncancel(t) => format!("Uncancel {}", task(*t)),
+        Up::Progress { attempt: a, activity, awaits, blocked } => {
+            format!("Progress {} {activity:?} awaits [{}] blocked {blocked}", attempt(*a), tasks(awaits))
+        }
+        Up::CancelSeen { attempt: a, seen } => format!("CancelSeen {} {seen}", attempt(*a)),
+        Up::Ended { attempt: a, outcome: o, delivered } => format!("Ended {} {} delivered {delivered}", attempt(*a), outcome(o)),
+        Up::Returned(a) => format!("Returned {}", attempt(*a)),
+        other => format!("{other:?}"),
+    }
+}
+
+/// A frame from the coordinator.
+#[must_use]
+pub fn down(frame: &Down) -> String {
+    match frame {
+        Down::Resolved { task: t, outcome: o } => format!("Resolved {} {}", task(*t), outcome(o)),
+        Down::CancelCount { task: t, count } => format!("CancelCount {} {count}", task(*t)),
+        Down::Input { attempt: a, task: t, .. } => format!("Input {} value of {}", attempt(*a), task(*t)),
+        Down::Start(s) => {
+            let left = s.remaining.map_or_else(String::new, |r| format!(" remaining {r:?}"));
+            format!("Start {} number {} depth {} cancels {}{left}", attempt(s.attempt), s.number, s.depth, s.cancels)
+        }
+        Down::Cancel { attempt: a, number, .. } => format!("Cancel {} number {number}", attempt(*a)),
+        Down::CancelWithdrawn { attempt: a, standing } => format!("CancelWithdrawn {} standing {standing}", attempt(*a)),
+        Down::Fence(a) => format!("Fence {}", attempt(*a)),
+        Down::Recall(a) => format!("Recall {}", attempt(*a)),
+        Down::Deadlock { attempt: a, cycle } => format!("Deadlock {} [{}]", attempt(*a), tasks(cycle)),
+        Down::Drain => "Drain".into(),
+    }
+}

@@ -1,0 +1,193 @@
+//! What peers say, as the observer understands it.
+
+use std::sync::Arc;
+
+use farloop_core::api::Call;
+use farloop_core::frame::{Owner, Submit, Up};
+use farloop_core::id::{AttemptId, SessionId, TaskId};
+use farloop_core::outcome::Outcome;
+use farloop_core::spec::Spec;
+use farloop_core::time::Time;
+
+use crate::history::{History, Over};
+
+impl History {
+    /// A frame reaches the core for the first time.
+    pub(crate) fn up(&mut self, now: Time, session: SessionId, frame: &Up) {
+        match frame {
+            Up::Submit(submit) => self.submitted(now, session, submit),
+            Up::Watch(task) => self.ask(session, *task),
+            Up::Cancel { task, .. } => self.cancelled(*task),
+            Up::Uncancel(task) => self.uncancelled(*task),
+            Up::Grant(total) => {
+                if let Some(log) = self.sessions.get_mut(&session) {
+                    log.granted = log.granted.max(*total);
+                }
+            }
+            Up::Progress { attempt, awaits, .. } => {
+                if self.live(session, *attempt) {
+                    self.tasks.entry(attempt.task).or_default().edges.extend(awaits);
+                }
+            }
+            Up::Ended { attempt, outcome, delivered } => self.ended(session, *attempt, outcome, *delivered),
+            Up::Returned(attempt) => {
+                if self.live(session, *attempt) {
+                    self.saw("recalled lease");
+                    self.settled(*attempt);
+                    self.close(*attempt, Over::Returned);
+                }
+            }
+            Up::CancelSeen { .. } | Up::Heartbeat | Up::Drain | Up::Bye | Up::Offer(_) => {}
+        }
+    }
+
+    /// A call that changes something.
+    pub(crate) fn call(&mut self, now: Time, request: &Call) {
+        match request {
+            Call::Submit { task, spec } => {
+                let log = self.tasks.entry(*task).or_default();
+                if log.accepted_at.is_none() {
+                    self.accept(now, *task, spec, Owner::Nobody, None, None);
+                } else if log.spec.as_ref().is_some_and(|s| **s != **spec) {
+                    log.other_bodies = true;
+                }
+            }
+            Call::Cancel { task, .. } => {
+                // Unlike the frame, a call for a task that is not known is refused and leaves nothing behind.
+                if self.tasks.get(task).is_some_and(|t| t.accepted_at.is_some()) {
+                    self.cancelled(*task);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether an attempt is the current one at this session, as far as is known.
+    pub(crate) fn live(&self, session: SessionId, attempt: AttemptId) -> bool {
+        let (Some(log), Some(task)) = (self.sessions.get(&session), self.tasks.get(&attempt.task)) else { return false };
+        let mine = |a: &&crate::history::AttemptLog| a.epoch == attempt.epoch && a.session == session && a.life == log.life;
+        task.attempts.last().filter(mine).is_some_and(|a| a.over.is_none())
+    }
+
+    fn close(&mut self, attempt: AttemptId, over: Over) {
+        if let Some(log) = self.tasks.get_mut(&attempt.task).and_then(|t| t.attempt(attempt.epoch)) {
+            log.over = Some(over);
+        }
+    }
+
+    fn ask(&mut self, session: SessionId, task: TaskId) {
+        if let Some(log) = self.sessions.get_mut(&session) {
+            log.asked.entry(task).or_default().0 += 1;
+        }
+    }
+
+    fn submitted(&mut self, now: Time, session: SessionId, submit: &Submit) {
+        let Submit { task, spec, owner, creator } = submit;
+        self.ask(session, *task);
+        let known = self.tasks.entry(*task).or_default();
+        if known.accepted_at.is_some() {
+            if known.spec.as_ref().is_some_and(|s| **s != **spec) {
+                known.other_bodies = true;
+                if let Some(log) = self.sessions.get(&session) {
+                    self.conflicts.insert((session, log.life, *task));
+                }
+            }
+            return;
+        }
+        let stale = creator.is_some_and(|c| !self.live(session, c));
+        if stale {
+            // L7: it must be refused; if it starts all the same, the start finds it refused.
+            self.tasks.entry(*task).or_default().refused = true;
+            return;
+        }
+        self.accept(now, *task, spec, *owner, *creator, Some(session));
+        if let Some(creator) = creator
+            && *owner != Owner::Nobody
+        {
+            self.children.entry(*creator).or_default().push(*task);
+        }
+    }
+
+    fn accept(
+        &mut self,
+        now: Time,
+        task: TaskId,
+        spec: &Arc<Spec>,
+        owner: Owner,
+        creator: Option<AttemptId>,
+        session: Option<SessionId>,
+    ) {
+        let parent = creator.and_then(|c| self.tasks.get(&c.task)).filter(|_| owner != Owner::Nobody);
+        let root = match creator {
+            Some(_) => parent.and_then(|p| p.root),
+            None => session.filter(|_| owner != Owner::Nobody),
+        };
+        let inherited = parent.and_then(|p| p.deadline);
+        let own = spec.options.timeout.map(|t| now + t);
+        let root_over = root.is_some_and(|r| self.ended.contains(&r));
+        let log = self.tasks.entry(task).or_default();
+        log.spec = Some(spec.clone());
+        log.accepted_at = Some(now);
+        log.owner = Some(owner);
+        log.creator = creator;
+        log.root = root;
+        log.refused = false;
+        log.deadline = match (own, inherited) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        // An early cancel that was not withdrawn counts from the start (L6).
+        if root_over && owner == Owner::Root {
+            log.orphaned = true;
+        }
+    }
+
+    fn cancelled(&mut self, task: TaskId) {
+        let log = self.tasks.entry(task).or_default();
+        log.cancels += 1;
+        log.cancels_before_end += u32::from(!log.attempts.iter().any(|a| a.report.is_some()) && log.told.is_none());
+        let running = log.attempts.last().filter(|a| a.over.is_none() && log.told.is_none());
+        let running = running.map(|a| (a.session, AttemptId { task, epoch: a.epoch }));
+        if let Some((session, attempt)) = running
+            && let Some(log) = self.sessions.get_mut(&session)
+        {
+            log.owed.insert(attempt);
+        }
+    }
+
+    /// Nobody is owed a word about this attempt any more.
+    pub(crate) fn settled(&mut self, attempt: AttemptId) {
+        for log in self.sessions.values_mut() {
+            log.owed.remove(&attempt);
+        }
+    }
+
+    fn uncancelled(&mut self, task: TaskId) {
+        let log = self.tasks.entry(task).or_default();
+        log.withdrawn += 1;
+        if let Some(epoch) = log.attempts.last().map(|a| a.epoch) {
+            self.settled(AttemptId { task, epoch });
+        }
+    }
+
+    fn ended(&mut self, session: SessionId, attempt: AttemptId, outcome: &Outcome, delivered: u32) {
+        if !self.live(session, attempt) {
+            return;
+        }
+        let mut suppressed = false;
+        let late = self.tasks.get(&attempt.task).is_some_and(|t| t.must_cancel.is_some_and(|n| n < self.inputs));
+        if let Some(log) = self.tasks.get_mut(&attempt.task).and_then(|t| t.attempt(attempt.epoch)) {
+            log.over = Some(Over::Reported);
+            log.too_late = late;
+            if delivered > 0 && matches!(outcome, Outcome::Returned(_)) {
+                suppressed = true;
+            }
+            log.report = Some((outcome.clone(), delivered));
+        }
+        if suppressed {
+            self.saw("suppressed cancel");
+        }
+        self.settled(attempt);
+        self.orphan_children(attempt, true);
+    }
+}

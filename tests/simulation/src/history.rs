@@ -1,0 +1,429 @@
+//! What an observer between the core and its peers knows: who said what, in which order, and what must follow.
+//!
+//! The observer never looks into the core. It sees inputs and outputs, and judges them by the laws.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use farloop_core::api::{CallError, Config, Event, Input, Output, Record, Reply};
+use farloop_core::frame::{HelloReply, Owner, Role, Up};
+use farloop_core::id::{AttemptId, ConnId, Epoch, SessionId, TaskId};
+use farloop_core::link::{Batch, Item, LinkFrame};
+use farloop_core::outcome::Outcome;
+use farloop_core::spec::Spec;
+use farloop_core::time::Time;
+
+use crate::brief;
+use crate::plan::Plan;
+use crate::trace::Trace;
+
+/// A law that does not hold.
+#[derive(Clone, Debug)]
+pub struct Broken {
+    /// Its id.
+    pub law: String,
+    /// What was seen.
+    pub what: String,
+}
+
+/// Items of one direction put together to frames, as their numbers grow.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Mirror {
+    pub(crate) count: u64,
+    parts: BytesMut,
+}
+
+impl Mirror {
+    /// The frames of a batch that were not seen before; stops where numbers are missing.
+    pub(crate) fn take<F: LinkFrame>(&mut self, batch: &Batch<F>) -> Vec<F> {
+        let mut frames = Vec::new();
+        if batch.items.is_empty() || batch.first > self.count {
+            return frames;
+        }
+        for item in batch.items.iter().skip((self.count - batch.first) as usize) {
+            self.count += 1;
+            match item {
+                Item::Frame(frame) => frames.push(frame.clone()),
+                Item::Part(part) => self.parts.extend_from_slice(part),
+                Item::Tail(frame) => {
+                    let mut frame = frame.clone();
+                    let whole = self.parts.split().freeze();
+                    if let Some(payload) = frame.payload() {
+                        *payload = whole;
+                    }
+                    frames.push(frame);
+                }
+            }
+        }
+        frames
+    }
+}
+
+/// One session, as long as the coordinator knows it.
+#[derive(Clone, Debug)]
+pub(crate) struct SessionLog {
+    pub(crate) conn: Option<ConnId>,
+    pub(crate) role: Role,
+    /// Tells apart sessions that bear the same id one after the other.
+    pub(crate) life: u64,
+    pub(crate) up: Mirror,
+    pub(crate) down: Mirror,
+    pub(crate) granted: u64,
+    pub(crate) starts: u64,
+    /// Questions and answers about each task.
+    pub(crate) asked: BTreeMap<TaskId, (u32, u32)>,
+    /// Attempts that must be told of a cancel request.
+    pub(crate) owed: BTreeSet<AttemptId>,
+}
+
+/// How an attempt is over, as far as is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Over {
+    Reported,
+    Returned,
+    Lost,
+    Fenced,
+}
+
+/// One attempt.
+#[derive(Clone, Debug)]
+pub(crate) struct AttemptLog {
+    pub(crate) epoch: Epoch,
+    pub(crate) session: SessionId,
+    pub(crate) life: u64,
+    pub(crate) over: Option<Over>,
+    /// What it reported while it was live, and the highest cancel it saw.
+    pub(crate) report: Option<(Outcome, u32)>,
+    /// The task had to be cancelled when that report came.
+    pub(crate) too_late: bool,
+}
+
+/// One task.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TaskLog {
+    /// The body it was accepted with, as far as is known.
+    pub(crate) spec: Option<Arc<Spec>>,
+    pub(crate) other_bodies: bool,
+    pub(crate) accepted_at: Option<Time>,
+    pub(crate) owner: Option<Owner>,
+    pub(crate) creator: Option<AttemptId>,
+    pub(crate) root: Option<SessionId>,
+    pub(crate) deadline: Option<Time>,
+    pub(crate) refused: bool,
+    /// Cancel requests that came, and were withdrawn.
+    pub(crate) cancels: u32,
+    pub(crate) withdrawn: u32,
+    /// What it belonged to is over: it must be asked to stop (L7).
+    pub(crate) orphaned: bool,
+    /// Of the requests, those that came before any report and any outcome: each must be answered (L6).
+    pub(crate) cancels_before_end: u32,
+    /// It was orphaned by that input: a report in a later one that saw no cancel cannot stand. One in the same input may,
+    /// for what follows from an input is done after it was read.
+    pub(crate) must_cancel: Option<u64>,
+    pub(crate) attempts: Vec<AttemptLog>,
+    /// The outcome that was told first.
+    pub(crate) told: Option<Outcome>,
+    pub(crate) edges: BTreeSet<TaskId>,
+    pub(crate) inputs: BTreeMap<(Epoch, TaskId), Bytes>,
+    pub(crate) durable_end: bool,
+    pub(crate) durable_start: bool,
+}
+
+/// Everything seen so far.
+#[derive(Debug)]
+pub struct History {
+    /// The first law found broken.
+    pub broken: Option<Broken>,
+    pub(crate) config: Config,
+    pub(crate) sessions: BTreeMap<SessionId, SessionLog>,
+    pub(crate) lives: u64,
+    pub(crate) tasks: BTreeMap<TaskId, TaskLog>,
+    /// Tasks an attempt created, unless detached.
+    pub(crate) children: BTreeMap<AttemptId, Vec<TaskId>>,
+    pub(crate) hellos: BTreeMap<ConnId, (SessionId, Role)>,
+    /// Sessions that are over, for good.
+    pub(crate) ended: BTreeSet<SessionId>,
+    /// Submits that must be refused: session and task.
+    pub(crate) conflicts: BTreeSet<(SessionId, u64, TaskId)>,
+    pub(crate) records: BTreeMap<u64, (TaskId, bool)>,
+    pub(crate) inputs: u64,
+    pub(crate) persisted: u64,
+    pub(crate) durable: u64,
+    /// Starts that were seen.
+    pub starts: u64,
+    /// Outcomes that were told, by kind.
+    pub outcomes: BTreeMap<&'static str, u64>,
+    /// Rare things that were seen: a simulation in which they never happen says nothing about them.
+    pub seen: BTreeMap<&'static str, u64>,
+}
+
+impl History {
+    /// Nothing has happened.
+    #[must_use]
+    pub fn new(plan: &Plan) -> Self {
+        Self {
+            broken: None,
+            config: plan.config.clone(),
+            sessions: BTreeMap::new(),
+            lives: 0,
+            tasks: BTreeMap::new(),
+            children: BTreeMap::new(),
+            hellos: BTreeMap::new(),
+            ended: BTreeSet::new(),
+            conflicts: BTreeSet::new(),
+            records: BTreeMap::new(),
+            inputs: 0,
+            persisted: 0,
+            durable: 0,
+            starts: 0,
+            outcomes: BTreeMap::new(),
+            seen: BTreeMap::new(),
+        }
+    }
+
+    /// A law does not hold; the first one counts.
+    pub fn fail(&mut self, law: &str, what: String) {
+        if self.broken.is_none() {
+            self.broken = Some(Broken { law: law.into(), what });
+        }
+    }
+
+    pub(crate) fn saw(&mut self, what: &'static str) {
+        *self.seen.entry(what).or_default() += 1;
+    }
+
+    /// The connection that the coordinator takes for a session's.
+    #[must_use]
+    pub fn conn(&self, session: SessionId) -> Option<ConnId> {
+        self.sessions.get(&session)?.conn
+    }
+
+    /// Tasks that are known by now.
+    #[must_use]
+    pub fn tasks_seen(&self) -> Vec<TaskId> {
+        self.tasks.keys().copied().collect()
+    }
+
+    /// Before the core takes an input in.
+    pub fn input(&mut self, now: Time, input: &Input, trace: &mut Trace) {
+        self.inputs += 1;
+        match input {
+            Input::Hello { conn, hello } => {
+                trace.mix_id(hello.session.0);
+                trace.line(|| format!("{:>10} > hello {conn:?} {} resume {}", now.0, hello.session, hello.resume));
+                self.hellos.insert(*conn, (hello.session, hello.role));
+            }
+            Input::Batch { session, conn, batch } => {
+                trace.mix(batch.first);
+                if self.conn(*session) != Some(*conn) {
+                    trace.line(|| format!("{:>10} > late batch of {conn:?}", now.0));
+                    return;
+                }
+                let Some(log) = self.sessions.get_mut(session) else { return };
+                let frames = log.up.take(batch);
+                for frame in frames {
+                    trace.mix(mark_up(&frame));
+                    if frame != Up::Heartbeat {
+                        trace.line(|| format!("{:>10} > {} {}", now.0, conn.0, brief::up(&frame)));
+                    }
+                    self.up(now, *session, &frame);
+                }
+            }
+            Input::Cut { session, conn } => {
+                trace.mix(conn.0);
+                trace.line(|| format!("{:>10} > cut {conn:?} of {session}", now.0));
+                if let Some(log) = self.sessions.get_mut(session).filter(|l| l.conn == Some(*conn)) {
+                    log.conn = None;
+                }
+            }
+            Input::Call { call, request } => {
+                trace.mix(call.0);
+                trace.line(|| format!("{:>10} > {call:?} {request:?}", now.0));
+                self.call(now, request);
+            }
+            Input::Durable(seq) => trace.mix(*seq),
+            Input::Hangup(call) => trace.mix(call.0),
+            Input::Tick | Input::Drain => {}
+        }
+    }
+
+    /// After the core has taken an input in: what it wants done.
+    pub fn output(&mut self, now: Time, output: &Output, trace: &mut Trace) {
+        match output {
+            Output::Hello { conn, reply } => {
+                trace.line(|| format!("{:>10} < {conn:?} {reply:?}", now.0));
+                self.welcome(*conn, reply);
+            }
+            Output::Close { session, conn, reason } => {
+                trace.mix(conn.0);
+                trace.line(|| format!("{:>10} < close {conn:?} of {session}: {reason}", now.0));
+                if let Some(log) = self.sessions.get_mut(session).filter(|l| l.conn == Some(*conn)) {
+                    log.conn = None;
+                }
+            }
+            Output::Persist { seq, record } => {
+                trace.mix(*seq);
+                trace.line(|| format!("{:>10} < persist {seq}", now.0));
+                self.persist(*seq, record);
+            }
+            Output::Event(event) => {
+                trace.line(|| format!("{:>10} < {event:?}", now.0));
+                match event {
+                    Event::Stranded { .. } => self.saw("stranded"),
+                    Event::StaleReport { .. } => self.saw("stale report"),
+                    Event::WorkerLost { worker, .. } => self.session_over(SessionId(worker.0)),
+                    Event::SessionOver { session, .. } => self.session_over(*session),
+                    _ => {}
+                }
+            }
+            Output::Reply { call, reply } => {
+                trace.mix(call.0 << 1 | u64::from(reply.is_ok()));
+                trace.line(|| format!("{:>10} < {call:?} {:.200}", now.0, format!("{reply:?}")));
+            }
+            Output::Wake(session) => trace.mix_id(session.0),
+        }
+    }
+
+    fn welcome(&mut self, conn: ConnId, reply: &HelloReply) {
+        let Some((session, role)) = self.hellos.remove(&conn) else {
+            return self.fail("L10", format!("{conn:?} is welcomed without a hello"));
+        };
+        let HelloReply::Welcome { resumed, received, .. } = reply else { return };
+        let known = self.sessions.get(&session).map(|l| l.up.count);
+        if *resumed && known != Some(*received) {
+            let what = format!("session {session} resumes at {received} items received; {known:?} were");
+            return self.fail("L10", what);
+        }
+        self.saw(if *resumed { "session resumed" } else { "session opened" });
+        if *resumed {
+            if let Some(log) = self.sessions.get_mut(&session) {
+                log.conn = Some(conn);
+            }
+            return;
+        }
+        self.session_over(session);
+        self.ended.remove(&session);
+        self.lives += 1;
+        let log = SessionLog {
+            conn: Some(conn),
+            role,
+            life: self.lives,
+            up: Mirror::default(),
+            down: Mirror::default(),
+            granted: 0,
+            starts: 0,
+            asked: BTreeMap::new(),
+            owed: BTreeSet::new(),
+        };
+        self.sessions.insert(session, log);
+    }
+
+    /// A session is over: its attempts are lost, and what it owns must be cancelled.
+    pub(crate) fn session_over(&mut self, session: SessionId) {
+        let Some(log) = self.sessions.remove(&session) else { return };
+        self.ended.insert(session);
+        let mut lost = Vec::new();
+        for (id, task) in &mut self.tasks {
+            for attempt in &mut task.attempts {
+                if attempt.session == session && attempt.life == log.life && attempt.over.is_none() {
+                    attempt.over = Some(Over::Lost);
+                    lost.push(AttemptId { task: *id, epoch: attempt.epoch });
+                }
+            }
+            if log.role == Role::Client && task.root == Some(session) && task.owner == Some(Owner::Root) {
+                task.orphan(self.inputs);
+            }
+        }
+        for attempt in lost {
+            self.orphan_children(attempt, false);
+        }
+    }
+
+    /// An attempt is over: which of its children have to stop?
+    pub(crate) fn orphan_children(&mut self, attempt: AttemptId, awaited_only: bool) {
+        for child in self.children.get(&attempt).cloned().unwrap_or_default() {
+            if let Some(task) = self.tasks.get_mut(&child)
+                && (!awaited_only || task.owner == Some(Owner::Await))
+            {
+                task.orphan(self.inputs);
+            }
+        }
+    }
+
+    fn persist(&mut self, seq: u64, record: &Record) {
+        if seq != self.persisted + 1 || !self.config.durable {
+            return self.fail("L1", format!("record {seq} follows {}", self.persisted));
+        }
+        self.persisted = seq;
+        match record {
+            Record::Ended { task, outcome } => {
+                self.records.insert(seq, (*task, true));
+                self.told(*task, outcome, "the record");
+            }
+            Record::Started { task } => {
+                self.records.insert(seq, (*task, false));
+            }
+            Record::Submitted { .. } | Record::AttemptFailed { .. } | Record::CancelRequested { .. } => {}
+        }
+    }
+
+    /// Records up to this one are on disk.
+    pub fn durable(&mut self, seq: u64) {
+        self.durable = self.durable.max(seq);
+        let later = self.records.split_off(&(seq + 1));
+        for (task, end) in std::mem::replace(&mut self.records, later).into_values() {
+            let log = self.tasks.entry(task).or_default();
+            *(if end { &mut log.durable_end } else { &mut log.durable_start }) = true;
+        }
+    }
+
+    /// An answer of the public API: the outcomes in it are told.
+    pub fn reply(&mut self, _now: Time, reply: &Result<Reply, CallError>) {
+        let views = match reply {
+            Ok(Reply::Task(view) | Reply::Cancelled { task: view, .. } | Reply::Explained { task: view, .. }) => {
+                std::slice::from_ref(view)
+            }
+            Ok(Reply::Tasks { tasks, .. } | Reply::Gathered { tasks, .. }) => tasks,
+            _ => &[],
+        };
+        for view in views {
+            if let Some(outcome) = &view.outcome {
+                self.told(view.task, outcome, "an answer");
+            }
+        }
+    }
+}
+
+impl TaskLog {
+    /// What it belonged to is over.
+    fn orphan(&mut self, input: u64) {
+        self.orphaned = true;
+        if self.told.is_none() && self.accepted_at.is_some() {
+            self.must_cancel.get_or_insert(input);
+        }
+    }
+
+    pub(crate) fn attempt(&mut self, epoch: Epoch) -> Option<&mut AttemptLog> {
+        self.attempts.iter_mut().find(|a| a.epoch == epoch)
+    }
+}
+
+fn mark_up(frame: &Up) -> u64 {
+    let id = |id: u128| (id >> 40) as u64 ^ id as u64;
+    match frame {
+        Up::Submit(s) => id(s.task.0) ^ 1,
+        Up::Watch(t) => id(t.0) ^ 2,
+        Up::Cancel { task, .. } => id(task.0) ^ 3,
+        Up::Uncancel(t) => id(t.0) ^ 4,
+        Up::Grant(n) => *n << 8 | 5,
+        Up::Progress { attempt, awaits, .. } => attempt.epoch.0 << 20 | (awaits.len() as u64) << 8 | 6,
+        Up::CancelSeen { attempt, seen } => attempt.epoch.0 << 20 | u64::from(*seen) << 8 | 7,
+        Up::Ended { attempt, delivered, .. } => attempt.epoch.0 << 20 | u64::from(*delivered) << 8 | 8,
+        Up::Returned(attempt) => attempt.epoch.0 << 8 | 9,
+        Up::Heartbeat => 10,
+        Up::Drain => 11,
+        Up::Bye => 12,
+        Up::Offer(defs) => (defs.len() as u64) << 8 | 13,
+    }
+}

@@ -1,0 +1,327 @@
+//! Bodies of model tasks: little programs that a model worker interprets.
+//!
+//! Programs lie in a library that each seed draws. A script only calls scripts of lower numbers, so trees end; the
+//! chain, which calls itself, counts down.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use farloop_core::frame::Owner;
+use farloop_core::id::{AttemptId, Epoch, TaskId};
+use farloop_core::limits;
+use farloop_core::spec::{Options, Spec};
+
+use crate::plan::{FUNCTIONS, Plan};
+use crate::rng::Rng;
+
+/// What a body does when an await raises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// `?`.
+    Propagate,
+    /// Goes on as if nothing had happened, cancelled or not.
+    Suppress,
+    /// Sleeps that many milliseconds, then passes the error on.
+    Cleanup(u64),
+    /// Calls a script, then passes the error on.
+    CleanupCall(usize),
+    /// Suppresses a failure and passes a cancel on.
+    Recover,
+}
+
+/// One statement. Tasks that were spawned are named by their number in the body.
+#[derive(Clone, Debug)]
+pub enum Op {
+    /// A farloop timer: gives the slot back, and a cancel is delivered here.
+    Sleep(u64),
+    /// Foreign I/O: keeps the slot, and a cancel has to wait.
+    Work(u64),
+    /// `f(x).await`.
+    Call(usize),
+    /// Starts a script; dependencies are tasks spawned before.
+    Spawn(usize, Owner, Vec<usize>),
+    /// Awaits a spawned task: a forwarding edge.
+    Await(usize),
+    /// Awaits several: the first failure surfaces at once.
+    Gather(Vec<usize>),
+    /// `wait_for`: cancels it when time is over, and waits for its end.
+    WaitFor(usize, u64),
+    /// `wait` with a timeout: local, forwards nothing.
+    Wait(Vec<usize>, u64),
+    /// `shield`: awaits without forwarding.
+    Shield(usize),
+    /// Asks a spawned task to stop.
+    Cancel(usize),
+    /// Withdraws that.
+    Uncancel(usize),
+    /// Awaits the task it was told about in its arguments, which may await this one.
+    AwaitPeer,
+    /// Awaits the task that created it.
+    AwaitParent,
+    /// Calls itself with a smaller number, until that is zero.
+    Chain,
+    /// Sets what happens when an await raises from here on.
+    Policy(Policy),
+    /// Fails unless it is at least this attempt.
+    FailBefore(u32),
+    /// Fails.
+    Fail,
+    /// Panics.
+    Panic,
+    /// Returns a value above one part.
+    ReturnBig,
+}
+
+/// A program, and the options its calls are made with.
+#[derive(Clone, Debug)]
+pub struct Script {
+    /// Registered function that stands for it.
+    pub function: usize,
+    /// Statements; at their end it returns.
+    pub ops: Vec<Op>,
+    /// Options of its calls.
+    pub options: Options,
+}
+
+/// What a call's argument bytes say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Args {
+    /// Number in the library.
+    pub script: usize,
+    /// For [`Op::Chain`].
+    pub param: u32,
+    /// For [`Op::AwaitParent`].
+    pub parent: TaskId,
+    /// For [`Op::AwaitPeer`].
+    pub peer: TaskId,
+}
+
+impl Args {
+    /// Plain arguments of a script.
+    #[must_use]
+    pub fn of(script: usize) -> Self {
+        Self { script, param: 0, parent: TaskId(0), peer: TaskId(0) }
+    }
+
+    fn encode(self, padding: usize) -> Bytes {
+        let mut out = BytesMut::with_capacity(40 + padding);
+        out.put_u32(self.script as u32);
+        out.put_u32(self.param);
+        out.put_u128(self.parent.0);
+        out.put_u128(self.peer.0);
+        out.put_bytes(0, padding);
+        out.freeze()
+    }
+
+    /// Reads what [`Library::spec`] wrote.
+    ///
+    /// # Panics
+    /// If they are cut short: then the core changed an argument.
+    #[must_use]
+    pub fn decode(bytes: &Bytes) -> Self {
+        let number = |from: usize, len: usize| bytes[from..from + len].iter().fold(0u128, |n, b| n << 8 | u128::from(*b));
+        Self {
+            script: number(0, 4) as usize,
+            param: number(4, 4) as u32,
+            parent: TaskId(number(8, 16)),
+            peer: TaskId(number(24, 16)),
+        }
+    }
+}
+
+/// The value an attempt returns: it says who made it, so that no report can pass for another.
+#[must_use]
+pub fn value_of(attempt: AttemptId, big: bool) -> Bytes {
+    let mut out = BytesMut::new();
+    out.put_u128(attempt.task.0);
+    out.put_u64(attempt.epoch.0);
+    if big {
+        out.put_bytes(7, limits::PART + 1_000);
+    }
+    out.freeze()
+}
+
+/// Who made a value.
+#[must_use]
+pub fn maker_of(value: &Bytes) -> Option<AttemptId> {
+    let task = u128::from_be_bytes(value.get(..16)?.try_into().ok()?);
+    let epoch = u64::from_be_bytes(value.get(16..24)?.try_into().ok()?);
+    Some(AttemptId { task: TaskId(task), epoch: Epoch(epoch) })
+}
+
+/// Name of a function.
+#[must_use]
+pub fn function_name(function: usize) -> Arc<str> {
+    format!("sim.f{function}").into()
+}
+
+/// Fingerprint of a function.
+#[must_use]
+pub fn fingerprint(function: usize) -> u64 {
+    100 + function as u64
+}
+
+/// All scripts of a world.
+#[derive(Debug)]
+pub struct Library {
+    scripts: Vec<Script>,
+    big: u64,
+}
+
+impl Library {
+    /// Draws a library.
+    pub fn draw(plan: &Plan, rng: &mut Rng) -> Self {
+        let mut scripts = Vec::new();
+        for _ in 0..5 {
+            scripts.push(leaf(plan, rng));
+        }
+        for _ in 0..9 {
+            let script = branch(plan, rng, scripts.len());
+            scripts.push(script);
+        }
+        let mut chain = Script { function: 0, ops: vec![Op::Chain], options: options(plan, rng) };
+        if rng.chance(plan.stubborn) {
+            chain.ops.insert(0, Op::Policy(policy(plan, rng, 3)));
+        }
+        scripts.push(chain);
+        Self { scripts, big: plan.big }
+    }
+
+    /// Scripts there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.scripts.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.scripts.is_empty()
+    }
+
+    /// The one that calls itself.
+    #[must_use]
+    pub fn chain(&self) -> usize {
+        self.scripts.len() - 1
+    }
+
+    /// One script.
+    #[must_use]
+    pub fn get(&self, script: usize) -> &Script {
+        &self.scripts[script]
+    }
+
+    /// A call.
+    pub fn spec(&self, args: Args, dependencies: &[TaskId], rng: &mut Rng) -> Arc<Spec> {
+        let script = self.get(args.script);
+        let padding = if rng.chance(self.big) { rng.between(1, 2 * limits::PART as u64) as usize } else { 0 };
+        let dependencies = dependencies
+            .iter()
+            .enumerate()
+            .map(|(i, task)| farloop_core::spec::Dependency { position: i as u32, tasks: vec![*task], list: rng.chance(300) })
+            .collect();
+        let wrong = rng.chance(4);
+        Arc::new(Spec {
+            function: function_name(script.function),
+            fingerprint: if wrong { 1 } else { *rng.pick(&[0, fingerprint(script.function)]) },
+            args: args.encode(padding),
+            dependencies,
+            name: None,
+            options: script.options.clone(),
+            trace: None,
+        })
+    }
+}
+
+fn options(plan: &Plan, rng: &mut Rng) -> Options {
+    Options {
+        timeout: rng.chance(plan.timeout).then(|| Duration::from_millis(rng.between(1, 3_000))),
+        max_attempts: *rng.pick(&[1, 1, 1, 2, 3]),
+        max_crashes: *rng.pick(&[3, 3, 1, 0]),
+        priority: *rng.pick(&[0, 0, 0, 1, -1]),
+        cancel_grace: *rng.pick(&[Some(limits::CANCEL_GRACE), Some(Duration::from_millis(300)), Some(Duration::from_secs(2))]),
+        labels: Vec::new(),
+    }
+}
+
+fn function(rng: &mut Rng) -> usize {
+    // The last function is rare: nobody offers it while there are faults, so its tasks are stranded (L15).
+    if rng.chance(40) { FUNCTIONS - 1 } else { rng.index(FUNCTIONS - 1) }
+}
+
+fn end(plan: &Plan, rng: &mut Rng, ops: &mut Vec<Op>) {
+    if rng.chance(plan.fail) {
+        ops.push(rng.pick(&[Op::Fail, Op::Panic, Op::FailBefore(2), Op::FailBefore(3)]).clone());
+    } else if rng.chance(plan.big) {
+        ops.push(Op::ReturnBig);
+    }
+}
+
+fn policy(plan: &Plan, rng: &mut Rng, lower: usize) -> Policy {
+    if !rng.chance(plan.stubborn) {
+        return Policy::Propagate;
+    }
+    let ms = *rng.pick(&[0, 5, 100, 1_000, 15_000]);
+    let callee = rng.index(lower);
+    *rng.pick(&[Policy::Suppress, Policy::Suppress, Policy::Cleanup(ms), Policy::CleanupCall(callee), Policy::Recover])
+}
+
+fn leaf(plan: &Plan, rng: &mut Rng) -> Script {
+    let mut ops = Vec::new();
+    if rng.chance(300) {
+        ops.push(Op::Policy(policy(plan, rng, 1)));
+    }
+    for _ in 0..rng.below(3) {
+        let ms = *rng.pick(&[0, 1, 10, 100, 800]);
+        ops.push(rng.pick(&[Op::Sleep(ms), Op::Work(ms / 4)]).clone());
+    }
+    end(plan, rng, &mut ops);
+    Script { function: function(rng), ops, options: options(plan, rng) }
+}
+
+fn branch(plan: &Plan, rng: &mut Rng, lower: usize) -> Script {
+    let mut ops = Vec::new();
+    let mut spawned = 0;
+    if rng.chance(700) {
+        ops.push(Op::Policy(policy(plan, rng, lower)));
+    }
+    for _ in 0..rng.between(1, 5) {
+        let op = statement(plan, rng, lower, spawned);
+        spawned += usize::from(matches!(op, Op::Spawn(..)));
+        ops.push(op);
+    }
+    end(plan, rng, &mut ops);
+    Script { function: function(rng), ops, options: options(plan, rng) }
+}
+
+fn statement(plan: &Plan, rng: &mut Rng, lower: usize, spawned: usize) -> Op {
+    // Lower scripts are small ones; leaning that way keeps trees from exploding.
+    let callee = rng.index(lower).min(rng.index(lower));
+    if rng.chance(plan.deadlock / 3) {
+        return rng.pick(&[Op::AwaitPeer, Op::AwaitParent]).clone();
+    }
+    if spawned == 0 || rng.chance(350) {
+        let owner = *rng.pick(&[Owner::Await, Owner::Root, Owner::Root, Owner::Nobody]);
+        let mut dependencies = Vec::new();
+        while spawned > 0 && dependencies.len() < 3 && rng.chance(plan.depend) {
+            dependencies.push(rng.index(spawned));
+        }
+        return if rng.chance(250) { Op::Call(callee) } else { Op::Spawn(callee, owner, dependencies) };
+    }
+    let ms = *rng.pick(&[0, 5, 50, 500, 5_000]);
+    let one = rng.index(spawned);
+    let all = (0..spawned).collect::<Vec<_>>();
+    match rng.below(11) {
+        0 => Op::Sleep(ms / 4),
+        1 => Op::Work(ms / 10),
+        2 | 3 => Op::Await(one),
+        4 | 5 => Op::Gather(all),
+        6 => Op::WaitFor(one, ms),
+        7 => Op::Wait(all, ms),
+        8 => Op::Shield(one),
+        9 => Op::Cancel(one),
+        _ if rng.chance(500) => Op::Uncancel(one),
+        _ => Op::Policy(policy(plan, rng, lower)),
+    }
+}

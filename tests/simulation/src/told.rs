@@ -1,0 +1,303 @@
+//! What the core says, judged at once.
+
+use farloop_core::api::{Call, GatherMode};
+use farloop_core::frame::{Down, Start};
+use farloop_core::id::{AttemptId, SessionId, TaskId};
+use farloop_core::link::Batch;
+use farloop_core::outcome::{FailureKind, Outcome};
+use farloop_core::time::Time;
+
+use crate::brief;
+use crate::calls::{Calls, mode_met};
+use crate::history::{AttemptLog, History, Over};
+use crate::script::maker_of;
+use crate::trace::Trace;
+
+impl History {
+    /// A batch leaves the core.
+    pub fn sent(&mut self, now: Time, session: SessionId, batch: &Batch<Down>, trace: &mut Trace) {
+        let Some(log) = self.sessions.get_mut(&session) else {
+            return self.fail("L10", format!("a batch for session {session}, which is over"));
+        };
+        if batch.ack > log.up.count {
+            let what = format!("session {session}: {} items acknowledged of {}", batch.ack, log.up.count);
+            return self.fail("L10", what);
+        }
+        if !batch.items.is_empty() && batch.first > log.down.count {
+            let what = format!("session {session}: item {} follows {}", batch.first, log.down.count);
+            return self.fail("L10", what);
+        }
+        let conn = log.conn;
+        for frame in log.down.take(batch) {
+            trace.mix(mark_down(&frame));
+            trace.line(|| format!("{:>10} < {:?} {}", now.0, conn.map(|c| c.0), brief::down(&frame)));
+            match &frame {
+                Down::Resolved { task, outcome } => self.resolved(session, *task, outcome),
+                Down::Input { attempt, task, value } => {
+                    let log = self.tasks.entry(attempt.task).or_default();
+                    log.inputs.insert((attempt.epoch, *task), value.clone());
+                }
+                Down::Start(start) => self.started(now, session, start),
+                Down::Fence(attempt) => self.fenced(*attempt),
+                Down::Deadlock { attempt, cycle } => self.deadlocked(*attempt, cycle),
+                Down::Cancel { attempt, number, .. } => {
+                    self.saw("cancel delivered");
+                    self.settled(*attempt);
+                    if *number == 0 {
+                        self.fail("L6", format!("{attempt:?} is told of cancel request 0"));
+                    }
+                }
+                Down::CancelWithdrawn { .. } => self.saw("cancel withdrawn"),
+                Down::CancelCount { .. } | Down::Recall(_) | Down::Drain => {}
+            }
+        }
+    }
+
+    /// The core says that it has nothing more for this session: whoever had to be told was told (L6).
+    pub fn drained(&mut self, session: SessionId) {
+        if self.config.durable || self.sessions.get(&session).is_none_or(|l| l.conn.is_none()) {
+            return;
+        }
+        if let Some(attempt) = self.sessions.get(&session).and_then(|l| l.owed.first()).copied() {
+            self.fail("L6", format!("{attempt:?} was asked to stop, and its worker is not told"));
+        }
+    }
+
+    fn resolved(&mut self, session: SessionId, task: TaskId, outcome: &Outcome) {
+        let Some(log) = self.sessions.get_mut(&session) else { return };
+        let life = log.life;
+        let (asked, answered) = log.asked.entry(task).or_default();
+        *answered += 1;
+        if answered > asked {
+            let what = format!("session {session} is told the outcome of {task} {answered} times and asked {asked} times");
+            return self.fail("L10", what);
+        }
+        if self.refusal(task, outcome) {
+            return;
+        }
+        if self.conflicts.contains(&(session, life, task)) && self.tasks.get(&task).is_some_and(|t| t.told.is_none()) {
+            let what = format!("session {session} submitted another body as {task} and is told {outcome:?}");
+            return self.fail("L2", what);
+        }
+        let unsafe_yet = self.config.durable && self.tasks.get(&task).is_some_and(|t| !t.durable_end);
+        if unsafe_yet {
+            return self.fail("L1", format!("the outcome of {task} is told before its record is durable"));
+        }
+        self.told(task, outcome, "a session");
+    }
+
+    /// Whether this is no outcome but the answer that there will be none.
+    fn refusal(&mut self, task: TaskId, outcome: &Outcome) -> bool {
+        let Outcome::Raised(failure) = outcome else { return false };
+        let seen = match &failure.kind {
+            FailureKind::AlreadyExists => "refused: AlreadyExists",
+            FailureKind::Expired => "refused: Expired",
+            FailureKind::NotFound => "refused: NotFound",
+            FailureKind::ResourceExhausted => "refused: ResourceExhausted",
+            FailureKind::Stale => "refused: Stale",
+            FailureKind::DependencyCycle => "refused: DependencyCycle",
+            FailureKind::DependencyFailed(_) => "failed argument",
+            FailureKind::WorkerLost => "too many lost workers",
+            FailureKind::TimedOut => "timed out",
+            FailureKind::SignatureMismatch => "signature mismatch",
+            FailureKind::BadPayload => "payload too large",
+            _ => "failed",
+        };
+        self.saw(seen);
+        let log = self.tasks.entry(task).or_default();
+        if log.told.as_ref() == Some(outcome) || log.attempts.iter().any(|a| a.report.as_ref().is_some_and(|r| r.0 == *outcome)) {
+            return false;
+        }
+        let accepted = log.accepted_at.is_some();
+        let unstarted = log.attempts.is_empty();
+        let complaint = match &failure.kind {
+            FailureKind::AlreadyExists => (!log.other_bodies).then_some(("L2", "it was never submitted with another body")),
+            FailureKind::Expired | FailureKind::NotFound => {
+                // Watched too early, too late, or an argument is unknown.
+                let runs = log.attempts.last().is_some_and(|a| a.over.is_none());
+                (accepted && log.told.is_none() && runs).then_some(("L1", "it runs"))
+            }
+            FailureKind::ResourceExhausted => (!failure.message.contains("limit")).then_some(("L18", "no limit is named")),
+            FailureKind::Stale => (log.creator.is_none() && !log.refused).then_some(("L7", "no attempt submitted it")),
+            FailureKind::DependencyCycle => {
+                let itself = log.spec.as_ref().is_some_and(|s| s.dependencies.iter().any(|d| d.tasks.contains(&task)));
+                (!itself).then_some(("L22", "there is no cycle"))
+            }
+            _ => return false,
+        };
+        if matches!(failure.kind, FailureKind::ResourceExhausted | FailureKind::Stale | FailureKind::DependencyCycle)
+            || (matches!(failure.kind, FailureKind::Expired | FailureKind::NotFound) && unstarted && log.told.is_none())
+        {
+            log.refused = true;
+            log.accepted_at = None;
+        }
+        if let Some((law, why)) = complaint {
+            self.fail(law, format!("{task} is refused with {:?}: {}, but {why}", failure.kind, failure.message));
+        }
+        true
+    }
+
+    /// Somebody learns an outcome. It is the same for everybody, for ever (L3), and somebody reported it (L4).
+    pub(crate) fn told(&mut self, task: TaskId, outcome: &Outcome, to: &str) {
+        let log = self.tasks.entry(task).or_default();
+        if let Some(before) = &log.told {
+            if before != outcome {
+                let what = format!("{task}: {to} is told {outcome:?}, and before it was {before:?}");
+                self.fail("L3", what);
+            }
+            return;
+        }
+        log.told = Some(outcome.clone());
+        let kind = match outcome {
+            Outcome::Returned(_) => "returned",
+            Outcome::Raised(_) => "raised",
+            Outcome::Cancelled(_) => "cancelled",
+        };
+        *self.outcomes.entry(kind).or_default() += 1;
+        if matches!(outcome, Outcome::Cancelled(c) if c.abandoned) {
+            self.saw("abandoned body");
+        }
+        let log = self.tasks.entry(task).or_default();
+        if let Outcome::Returned(value) = outcome {
+            let maker = maker_of(value).filter(|m| m.task == task);
+            let report = maker.and_then(|m| log.attempt(m.epoch)).and_then(|a| a.report.as_ref());
+            if report.is_none_or(|(reported, _)| reported != outcome) {
+                self.fail("L4", format!("{task} returned what no live attempt reported: {maker:?}"));
+            }
+        }
+    }
+
+    fn started(&mut self, now: Time, session: SessionId, start: &Start) {
+        self.starts += 1;
+        let AttemptId { task, epoch } = start.attempt;
+        let Some(log) = self.sessions.get_mut(&session) else { return };
+        log.starts += 1;
+        let life = log.life;
+        if log.starts > log.granted {
+            let what = format!("session {session} is sent start {} of {} granted", log.starts, log.granted);
+            return self.fail("L14", what);
+        }
+        let durable = self.config.durable;
+        let log = self.tasks.entry(task).or_default();
+        let complaint = if log.refused || log.accepted_at.is_none() {
+            Some(("L18", "it was refused".into()))
+        } else if let Some(told) = &log.told {
+            Some(("L3", format!("it is over: {told:?}")))
+        } else if log.attempts.last().is_some_and(|a| a.epoch >= epoch) {
+            Some(("L5", format!("its epochs do not grow: {:?}", log.attempts)))
+        } else if log.attempts.last().is_some_and(|a| a.over.is_none()) {
+            Some(("L5", format!("another attempt is live: {:?}", log.attempts)))
+        } else if log.deadline.is_some_and(|d| d <= now) {
+            Some(("L19", "its deadline has passed".into()))
+        } else if log.deadline.map(|d| d.since(now)) != start.remaining {
+            Some(("L19", format!("{:?} remain, and it is told {:?}", log.deadline.map(|d| d.since(now)), start.remaining)))
+        } else if log.must_cancel.is_some() && log.withdrawn == 0 && start.cancels == 0 {
+            Some(("L7", "what it belonged to is over".into()))
+        } else if log.attempts.is_empty() && log.cancels > 0 && log.withdrawn == 0 && start.cancels == 0 {
+            Some(("L6", "it was cancelled before it started".into()))
+        } else if durable && !log.durable_start && start.spec.options.max_crashes == 0 {
+            Some(("L1", "it may run once at most, and its start is not durable".into()))
+        } else if log.spec.as_ref().is_some_and(|s| **s != *start.spec) {
+            Some(("L2", "it is started with another body".into()))
+        } else {
+            None
+        };
+        let earlier = log.attempts.iter().map(|a| AttemptId { task, epoch: a.epoch }).collect::<Vec<_>>();
+        log.attempts.push(AttemptLog { epoch, session, life, over: None, report: None, too_late: false });
+        if let Some((law, why)) = complaint {
+            return self.fail(law, format!("{task} is started at session {session} ({epoch:?}), but {why}"));
+        }
+        if !earlier.is_empty() {
+            self.saw("another attempt");
+        }
+        for attempt in earlier {
+            // The next attempt creates its children again: those of the last one have to stop.
+            self.orphan_children(attempt, false);
+        }
+        self.arguments_there(start);
+    }
+
+    /// L22: every argument that is a task has returned, and its value was sent before.
+    fn arguments_there(&mut self, start: &Start) {
+        let AttemptId { task, epoch } = start.attempt;
+        for on in start.spec.dependencies.iter().flat_map(|d| &d.tasks) {
+            let value = self.tasks.get(&task).and_then(|t| t.inputs.get(&(epoch, *on)));
+            let reported = value.and_then(maker_of).filter(|m| m.task == *on);
+            let there = reported.is_some_and(|m| {
+                let report = self.tasks.get_mut(on).and_then(|t| t.attempt(m.epoch)).and_then(|a| a.report.clone());
+                matches!(report, Some((Outcome::Returned(_), _)))
+            });
+            if !there {
+                return self.fail("L22", format!("{task} is started without its argument {on}"));
+            }
+        }
+    }
+
+    fn fenced(&mut self, attempt: AttemptId) {
+        self.saw("fenced attempt");
+        self.settled(attempt);
+        let Some(log) = self.tasks.get_mut(&attempt.task).and_then(|t| t.attempt(attempt.epoch)) else { return };
+        if log.over.is_none() {
+            log.over = Some(Over::Fenced);
+            self.orphan_children(attempt, false);
+        }
+    }
+
+    fn deadlocked(&mut self, attempt: AttemptId, cycle: &[TaskId]) {
+        let closed = cycle.first() == Some(&attempt.task)
+            && (0..cycle.len()).all(|i| {
+                let (from, to) = (cycle[i], cycle[(i + 1) % cycle.len()]);
+                self.tasks.get(&from).is_some_and(|t| {
+                    t.edges.contains(&to)
+                        || t.spec.as_ref().is_some_and(|s| s.dependencies.iter().any(|d| d.tasks.contains(&to)))
+                })
+            });
+        self.saw("deadlock");
+        if !closed {
+            self.fail("L15", format!("{attempt:?} is told of a deadlock that is none: {cycle:?}"));
+        }
+    }
+
+    /// L8: a gather whose mode is met has its answer no later than anybody else is told.
+    pub fn gathers_answered(&mut self, calls: &Calls) {
+        if self.config.durable {
+            // Answers wait for every record, outcomes for their own: there they may be told later.
+            return;
+        }
+        let late = calls.open().find(|(_, asked)| match &asked.request {
+            Call::Gather { members, mode, .. } => {
+                let outcomes = members.iter().map(|m| self.tasks.get(m).and_then(|t| t.told.as_ref()));
+                *mode != GatherMode::All && mode_met(*mode, outcomes)
+            }
+            _ => false,
+        });
+        if let Some((call, asked)) = late {
+            let what = format!("{call:?} {:?} is met and has no answer", asked.request);
+            self.fail("L8", what);
+        }
+    }
+}
+
+
+fn mark_down(frame: &Down) -> u64 {
+    let id = |id: u128| (id >> 40) as u64 ^ id as u64;
+    match frame {
+        Down::Resolved { task, outcome } => {
+            let kind = match outcome {
+                Outcome::Returned(_) => 0,
+                Outcome::Raised(_) => 1,
+                Outcome::Cancelled(_) => 2,
+            };
+            id(task.0) ^ kind << 60
+        }
+        Down::CancelCount { task, count } => id(task.0) ^ u64::from(*count) << 50,
+        Down::Input { attempt, task, .. } => id(task.0) ^ attempt.epoch.0,
+        Down::Start(start) => start.attempt.epoch.0 << 8 | 1,
+        Down::Cancel { attempt, number, .. } => attempt.epoch.0 << 20 | u64::from(*number) << 8 | 2,
+        Down::CancelWithdrawn { attempt, standing } => attempt.epoch.0 << 20 | u64::from(*standing) << 8 | 3,
+        Down::Fence(attempt) => attempt.epoch.0 << 8 | 4,
+        Down::Recall(attempt) => attempt.epoch.0 << 8 | 5,
+        Down::Deadlock { attempt, cycle } => attempt.epoch.0 << 20 | (cycle.len() as u64) << 8 | 6,
+        Down::Drain => 7,
+    }
+}

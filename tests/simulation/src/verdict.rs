@@ -1,0 +1,199 @@
+//! What must hold when faults have stopped and everything has ended, and what is shown if it never does.
+
+use farloop_core::api::{Call, ListTasks, Reply};
+use farloop_core::id::TaskId;
+use farloop_core::outcome::{Failure, FailureKind, Outcome};
+
+use crate::calls::Complaint;
+use crate::history::{History, Over, TaskLog};
+use crate::peer::Kind;
+use crate::world::World;
+
+/// Tasks that are named when a world hangs.
+const NAMED: usize = 12;
+
+impl World {
+    /// Whether everything is over.
+    pub(crate) fn quiet(&self) -> bool {
+        let stats = self.core.stats();
+        let peers = self.peers.iter().filter(|p| !p.gone).all(|p| {
+            p.welcomed
+                && p.link.queued() == 0
+                && match &p.kind {
+                    Kind::Client(c) => c.actions == 0 && c.outstanding.is_empty(),
+                    Kind::Worker(w) => w.holds() == 0,
+                }
+        });
+        peers && stats.live == 0 && self.calls.open().next().is_none() && self.history.persisted == self.history.durable
+    }
+
+    /// L14, L16, L10 and the verdict on every task.
+    pub(crate) fn last_checks(&mut self) {
+        let stats = self.core.stats();
+        if stats.leases + stats.queued + stats.calls > 0 {
+            self.history.fail("L16", format!("all tasks are over, and the core still holds {stats:?}"));
+        }
+        self.check_credits();
+        self.list_all();
+        for (session, log) in &self.history.sessions {
+            let gone = self.peers.iter().all(|p| p.session != *session || p.gone);
+            if let Some((task, (asked, _))) = log.asked.iter().find(|(_, (_, answered))| *answered == 0)
+                && !gone
+            {
+                let what = format!("session {session} asked {asked} times for {task} and was never told");
+                return self.history.fail("L10", what);
+            }
+        }
+        let verdict = self.history.tasks.iter().find_map(|(id, task)| self.history.verdict(*id, task));
+        if let Some((law, what)) = verdict {
+            self.history.fail(law, what);
+        }
+    }
+
+    /// L14: all credits are back.
+    fn check_credits(&mut self) {
+        let Some(Reply::Workers(workers)) = self.ask_now(Call::Workers) else { return };
+        for view in workers {
+            let Some(peer) = self.peers.iter().find(|p| p.session.0 == view.worker.0) else { continue };
+            let Kind::Worker(worker) = &peer.kind else { continue };
+            let credits = worker.granted - worker.started;
+            if view.leased + view.running + view.suspended > 0 || view.credits != credits {
+                let what = format!("everything is over; worker {} has credit for {credits}, and the core says {view:?}", view.worker);
+                return self.history.fail("L14", what);
+            }
+        }
+    }
+
+    /// All tasks that are still known: their outcomes are told, too.
+    fn list_all(&mut self) {
+        let mut before = None;
+        loop {
+            let Some(Reply::Tasks { tasks, .. }) = self.ask_now(Call::List(ListTasks { before, limit: 100, ..Default::default() }))
+            else {
+                return;
+            };
+            let Some(last) = tasks.last() else { return };
+            before = Some(last.task);
+            if let Some(open) = tasks.iter().find(|t| t.outcome.is_none()) {
+                return self.history.fail("L16", format!("the core says that nothing is live, and lists {open:?}"));
+            }
+        }
+    }
+
+    /// L15: what cannot run says why.
+    pub(crate) fn explain_all(&mut self) {
+        if self.history.persisted > self.history.durable {
+            return;
+        }
+        let open = self.history.tasks.iter().filter(|(_, t)| t.told.is_none() && t.accepted_at.is_some());
+        let open = open.map(|(id, _)| *id).take(40).collect::<Vec<_>>();
+        for task in open {
+            self.ask_now(Call::Explain(task));
+        }
+    }
+
+    /// Nothing has ended what should have ended long ago.
+    pub(crate) fn hang(&mut self) {
+        let mut lines = vec![format!("after {} steps, at {} s: {:?}", self.steps, self.now.0 / 1_000_000, self.core.stats())];
+        let open = self.ask_now(Call::List(ListTasks { limit: 1_000, ..ListTasks::default() }));
+        if let Some(Reply::Tasks { tasks, .. }) = open {
+            for view in tasks.iter().filter(|t| t.outcome.is_none()).take(NAMED) {
+                lines.push(format!("{} {:?} attempt {} awaits {:?} worker {:?}", view.task, view.state, view.attempt, view.awaits, view.worker));
+                if let Some(Reply::Explained { why, .. }) = self.ask_now(Call::Explain(view.task)) {
+                    lines.extend(why.into_iter().map(|w| format!("    {w}")));
+                }
+            }
+        }
+        for (i, peer) in self.peers.iter().enumerate().filter(|(_, p)| !p.gone) {
+            let queued = peer.link.queued();
+            match &peer.kind {
+                Kind::Client(c) if !c.outstanding.is_empty() || c.actions > 0 || !peer.welcomed => {
+                    lines.push(format!("client {i} welcomed {} queued {queued} awaits {:?}", peer.welcomed, c.outstanding));
+                }
+                Kind::Worker(w) if w.holds() > 0 || !peer.welcomed => {
+                    lines.push(format!("worker {i} {} welcomed {} queued {queued} holds {:?}", peer.session, peer.welcomed, w.describe()));
+                }
+                _ => {}
+            }
+        }
+        self.history.fail("L16", format!("stuck\n  {}", lines.join("\n  ")));
+    }
+}
+
+impl History {
+    /// Whether a task ended as it had to.
+    fn verdict(&self, id: TaskId, log: &TaskLog) -> Option<Complaint> {
+        log.accepted_at?;
+        let told = log.told.as_ref()?;
+        let report = log.attempts.iter().rev().find_map(|a| a.report.as_ref().filter(|r| r.0 == *told).map(|r| (r, a.too_late)));
+        let wrong = match (report, told) {
+            (Some(((Outcome::Cancelled(_), _), _)), _) => None,
+            (Some(((_, delivered), late)), _) => stands(log, *delivered, late),
+            (None, Outcome::Returned(_)) => Some(("L4", "nobody reported it".into())),
+            (None, Outcome::Raised(failure)) => self.made_by_the_core(log, &failure.kind),
+            (None, Outcome::Cancelled(_)) => {
+                let argument = self.arguments(log).any(|t| !matches!(t.told, Some(Outcome::Returned(_) | Outcome::Raised(_))));
+                let asked = log.cancels > 0 || log.orphaned || argument;
+                (!asked).then(|| ("L6", "nobody asked for it".into()))
+            }
+        };
+        let ignored = report.is_none()
+            && !log.orphaned
+            && log.cancels == 0
+            && log.deadline.is_none()
+            && log.attempts.iter().any(|a| matches!(&a.report, Some((Outcome::Returned(v), _)) if v.len() <= self.config.max_payload));
+        let wrong = wrong.or_else(|| ignored.then(|| ("L4", "a live attempt returned a value, and it does not count".into())));
+        wrong.map(|(law, why)| (law, format!("{id} ended with {told:?}, but {why}; {log:?}")))
+    }
+
+    fn arguments<'a>(&'a self, log: &'a TaskLog) -> impl Iterator<Item = &'a TaskLog> {
+        let on = log.spec.iter().flat_map(|s| s.dependencies.iter().flat_map(|d| &d.tasks));
+        on.filter_map(|t| self.tasks.get(t))
+    }
+
+    fn made_by_the_core(&self, log: &TaskLog, kind: &FailureKind) -> Option<Complaint> {
+        let lost = log.attempts.iter().filter(|a| a.over == Some(Over::Lost)).count();
+        let spec = log.spec.as_ref()?;
+        let fits = match kind {
+            FailureKind::TimedOut => log.deadline.is_some(),
+            FailureKind::WorkerLost => lost > spec.options.max_crashes as usize,
+            FailureKind::DependencyFailed(cause) => {
+                // The first failure is what is told, not the chain of consequences.
+                let first = |f: &Failure, on: TaskId| match &f.kind {
+                    FailureKind::DependencyFailed(first) => *first == *cause,
+                    _ => on == cause.0 && *f == *cause.1,
+                };
+                let on = spec.dependencies.iter().flat_map(|d| &d.tasks);
+                on.filter_map(|on| Some((on, self.tasks.get(on)?))).any(|(on, argument)| match &argument.told {
+                    Some(Outcome::Raised(failure)) => first(failure, *on),
+                    told => told.is_none(),
+                })
+            }
+            FailureKind::SignatureMismatch => spec.fingerprint == 1,
+            FailureKind::BadPayload => {
+                let limit = self.config.max_payload;
+                log.attempts.iter().any(|a| matches!(&a.report, Some((Outcome::Returned(v), _)) if v.len() > limit))
+            }
+            _ => false,
+        };
+        let law = match kind {
+            FailureKind::TimedOut => "L19",
+            FailureKind::WorkerLost => "L16",
+            FailureKind::DependencyFailed(_) => "L22",
+            _ => "L3",
+        };
+        (!fits).then(|| (law, "nothing led to that".into()))
+    }
+}
+
+/// Whether a report may be the outcome though it is no cancel.
+fn stands(log: &TaskLog, delivered: u32, late: bool) -> Option<Complaint> {
+    if log.withdrawn > 0 {
+        return None;
+    }
+    if log.cancels_before_end > delivered {
+        let what = format!("{} cancel requests came before, and its body saw {delivered}", log.cancels_before_end);
+        return Some(("L6", what));
+    }
+    (late && delivered == 0).then(|| ("L7", "what it belonged to was over, and its body never saw a cancel".into()))
+}
