@@ -44,7 +44,11 @@ pub(crate) fn guarded(name: &'static str, limit: Duration, play: impl FnOnce() -
         Err(mpsc::RecvTimeoutError::Disconnected) => {
             let panic = thread.join().err();
             let text = panic.as_deref().map_or("no reason", |panic| {
-                panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no text")
+                panic
+                    .downcast_ref::<String>()
+                    .map(String::as_str)
+                    .or_else(|| panic.downcast_ref::<&str>().copied())
+                    .unwrap_or("no text")
             });
             Err(Wrong(format!("it panics: {text}")))
         }
@@ -90,7 +94,6 @@ pub fn without_loop() -> Result<Value, Wrong> {
         .env_remove(farloop::runtime::ADDRESS_VARIABLE)
         .output()?;
     let text = String::from_utf8_lossy(&output.stdout);
-    serde_json::from_str(text.trim()).map_err(|error| {
-        wrong(&format!("{error}; it said {text:?} and {:?}", String::from_utf8_lossy(&output.stderr)))
-    })
+    serde_json::from_str(text.trim())
+        .map_err(|error| wrong(&format!("{error}; it said {text:?} and {:?}", String::from_utf8_lossy(&output.stderr))))
 }

@@ -19,8 +19,6 @@ fn told<T>(result: Result<T, Error>) -> String {
     result.map_or_else(|error| place(&error), |_| "it worked".to_owned())
 }
 
-
-
 /// Runs the calls and prints what they were told.
 pub(crate) fn run() {
     reports::collect();

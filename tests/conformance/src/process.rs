@@ -105,7 +105,8 @@ fn worker() -> farloop::Result<()> {
 
 fn coordinator() -> Result<(), String> {
     use farloop_coordinator::{Config, Coordinator};
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
     runtime.block_on(async {
         let config = Config { listen: "127.0.0.1:0".into(), ..Config::default() };
         let coordinator = Coordinator::bind(config).await.map_err(|error| error.to_string())?;

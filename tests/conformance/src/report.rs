@@ -29,7 +29,10 @@ impl Selection {
             .filter(|area| self.areas.is_empty() || self.areas.iter().any(|code| code.eq_ignore_ascii_case(area.code)))
             .map(|area| {
                 let rows = area.sorted();
-                (area, rows.into_iter().filter(|row| self.rows.is_empty() || self.rows.contains(&row.number())).collect())
+                (
+                    area,
+                    rows.into_iter().filter(|row| self.rows.is_empty() || self.rows.contains(&row.number())).collect(),
+                )
             })
             .filter(|(_, rows): &(Area, Vec<Row>)| !rows.is_empty())
             .collect()
@@ -53,18 +56,17 @@ pub struct Outcome {
 /// If the cluster's processes cannot be started.
 pub fn run(selection: Selection) -> Result<Outcome, Wrong> {
     let rows: Vec<Row> = selection.areas().into_iter().flat_map(|(_, rows)| rows).collect();
-    let scenarios: Vec<(u16, Scenario)> =
-        rows.iter().filter_map(|row| Some((row.number(), row.scenario()?))).collect();
+    let scenarios: Vec<(u16, Scenario)> = rows.iter().filter_map(|row| Some((row.number(), row.scenario()?))).collect();
     let mut verdicts = BTreeMap::new();
     for backend in selection.backends() {
         match backend {
-            Backend::InProcess => verdicts.extend(
-                on_one_thread_each(&scenarios).into_iter().map(|(row, verdict)| ((row, backend), verdict)),
-            ),
+            Backend::InProcess => verdicts
+                .extend(on_one_thread_each(&scenarios).into_iter().map(|(row, verdict)| ((row, backend), verdict))),
             Backend::Cluster if scenarios.is_empty() => {}
             Backend::Cluster => {
                 let all: Vec<Scenario> = scenarios.iter().map(|(_, scenario)| *scenario).collect();
-                let numbers: BTreeMap<&str, u16> = scenarios.iter().map(|(row, scenario)| (scenario.name, *row)).collect();
+                let numbers: BTreeMap<&str, u16> =
+                    scenarios.iter().map(|(row, scenario)| (scenario.name, *row)).collect();
                 Processes::start()?.play(&all, |scenario, verdict| {
                     verdicts.insert((numbers[scenario.name], backend), verdict);
                 })?;
@@ -152,13 +154,27 @@ impl Outcome {
             let _ = writeln!(
                 text,
                 "{}  {:<30} rows {:>3}-{:<3}  {:>2} covered, {} impossible, {} deviate, {} missing, {} failed",
-                area.code, area.title, area.span.0, area.span.1, counts.covered, counts.impossible, counts.deviate, counts.missing, counts.failed
+                area.code,
+                area.title,
+                area.span.0,
+                area.span.1,
+                counts.covered,
+                counts.impossible,
+                counts.deviate,
+                counts.missing,
+                counts.failed
             );
             for row in &rows {
                 match row.standing {
-                    Standing::Impossible(_, why) => { let _ = writeln!(text, "      {}: does not compile: {why}", row.name); }
-                    Standing::Deviates(_, why) => { let _ = writeln!(text, "      {}: deviates: {why}", row.name); }
-                    Standing::Missing(_, why) => { let _ = writeln!(text, "      {}: MISSING: {why}", row.name); }
+                    Standing::Impossible(_, why) => {
+                        let _ = writeln!(text, "      {}: does not compile: {why}", row.name);
+                    }
+                    Standing::Deviates(_, why) => {
+                        let _ = writeln!(text, "      {}: deviates: {why}", row.name);
+                    }
+                    Standing::Missing(_, why) => {
+                        let _ = writeln!(text, "      {}: MISSING: {why}", row.name);
+                    }
                     Standing::Covered(_) => {}
                 }
                 for (backend, why) in self.failures(row) {
@@ -168,7 +184,10 @@ impl Outcome {
         }
         let repeated: u32 = self.verdicts.values().map(|verdict| verdict.repeated).sum();
         if repeated > 0 {
-            let _ = writeln!(text, "{repeated} runs were not judged and repeated, because this machine stood still during them");
+            let _ = writeln!(
+                text,
+                "{repeated} runs were not judged and repeated, because this machine stood still during them"
+            );
         }
         let _ = write!(text, "{}", self.closing_line());
         text

@@ -47,8 +47,11 @@ impl Processes {
     /// # Errors
     /// If a process does not start, or the coordinator does not say where it listens.
     pub fn start() -> Result<Self, Wrong> {
-        let mut coordinator =
-            Command::new(binary()).arg(Mode::Coordinator.word()).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut coordinator = Command::new(binary())
+            .arg(Mode::Coordinator.word())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
         let out = coordinator.stdout.take().ok_or_else(|| wrong("the coordinator has an output"))?;
         let mut lines = BufReader::new(out).lines();
         let line = lines.next().transpose()?.unwrap_or_default();

@@ -15,9 +15,7 @@ const SLOTS: u32 = 16;
 /// Runs a scenario.
 #[must_use]
 pub fn play(scenario: Scenario) -> Verdict {
-    timed(scenario, |scenario| {
-        (guarded(scenario.name, Duration::from_secs(60), move || on_this_thread(scenario)), 0)
-    })
+    timed(scenario, |scenario| (guarded(scenario.name, Duration::from_secs(60), move || on_this_thread(scenario)), 0))
 }
 
 fn on_this_thread(scenario: Scenario) -> Check {

@@ -73,6 +73,13 @@ pub async fn with_finally(journal: Journal) -> farloop::Result<()> {
     slept
 }
 
+/// As [`with_finally`], after another task has returned what it stands for.
+#[farloop::task]
+pub async fn with_finally_after(journal: Journal, gate: String) -> farloop::Result<()> {
+    journal.by("body").log(format!("body after {gate}"));
+    with_finally::local(journal).await
+}
+
 /// TS3: raises Cancelled though nobody asked: one that it got from a future of its own.
 #[farloop::task]
 pub async fn cancelled_by_itself(message: String) -> farloop::Result<String> {
@@ -125,6 +132,7 @@ pub fn offered(worker: farloop::Worker) -> farloop::Worker {
         .task::<counted>()
         .task::<pending_for_a_while>()
         .task::<with_finally>()
+        .task::<with_finally_after>()
         .task::<cancelled_by_itself>()
         .task::<blocks>()
         .task::<unencodable>()

@@ -257,7 +257,7 @@ pub async fn orchestrates(journal: Journal) -> farloop::Result<Vec<String>> {
     let mut seen = vec![first.await?];
     seen.extend(gather_all([second]).await?);
     third.cancel("enough");
-    let end = third.await.map_or_else(|error| ex(&error), |value| value);
+    let end = third.await.unwrap_or_else(|error| ex(&error));
     seen.push(end);
     Ok(seen)
 }

@@ -45,7 +45,7 @@ async fn cb1(run: &Run) -> Check {
     future.add_done_callback(move |_| pen.log("cb2"));
     promise.set_result(1)?;
     run.log("after set_result");
-    run.sleep(0.01).await?;
+    run.sleep(0.0).await?;
     run.log("tick");
     run.journal_in(Order::Strict, &oracle("CB1"))
 }
@@ -95,7 +95,7 @@ async fn row_066_a_callback_registered_twice_runs_twice(run: Run) -> Check {
     let ids = [future.add_done_callback(callback.clone()), future.add_done_callback(callback)];
     holds(ids[0] != ids[1], "two registrations have two ids")?;
     promise.set_result(1)?;
-    run.sleep(0.01).await?;
+    run.sleep(0.0).await?;
     run.journal_is(&oracle("CB2"))
 }
 
@@ -109,7 +109,7 @@ async fn row_067_removing_by_key_removes_all_and_counts_them(run: Run) -> Check 
     let kept = future.add_done_callback(move |_| pen.log("kept"));
     let (all, again) = (future.remove_done_callbacks("cb"), future.remove_done_callbacks("cb"));
     promise.set_result(1)?;
-    run.sleep(0.01).await?;
+    run.sleep(0.0).await?;
     let after_the_end = future.remove_done_callbacks("cb") + future.remove_done_callback(kept);
     run.out_is(&oracle("CB2"), (all, again, after_the_end))?;
     same(run.texts(), ["kept"])?;
@@ -134,7 +134,7 @@ async fn row_069_a_callback_on_a_done_future_runs_in_the_next_turn(run: Run) -> 
     let pen = run.clone();
     future.add_done_callback(move |_| pen.log("late cb"));
     run.log("registered");
-    run.sleep(0.01).await?;
+    run.sleep(0.0).await?;
     run.log("tick");
     run.journal_in(Order::Strict, &oracle("CB3"))
 }
@@ -226,7 +226,7 @@ async fn row_074_removing_a_scheduled_callback_has_no_effect(run: Run) -> Check 
     let id = future.add_done_callback(move |_| pen.log("b"));
     holds(second.set(id).is_ok(), "set once")?;
     promise.set_result(0)?;
-    run.sleep(0.01).await?;
+    run.sleep(0.0).await?;
     run.journal_in(Order::Strict, &oracle("CB10"))
 }
 
@@ -263,7 +263,7 @@ async fn row_076_a_callback_has_no_current_task(run: Run) -> Check {
             inner.log(format!("in cb current_task {current}"));
         });
         promise.set_result(0)?;
-        pen.sleep(0.01).await
+        pen.sleep(0.0).await
     }))
     .await?;
     run.journal_is(&oracle("CB7"))
@@ -289,10 +289,11 @@ async fn row_077_a_callback_runs_in_the_context_of_its_registration(run: Run) ->
 }
 
 async fn row_079_a_callback_that_does_not_look_has_not_retrieved(run: Run) -> Check {
+    type Way = fn(&Task<String>);
     run.collect_reports();
     // FU2, every way of its: what reads the error and what does not.
     let mut out = Vec::new();
-    let ways: [(&str, fn(&Task<String>)); 7] = [
+    let ways: [(&str, Way); 7] = [
         ("untouched", |_| {}),
         ("exception()", |task| drop(task.exception())),
         ("result()", |task| drop(task.result())),

@@ -3,7 +3,7 @@
 use farloop::prelude::*;
 use serde_json::json;
 
-use crate::bodies::jobs::with_finally;
+use crate::bodies::jobs::{with_finally, with_finally_after};
 use crate::bodies::nested;
 use crate::faults::Fault;
 use crate::judge::{Check, Order, holds, same};
@@ -103,9 +103,12 @@ async fn row_010_a_body_awaits_futures_and_coroutines_returns_and_raises(run: Ru
 
 async fn row_011_what_never_started_has_nothing_to_clean_up(run: Run) -> Check {
     with_finally(run.journal.clone()).close();
-    let queued = create_task(with_finally(run.journal.clone()));
+    // Scheduled, and cancelled while it waits for its argument.
+    let gate = create_task(run.nap(1.0, "gate"));
+    let queued = create_task(with_finally_after(run.journal.clone(), &gate));
     queued.cancel(());
     holds(queued.await.is_err_and(|error| error.is_cancelled()), "it is cancelled")?;
+    gate.await?;
     run.sleep(2.0).await?;
     // Neither `body` nor `finally`, as in CO5 and CA1.
     run.journal_in(Order::Strict, &oracle("CO5"))?;

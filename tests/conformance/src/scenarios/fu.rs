@@ -32,7 +32,11 @@ pub const ROWS: &[Row] = rows! {
 /// The error of an operation that must fail, with our longer text of a second completion cut to CPython's.
 fn refused<T>(result: Result<T, Error>) -> String {
     let text = result.err().map_or_else(|| "no error".to_owned(), |error| ex(&error));
-    if text.starts_with("InvalidStateError(invalid state") { "InvalidStateError(invalid state)".to_owned() } else { text }
+    if text.starts_with("InvalidStateError(invalid state") {
+        "InvalidStateError(invalid state)".to_owned()
+    } else {
+        text
+    }
 }
 
 fn value_error(text: &str) -> Error {
@@ -96,7 +100,7 @@ async fn row_053_a_late_value_for_a_cancelled_future_can_be_ignored(_run: Run) -
 async fn row_055_an_awaiter_gets_the_outcome_and_a_cancel_of_another_leaves_its_counter(run: Run) -> Check {
     let (_promise, future) = create_future::<String>();
     let inner = future.clone();
-    let task = ensure_future(farloop::local(async move { inner.await }));
+    let task = ensure_future(farloop::local(inner));
     run.sleep(0.0).await?;
     future.cancel("why");
     let args = task.clone().await.err().map(|error| arg_list(&error));
@@ -163,9 +167,8 @@ async fn row_059_a_future_of_a_thread_pool_can_be_awaited(_run: Run) -> Check {
     let (sender, receiver) = tokio::sync::oneshot::channel();
     let thread = std::thread::spawn(move || sender.send("from a thread".to_owned()));
     let wrapped = ensure_future(farloop::local(async move { Ok(receiver.await?) }));
-    let pool = ensure_future(farloop::local(async {
-        Ok(tokio::task::spawn_blocking(|| "from the pool".to_owned()).await?)
-    }));
+    let pool =
+        ensure_future(farloop::local(async { Ok(tokio::task::spawn_blocking(|| "from the pool".to_owned()).await?) }));
     same(gather((wrapped, pool)).await?, ("from a thread", "from the pool"))?;
     holds(thread.join().is_ok(), "the thread ends")
 }

@@ -74,7 +74,10 @@ async fn row_015_without_a_loop_the_coroutine_stays_usable(run: Run) -> Check {
     same(told["given_back"].as_str(), Some("farloop-test-conformance.echo"))?;
     same(told["then_runs"].as_str(), Some("usable"))?;
     same(oracle("CO9").out, "RuntimeError(no running event loop)")?;
-    holds(told["text"].as_str().is_some_and(|text| text.starts_with("no running event loop")), "the words are CPython's")?;
+    holds(
+        told["text"].as_str().is_some_and(|text| text.starts_with("no running event loop")),
+        "the words are CPython's",
+    )?;
     run.time_is(0.0)
 }
 
@@ -112,7 +115,7 @@ async fn row_019_a_task_of_another_loop_is_refused_at_once(run: Run) -> Check {
 
 async fn row_020_awaiting_a_task_of_another_loop_is_an_error(run: Run) -> Check {
     let foreign = backend::foreign_task(&run).await?;
-    let task = ensure_future(farloop::local(async move { foreign.await }));
+    let task = ensure_future(farloop::local(foreign));
     let raised = value_or_ex(task.await);
     same((raised, oracle("TS8").out), json!(["LoopMismatch()", true]))
 }

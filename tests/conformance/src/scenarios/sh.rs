@@ -144,8 +144,11 @@ async fn row_190_a_shield_does_not_protect_from_a_cancel_of_the_task_itself(run:
     for task in &left {
         task.cancel(());
     }
-    let ends: Vec<bool> =
-        gather_settled_all(handles).await?.into_iter().map(|end| end.is_err_and(|error| error.is_cancelled())).collect();
+    let ends: Vec<bool> = gather_settled_all(handles)
+        .await?
+        .into_iter()
+        .map(|end| end.is_err_and(|error| error.is_cancelled()))
+        .collect();
     same(ends, [true, true])?;
     run.journal_is(&oracle("SH5"))
 }

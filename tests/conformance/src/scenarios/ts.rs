@@ -69,9 +69,16 @@ fn shape(text: &str) -> String {
     for callbacks in [" cb=[_.<locals>.print_cb() at F:L]", " cb=[1 callback]"] {
         text = text.replace(callbacks, " cb=1");
     }
-    text.replace('"', "'").replace("name='Task-", "name='N").split("name='N").enumerate().fold(String::new(), |done, (at, part)| {
-        if at == 0 { part.to_owned() } else { format!("{done}name='Task-N'{}", part.split_once('\'').map_or("", |(_, rest)| rest)) }
-    })
+    text.replace('"', "'").replace("name='Task-", "name='N").split("name='N").enumerate().fold(
+        String::new(),
+        |done, (at, part)| {
+            if at == 0 {
+                part.to_owned()
+            } else {
+                format!("{done}name='Task-N'{}", part.split_once('\'').map_or("", |(_, rest)| rest))
+            }
+        },
+    )
 }
 
 /// TS1's task `nm`, through its states: pending, pending after its start, with a callback, cancelling, cancelled.
@@ -141,10 +148,13 @@ async fn row_028_it_prints_what_it_waits_for_and_its_callbacks(run: Run) -> Chec
         holds(format!("{task:?}").contains(expected), &format!("{task:?} has {expected}"))?;
     }
     let awaited = task.clone();
-    let waiter = ensure_future(farloop::local(async move { awaited.await }));
+    let waiter = ensure_future(farloop::local(awaited));
     run.sleep(0.1).await?;
     let text = format!("{waiter:?}");
-    holds(text.contains("wait_for=") && text.contains(&task.id().to_string()), &format!("{text} waits for {}", task.id()))
+    holds(
+        text.contains("wait_for=") && text.contains(&task.id().to_string()),
+        &format!("{text} waits for {}", task.id()),
+    )
 }
 
 async fn row_029_recursive_structures_are_cut(run: Run) -> Check {
@@ -173,7 +183,11 @@ async fn row_030_names_are_task_n_or_given_or_changed(run: Run) -> Check {
 }
 
 async fn row_031_done_is_true_after_any_end(run: Run) -> Check {
-    let ends = [create_task(run.nap(0.5, "v")), create_task(boom(Fault::Value("x".to_owned()))), create_task(run.nap(9.0, "v"))];
+    let ends = [
+        create_task(run.nap(0.5, "v")),
+        create_task(boom(Fault::Value("x".to_owned()))),
+        create_task(run.nap(9.0, "v")),
+    ];
     same(ends.each_ref().map(Task::done), [false, false, false])?;
     ends[2].cancel(());
     wait(ends.clone()).await?;
@@ -327,7 +341,10 @@ async fn row_046_a_failure_tells_where_it_happened(_run: Run) -> Check {
     let task = create_task(boom(Fault::Value("x".to_owned())));
     let error = task.clone().await.err().ok_or_else(|| wrong("it fails"))?;
     same(error.function(), Some("farloop-test-conformance.boom"))?;
-    holds(error.task() == Some(task.id()) && error.worker().is_some() && error.attempt() == Some(1), &format!("{error}"))?;
+    holds(
+        error.task() == Some(task.id()) && error.worker().is_some() && error.attempt() == Some(1),
+        &format!("{error}"),
+    )?;
     let panicked = create_task(boom(Fault::Panic("p".to_owned())));
     let error = panicked.await.err().ok_or_else(|| wrong("it panics"))?;
     holds(error.to_string().contains("tests/conformance/src/faults.rs"), &format!("a panic tells the line: {error}"))

@@ -73,11 +73,7 @@ async fn row_089_later_exceptions_are_consumed_quietly(run: Run) -> Check {
 
 async fn row_090_settled_puts_exceptions_into_the_list(run: Run) -> Check {
     let probe = oracle("GA5");
-    let members = [
-        run.failing("a", 1.0, Fault::value("A")),
-        run.job("b", 2.0),
-        run.failing("c", 3.0, Fault::key("C")),
-    ];
+    let members = [run.failing("a", 1.0, Fault::value("A")), run.job("b", 2.0), run.failing("c", 3.0, Fault::key("C"))];
     let results = gather_settled_all(members).await?;
     let shown: Vec<String> = results.into_iter().map(value_or_ex).collect();
     run.out_is(&probe, (shown, run.time()))?;

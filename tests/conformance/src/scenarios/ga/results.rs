@@ -38,7 +38,7 @@ async fn row_080_gather_of_nothing_is_done(run: Run) -> Check {
     let out = (gather.done(), gather.result()?, gather.await?, gather_settled_all(nothing()).await?.len());
     // The probe also prints the type's name first; its last element is the empty list of the other mode.
     same(out, json!([true, [], [], 0]))?;
-    same(&oracle("GA1").out.as_array().map(|out| out[1..].to_vec()), json!([true, [], [], []]))?;
+    same(oracle("GA1").out.as_array().map(|out| out[1..].to_vec()), json!([true, [], [], []]))?;
     run.time_is(0.0)
 }
 
@@ -161,7 +161,9 @@ async fn row_108_a_failed_gather_that_nobody_awaits_is_reported(run: Run) -> Che
     same(done, &oracle("GA18").out[0])?;
     same(reports.len(), oracle("GA18").handler.len())?;
     holds(
-        reports.iter().all(|text| text.to_lowercase().contains("gather") && text.contains("exception was never retrieved")),
+        reports
+            .iter()
+            .all(|text| text.to_lowercase().contains("gather") && text.contains("exception was never retrieved")),
         &format!("the report is the probe's, about the gather and not about its members: {reports:?}"),
     )
 }
@@ -171,7 +173,10 @@ async fn row_113_panics_are_collected_like_other_errors(run: Run) -> Check {
     let boom = jobs::boom(Fault::Panic("b".to_owned()));
     let (boom, x) = gather_settled((boom, run.job("x", 1.0))).await?;
     // The probe raises a BaseException of its own; the Rust error beyond `Result` is a panic.
-    holds(matches!(&boom, Err(Error::Failed(failure)) if failure.message().contains('b')), &format!("a panic: {boom:?}"))?;
+    holds(
+        matches!(&boom, Err(Error::Failed(failure)) if failure.message().contains('b')),
+        &format!("a panic: {boom:?}"),
+    )?;
     same(value_or_ex(x), &probe.out[1])?;
     run.journal_is(&probe)
 }
