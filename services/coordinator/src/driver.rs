@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use dashmap::DashMap;
 use farloop_core::api::{Call, CallError, Config, Event, Input, Output, Reply};
@@ -46,8 +46,10 @@ pub(crate) struct Inner {
 impl Driver {
     /// A driver around a fresh core. With a store, what rests on records waits until they are durable.
     pub(crate) fn new(mut config: Config, store: Option<Box<dyn Store>>) -> Arc<Self> {
-        let zero_on_the_wall = SystemTime::now();
-        let since_1970 = zero_on_the_wall.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        // Whole microseconds, as the core counts: people read these times.
+        let since_1970 = Duration::new(since_1970.as_secs(), since_1970.subsec_micros() * 1_000);
+        let zero_on_the_wall = SystemTime::UNIX_EPOCH + since_1970;
         config.wall_at_zero_ms = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
         config.durable = store.is_some();
         Arc::new_cyclic(|driver| Self {

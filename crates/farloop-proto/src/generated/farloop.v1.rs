@@ -1547,44 +1547,47 @@ pub struct Task {
     /// Where it stands.
     #[prost(enumeration = "TaskState", tag = "4")]
     pub state: i32,
-    /// Arguments.
+    /// Arguments as plain JSON: what SubmitTask takes.
     #[prost(message, repeated, tag = "5")]
+    pub json_args: ::prost::alloc::vec::Vec<::prost_types::Value>,
+    /// Arguments where one of them is another task's result, or where no JSON was asked for. Never with `json_args`.
+    #[prost(message, repeated, tag = "6")]
     pub args: ::prost::alloc::vec::Vec<Argument>,
     /// Set once SUCCEEDED.
-    #[prost(message, optional, tag = "6")]
+    #[prost(message, optional, tag = "7")]
     pub result: ::core::option::Option<Payload>,
     /// Set once FAILED or CANCELLED.
-    #[prost(message, optional, tag = "7")]
+    #[prost(message, optional, tag = "8")]
     pub failure: ::core::option::Option<Failure>,
     /// Task that started this one, if a task did.
-    #[prost(string, tag = "8")]
+    #[prost(string, tag = "9")]
     pub parent_task_id: ::prost::alloc::string::String,
     /// Session that owns the tree this task is in; empty if detached.
-    #[prost(string, tag = "9")]
+    #[prost(string, tag = "10")]
     pub root_session_id: ::prost::alloc::string::String,
     /// Worker it is on or ran on last.
-    #[prost(string, tag = "10")]
+    #[prost(string, tag = "11")]
     pub worker_id: ::prost::alloc::string::String,
     /// Attempts begun.
-    #[prost(int32, tag = "11")]
+    #[prost(int32, tag = "12")]
     pub attempt: i32,
     /// Cancel requests that stand: asyncio's `cancelling()`.
-    #[prost(int32, tag = "12")]
+    #[prost(int32, tag = "13")]
     pub cancelling: i32,
     /// Tasks it awaits now.
-    #[prost(string, repeated, tag = "13")]
+    #[prost(string, repeated, tag = "14")]
     pub awaits_task_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// When it was accepted.
-    #[prost(message, optional, tag = "14")]
+    #[prost(message, optional, tag = "15")]
     pub create_time: ::core::option::Option<::prost_types::Timestamp>,
     /// When the last attempt was sent to a worker.
-    #[prost(message, optional, tag = "15")]
+    #[prost(message, optional, tag = "16")]
     pub start_time: ::core::option::Option<::prost_types::Timestamp>,
     /// When it was over.
-    #[prost(message, optional, tag = "16")]
+    #[prost(message, optional, tag = "17")]
     pub end_time: ::core::option::Option<::prost_types::Timestamp>,
     /// Labels to select by.
-    #[prost(btree_map = "string, string", tag = "17")]
+    #[prost(btree_map = "string, string", tag = "18")]
     pub labels: ::prost::alloc::collections::BTreeMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
 }
 /// Request of SubmitTask.
@@ -1755,7 +1758,7 @@ pub struct ExplainTaskRequest {
     /// Task to explain.
     #[prost(string, tag = "1")]
     pub task_id: ::prost::alloc::string::String,
-    /// How payloads come back; none unless set.
+    /// How payloads come back; as in a list unless set.
     #[prost(enumeration = "PayloadFormat", tag = "2")]
     pub payload_format: i32,
 }

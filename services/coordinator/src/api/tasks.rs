@@ -213,10 +213,7 @@ impl TaskService for Tasks {
         request: Request<v1::ExplainTaskRequest>,
     ) -> Result<Response<v1::ExplainTaskResponse>, Status> {
         let request = request.into_inner();
-        let show = match request.payload_format() {
-            v1::PayloadFormat::Unspecified => Show::Nothing,
-            format => Show::one(format),
-        };
+        let show = Show::many(request.payload_format());
         let task = self.find(&request.task_id, "taskId").await?;
         match self.ask(Call::Explain(task)).await? {
             Reply::Explained { task, why } => {

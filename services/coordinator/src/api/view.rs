@@ -59,12 +59,14 @@ pub(crate) fn task(view: TaskView, show: Show, driver: &Driver) -> v1::Task {
             (None, Some(v1::Failure { r#type, message, abandoned: c.abandoned, ..Default::default() }))
         }
     };
+    let (json_args, args) = arguments(&view.spec, show);
     v1::Task {
         task_id: view.task.to_string(),
         display_name: view.spec.name.as_deref().unwrap_or_default().into(),
         function: view.spec.function.as_ref().into(),
         state: state(view.state).into(),
-        args: arguments(&view.spec, show),
+        json_args,
+        args,
         result,
         failure,
         parent_task_id: view.parent.map(|t| t.to_string()).unwrap_or_default(),
@@ -125,7 +127,19 @@ fn state(state: TaskState) -> v1::TaskState {
     }
 }
 
-fn arguments(spec: &Spec, show: Show) -> Vec<v1::Argument> {
+/// As plain JSON if that says it all, otherwise one by one.
+fn arguments(spec: &Spec, show: Show) -> (Vec<prost_types::Value>, Vec<v1::Argument>) {
+    if let Show::Json { at_most } = show
+        && spec.dependencies.is_empty()
+        && spec.args.len() <= at_most
+        && let Ok(serde_json::Value::Array(values)) = json::from_msgpack(&spec.args)
+    {
+        return (values.into_iter().map(json::to_wire).collect(), Vec::new());
+    }
+    (Vec::new(), one_by_one(spec, show))
+}
+
+fn one_by_one(spec: &Spec, show: Show) -> Vec<v1::Argument> {
     // Arguments that are no array came from an SDK with a defect; its worker will say so in the task's failure.
     let values = json::split(&spec.args).unwrap_or_else(|_| vec![spec.args.clone()]);
     let dependency = |position: usize| spec.dependencies.iter().find(|d| d.position as usize == position);

@@ -82,6 +82,7 @@ async fn json_goes_in_and_json_comes_out() {
     let task = waited.task.unwrap();
     assert_eq!(task.state(), v1::TaskState::Succeeded);
     assert_eq!(result(&task), json::to_wire(json!(5)));
+    assert_eq!((task.json_args.len(), task.args.len()), (2, 0));
     assert!(task.end_time.is_some() && !task.worker_id.is_empty());
 
     // The ending of an id will do; raw payloads come as they were encoded.

@@ -1,0 +1,102 @@
+#!/bin/sh
+# The public API by hand, against a cluster with the demo functions (demo.add, demo.sleep):
+#
+#     ADDRESS=localhost:7171 tests/cluster/grpcurl.sh
+#
+# GRPCURL names the binary (grpcurl 1.8.6 or later), TOKEN the bearer token where one is set. Each call is printed as it
+# would be typed, with its answer; the script stops at the first answer that is not as it should be.
+set -eu
+
+GRPCURL=${GRPCURL:-grpcurl}
+ADDRESS=${ADDRESS:-localhost:7171}
+answer=
+
+# ask ARGUMENTS: runs grpcurl, prints its answer and keeps it.
+ask() {
+    answer=$("$GRPCURL" -plaintext ${TOKEN:+-H "authorization: Bearer $TOKEN"} "$@" 2>&1) || true
+    printf '%s\n' "$answer"
+}
+
+# call SERVICE/METHOD [JSON]
+call() {
+    printf "\n$ grpcurl -plaintext %s%s %s\n" "${2:+-d '$2' }" "$ADDRESS" "$1"
+    ask ${2:+-d "$2"} "$ADDRESS" "$1"
+}
+
+# tell COMMAND...: list or describe.
+tell() {
+    printf '\n$ grpcurl -plaintext %s %s\n' "$ADDRESS" "$*"
+    ask "$ADDRESS" "$@"
+}
+
+# says TEXT: the answer holds it.
+says() {
+    case $answer in
+    *"$1"*) ;;
+    *)
+        printf '\nFAILED: the answer should say: %s\n' "$1" >&2
+        exit 1
+        ;;
+    esac
+}
+
+# field NAME: the first value of that name in the answer.
+field() {
+    printf '%s\n' "$answer" | sed -n "s/.*\"$1\": \"\{0,1\}\([^\",]*\).*/\1/p" | head -n 1
+}
+
+# ending ID: what people copy.
+ending() {
+    printf '%s' "$1" | tail -c 8
+}
+
+task=farloop.v1.TaskService
+
+tell list
+says $task
+tell describe $task.SubmitTask
+says 'asyncio.ensure_future'
+
+call grpc.health.v1.Health/Check
+says SERVING
+call farloop.v1.ClusterService/ListWorkers
+says demo.add
+
+call $task/SubmitTask '{"function":"demo.add","jsonArgs":[2,3],"labels":{"team":"core"}}'
+sum=$(field taskId)
+call $task/WaitTask "{\"taskId\":\"$(ending "$sum")\"}"
+says '"json": 5'
+call $task/GetTask "{\"taskId\":\"$sum\"}"
+says TASK_STATE_SUCCEEDED
+
+# The result of one task as an argument of another: the value never comes here.
+call $task/SubmitTask "{\"function\":\"demo.add\",\"args\":[{\"taskId\":\"$sum\"},{\"payload\":{\"json\":10}}]}"
+call $task/WaitTask "{\"taskId\":\"$(field taskId)\"}"
+says '"json": 15'
+
+call $task/SubmitTask '{"function":"demo.sleep","jsonArgs":[60]}'
+sleeper=$(field taskId)
+call $task/WaitTask "{\"taskId\":\"$sleeper\",\"timeout\":\"0.2s\"}"
+says '"done": false'
+call $task/ExplainTask "{\"taskId\":\"$sleeper\"}"
+says reasons
+call $task/CancelTask "{\"taskId\":\"$sleeper\",\"message\":\"enough\"}"
+says '"cancelRequested": true'
+call $task/WaitTask "{\"taskId\":\"$sleeper\"}"
+says TASK_STATE_CANCELLED
+
+call $task/Gather '{"calls":[{"function":"demo.add","jsonArgs":[2,3]},{"function":"demo.sleep","jsonArgs":[0.2]}]}'
+says '"done": true'
+call $task/ListTasks '{"filter":"state=SUCCEEDED AND labels.team=core","pageSize":1}'
+says "$sum"
+
+# What is wrong is said in words, with a reason for programs.
+call $task/GetTask '{"taskId":"0700c321"}'
+says TASK_NOT_FOUND
+call $task/ListTasks '{"filter":"status=DONE"}'
+says 'is no key'
+call $task/SubmitTask '{"function":"demo.add","jsonArgs":["two",3]}'
+call $task/WaitTask "{\"taskId\":\"$(field taskId)\"}"
+says FAILURE_KIND_BAD_ARGUMENTS
+
+printf '\nall answers are as they should be\n'
