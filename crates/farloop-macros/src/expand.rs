@@ -50,9 +50,7 @@ fn marker(item: &FunctionItem) -> TokenStream {
     let FunctionItem { attributes, visibility, signature, .. } = item;
     let name = &signature.ident;
     let kept = attributes.iter().filter(|attribute| attribute.path().is_ident("cfg"));
-    let doc = format!(
-        "The task function `{name}` as a type, for a worker to register: `worker.task::<{name}>()`."
-    );
+    let doc = format!("The task function `{name}` as a type, for a worker to register: `worker.task::<{name}>()`.");
     quote! {
         #(#kept)*
         #[doc = #doc]
@@ -104,8 +102,12 @@ fn definition(item: &FunctionItem, task: &Task<'_>, options: &Options) -> TokenS
     let output = task.output();
     let body = match (&item.body, signature.asyncness) {
         (None, _) => quote!(::core::option::Option::None),
-        (Some(_), Some(_)) => quote!(::core::option::Option::Some(::farloop::__private::Body::Async(#name::__farloop_run))),
-        (Some(_), None) => quote!(::core::option::Option::Some(::farloop::__private::Body::Blocking(#name::__farloop_run))),
+        (Some(_), Some(_)) => {
+            quote!(::core::option::Option::Some(::farloop::__private::Body::Async(#name::__farloop_run)))
+        }
+        (Some(_), None) => {
+            quote!(::core::option::Option::Some(::farloop::__private::Body::Blocking(#name::__farloop_run)))
+        }
     };
     let run = item.body.as_ref().map(|_| run(item, task));
     let hidden_result = hidden_result(name, task);
@@ -131,46 +133,45 @@ fn definition(item: &FunctionItem, task: &Task<'_>, options: &Options) -> TokenS
 /// Decodes the arguments, runs the body, encodes its end.
 fn run(item: &FunctionItem, task: &Task<'_>) -> TokenStream {
     let name = &item.signature.ident;
-    let of_us = |text: &str| Ident::new(text, Span::mixed_site());
-    let (invocation, values, state) = (of_us("invocation"), of_us("values"), of_us("state"));
     let args: Vec<_> = task.params.iter().filter_map(Param::arg).collect();
-    let decode = args.iter().map(|(_, of)| quote_spanned!(of.span()=> args.next_arg::<#of>()?));
+    let decode = args.iter().map(|(_, of)| quote_spanned!(ours(of)=> args.next_arg::<#of>()?));
     let states: Vec<_> = task.params.iter().filter_map(Param::state).collect();
-    let find = states.iter().map(|of| quote_spanned!(of.span()=> #invocation.state::<#of>(definition)?));
+    let find = states.iter().map(|of| quote_spanned!(ours(of)=> invocation.state::<#of>(definition)?));
     // Where each parameter comes from: `values.0`, `&state.1`.
     let (mut value, mut shared) = (0usize.., 0usize..);
     let given: Vec<_> = task
         .params
         .iter()
         .map(|param| match param.kind {
-            ParamKind::Arg(_) => {
+            ParamKind::Arg(of) => {
                 let at = syn::Index::from(value.next().unwrap_or_default());
-                quote!(#values.#at)
+                quote_spanned!(ours(of)=> values.#at)
             }
-            ParamKind::State(_) => {
+            ParamKind::State(of) => {
                 let at = syn::Index::from(shared.next().unwrap_or_default());
-                quote!(&#state.#at)
+                quote_spanned!(ours(of)=> &state.#at)
             }
         })
         .collect();
     let end = end(task);
-    let read = quote! {
+    let here = Span::mixed_site();
+    let read = quote_spanned! {here=>
         let definition = <#name as ::farloop::__private::TaskFn>::DEFINITION;
         let read = || -> ::core::result::Result<_, ::farloop::__private::BodyError> {
             #[allow(unused_mut)]
-            let mut args = #invocation.decoder(definition)?;
+            let mut args = invocation.decoder(definition)?;
             ::core::result::Result::Ok(((#(#decode,)*), (#(#find,)*)))
         };
     };
     if item.signature.asyncness.is_none() {
-        return quote! {
+        return quote_spanned! {here=>
             impl #name {
                 #[doc(hidden)]
-                fn __farloop_run(#invocation: ::farloop::__private::Invocation) -> ::farloop::__private::BodyEnd {
+                fn __farloop_run(invocation: ::farloop::__private::Invocation) -> ::farloop::__private::BodyEnd {
                     #read
                     #[allow(unused_variables)]
-                    let (#values, #state) = read()?;
-                    ::core::mem::drop(#invocation);
+                    let (values, state) = read()?;
+                    ::core::mem::drop(invocation);
                     (#end)(#name::local(#(#given),*))
                 }
             }
@@ -178,20 +179,22 @@ fn run(item: &FunctionItem, task: &Task<'_>) -> TokenStream {
     }
     let future = if states.is_empty() {
         // Mapped rather than awaited in a block: the block would keep room for the body's future twice.
-        quote!(::std::boxed::Box::pin(::farloop::__private::FutureExt::map(#name::local(#(#given),*), #end)))
+        quote_spanned! {here=>
+            ::std::boxed::Box::pin(::farloop::__private::FutureExt::map(#name::local(#(#given),*), #end))
+        }
     } else {
-        quote!(::std::boxed::Box::pin(async move { (#end)(#name::local(#(#given),*).await) }))
+        quote_spanned!(here=> ::std::boxed::Box::pin(async move { (#end)(#name::local(#(#given),*).await) }))
     };
-    quote! {
+    quote_spanned! {here=>
         impl #name {
             #[doc(hidden)]
             fn __farloop_run(
-                #invocation: ::farloop::__private::Invocation,
+                invocation: ::farloop::__private::Invocation,
             ) -> ::farloop::__private::LocalBoxFuture<'static, ::farloop::__private::BodyEnd> {
                 #read
                 #[allow(unused_variables)]
                 match read() {
-                    ::core::result::Result::Ok((#values, #state)) => #future,
+                    ::core::result::Result::Ok((values, state)) => #future,
                     ::core::result::Result::Err(error) => {
                         ::std::boxed::Box::pin(::farloop::__private::ready(::core::result::Result::Err(error)))
                     }
@@ -203,20 +206,24 @@ fn run(item: &FunctionItem, task: &Task<'_>) -> TokenStream {
 
 /// A closure from what the body returns to how it ends.
 fn end(task: &Task<'_>) -> TokenStream {
-    let returned = |value: TokenStream, span| quote_spanned!(span=> ::farloop::__private::returned(definition, #value));
+    let here = Span::mixed_site();
+    let returned = |span: Span| {
+        let value = quote_spanned!(span=> &value);
+        quote_spanned!(here=> ::farloop::__private::returned(definition, #value))
+    };
     match &task.returns {
         Returns::Unit => {
-            let encode = returned(quote!(&value), Span::call_site());
-            quote!(move |value: ()| #encode)
+            let encode = returned(here);
+            quote_spanned!(here=> move |value: ()| #encode)
         }
         Returns::Value(of) => {
-            let encode = returned(quote!(&value), of.span());
-            quote!(move |value: #of| #encode)
+            let encode = returned(ours(of));
+            quote_spanned!(here=> move |value: #of| #encode)
         }
         Returns::Result { whole, value } => {
-            let encode = returned(quote!(&value), value.map_or(whole.span(), Spanned::span));
-            let raise = quote_spanned!(whole.span()=> (&&&&::farloop::__private::Raise::of(&error)).way().raise(error));
-            quote! {
+            let encode = returned(ours(value.unwrap_or(whole)));
+            let raise = quote_spanned!(ours(whole)=> (&&&&::farloop::__private::Raise::of(&error)).way().raise(error));
+            quote_spanned! {here=>
                 move |end: #whole| match end {
                     ::core::result::Result::Ok(value) => #encode,
                     ::core::result::Result::Err(error) => {
@@ -228,6 +235,12 @@ fn end(task: &Task<'_>) -> TokenStream {
             }
         }
     }
+}
+
+/// Points the compiler at the user's type when something is wrong with it, while the names that stand there are
+/// ours: also in a function that another macro wrote.
+fn ours(of: &syn::Type) -> Span {
+    of.span().resolved_at(Span::mixed_site())
 }
 
 /// Refuses a `Result` that is not called one: its errors would be sent as values.
@@ -249,7 +262,9 @@ fn hidden_result(name: &Ident, task: &Task<'_>) -> TokenStream {
 
 /// Attributes that go to the calling function.
 fn keeps_on_call(attribute: &Attribute) -> bool {
-    ["doc", "cfg", "deprecated", "allow", "warn", "deny", "forbid", "must_use"].iter().any(|name| attribute.path().is_ident(name))
+    ["doc", "cfg", "deprecated", "allow", "warn", "deny", "forbid", "must_use"]
+        .iter()
+        .any(|name| attribute.path().is_ident(name))
 }
 
 /// Attributes that go to the body: all but those that speak to callers.

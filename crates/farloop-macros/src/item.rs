@@ -1,6 +1,6 @@
 //! A function as it is written: its body stays as the tokens it is, since nothing here looks inside.
 
-use proc_macro2::{Group, Span};
+use proc_macro2::Group;
 use syn::parse::{Parse, ParseStream};
 use syn::{Attribute, Signature, Token, Visibility};
 
@@ -16,7 +16,11 @@ impl Parse for FunctionItem {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
         let attributes = input.call(Attribute::parse_outer)?;
         let visibility = input.parse()?;
-        if input.peek(Token![impl]) || input.peek(Token![struct]) || input.peek(Token![mod]) || input.peek(Token![trait]) {
+        if input.peek(Token![impl])
+            || input.peek(Token![struct])
+            || input.peek(Token![mod])
+            || input.peek(Token![trait])
+        {
             return Err(input.error("this attribute goes on a function"));
         }
         let signature = input.parse()?;
@@ -39,14 +43,7 @@ pub(crate) struct Complaints(Option<syn::Error>);
 
 impl Complaints {
     pub(crate) fn at(&mut self, place: &impl quote::ToTokens, text: impl std::fmt::Display) {
-        self.add(syn::Error::new_spanned(place, text));
-    }
-
-    pub(crate) fn at_span(&mut self, span: Span, text: impl std::fmt::Display) {
-        self.add(syn::Error::new(span, text));
-    }
-
-    fn add(&mut self, error: syn::Error) {
+        let error = syn::Error::new_spanned(place, text);
         match &mut self.0 {
             Some(errors) => errors.combine(error),
             none => *none = Some(error),

@@ -87,7 +87,9 @@ fn wire_name(name: LitStr) -> syn::Result<LitStr> {
     if text.is_empty() || text.len() > MAX_NAME || !text.chars().all(fine) {
         return Err(syn::Error::new(
             name.span(),
-            format!("a wire name has 1 to {MAX_NAME} ASCII letters, digits, `.`, `_`, `-` or `/`, as in \"package.function\""),
+            format!(
+                "a wire name has 1 to {MAX_NAME} ASCII letters, digits, `.`, `_`, `-` or `/`, as in \"package.function\""
+            ),
         ));
     }
     Ok(name)

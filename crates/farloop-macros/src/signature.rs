@@ -1,10 +1,10 @@
 //! Reads a task's signature, and says what cannot be in one.
 
-use proc_macro2::Span;
-use syn::spanned::Spanned;
+use proc_macro2::TokenStream;
+use quote::ToTokens;
 use syn::visit::{self, Visit};
 use syn::{
-    FnArg, GenericArgument, Ident, Lifetime, Pat, PatIdent, PathArguments, PatType, ReturnType, Signature, Type,
+    FnArg, GenericArgument, Ident, Lifetime, Pat, PatIdent, PatType, PathArguments, ReturnType, Signature, Type,
     TypeImplTrait, TypeReference,
 };
 
@@ -113,7 +113,10 @@ fn state_type<'a>(written: &'a Type, wrong: &mut Complaints) -> Option<&'a Type>
     match written {
         Type::Reference(TypeReference { mutability: None, lifetime: None, elem, .. }) => Some(elem),
         Type::Reference(TypeReference { mutability: Some(mutability), .. }) => {
-            wrong.at(mutability, "state is shared by all bodies of the worker: take `&T`, and put a lock inside if it changes");
+            wrong.at(
+                mutability,
+                "state is shared by all bodies of the worker: take `&T`, and put a lock inside if it changes",
+            );
             None
         }
         other => {
@@ -125,25 +128,31 @@ fn state_type<'a>(written: &'a Type, wrong: &mut Complaints) -> Option<&'a Type>
 
 /// Refuses what cannot be sent. The rest (`Serialize`) is for the compiler.
 fn check_type(written: &Type, what: &str, wrong: &mut Complaints) {
-    struct Borrows(Vec<(Span, &'static str)>);
+    struct Borrows(Vec<(TokenStream, &'static str)>);
     impl<'ast> Visit<'ast> for Borrows {
         fn visit_type_reference(&mut self, reference: &'ast TypeReference) {
-            self.0.push((reference.span(), "borrows, and a borrow cannot travel to another process: own the value (`String` for `&str`, `Vec<T>` for `&[T]`), or mark shared state with #[state]"));
+            self.0.push((reference.to_token_stream(), "borrows, and a borrow cannot travel to another process: own the value (`String` for `&str`, `Vec<T>` for `&[T]`), or mark shared state with #[state]"));
         }
         fn visit_type_impl_trait(&mut self, of: &'ast TypeImplTrait) {
-            self.0.push((of.span(), "is `impl Trait`, which makes the function generic: a task stands for one type, name it"));
+            self.0.push((
+                of.to_token_stream(),
+                "is `impl Trait`, which makes the function generic: a task stands for one type, name it",
+            ));
         }
         fn visit_lifetime(&mut self, lifetime: &'ast Lifetime) {
             if lifetime.ident != "static" {
-                self.0.push((lifetime.span(), "borrows, and a borrow cannot travel to another process: own the value"));
+                self.0.push((
+                    lifetime.to_token_stream(),
+                    "borrows, and a borrow cannot travel to another process: own the value",
+                ));
             }
             visit::visit_lifetime(self, lifetime);
         }
     }
     let mut borrows = Borrows(Vec::new());
     borrows.visit_type(written);
-    for (span, why) in borrows.0 {
-        wrong.at_span(span, format!("{what} {why}"));
+    for (tokens, why) in borrows.0 {
+        wrong.at(&tokens, format!("{what} {why}"));
     }
 }
 

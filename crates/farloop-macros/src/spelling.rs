@@ -51,6 +51,7 @@ fn write(tokens: TokenStream, text: &mut String) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

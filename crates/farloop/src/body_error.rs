@@ -19,6 +19,7 @@ pub struct BodyError {
 
 /// What a body's error makes of its task.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "it lives from the end of a body to its report, on the stack")]
 pub enum BodyVerdict {
     /// The body passed a cancellation on.
     Cancelled {
@@ -145,4 +146,5 @@ pub(crate) fn cancellation<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;

@@ -240,6 +240,7 @@ pub(crate) fn spec(
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -6,8 +6,8 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::panic::Location;
-use std::time::Duration;
 use std::sync::Arc;
+use std::time::Duration;
 
 use farloop_core::id::{TaskId, WorkerId};
 use farloop_core::outcome::{Cancellation, Failure as Recorded, FailureKind, Outcome};
@@ -318,4 +318,5 @@ impl StdError for Error {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests;

@@ -166,8 +166,9 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let failure = &*self.0.recorded;
         // These name the function in their own sentence.
-        let told = matches!(failure.kind, FailureKind::BadArguments | FailureKind::BadPayload);
-        if !failure.function.is_empty() && !(told && failure.message.contains(&*failure.function)) {
+        let told = matches!(failure.kind, FailureKind::BadArguments | FailureKind::BadPayload)
+            && failure.message.contains(&*failure.function);
+        if !failure.function.is_empty() && !told {
             let verb = match failure.kind {
                 FailureKind::Raised => "failed",
                 FailureKind::Panicked => "panicked",

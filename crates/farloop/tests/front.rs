@@ -1,4 +1,5 @@
 //! What stands in front of the cluster: the generated functions, their arguments, their ends, and their errors.
+#![allow(clippy::unwrap_used)]
 
 use std::future::Future;
 use std::sync::Arc;
@@ -49,6 +50,7 @@ fn value<F: TaskFn<Output: serde::de::DeserializeOwned>>(args: impl serde::Seria
     decode(&run::<F>(args).unwrap())
 }
 
+#[allow(unreachable_pub, missing_docs, reason = "tasks are written here as they are in a library")]
 mod tasks {
     use serde::{Deserialize, Serialize};
 
@@ -200,7 +202,10 @@ fn wrong_arguments_name_function_argument_position_and_types() {
         "function farloop.add, argument 2 (b: i64): expected i64, found the text \"three\""
     );
     assert!(refused::<add>((1, ())).starts_with("function farloop.add, argument 2 (b: i64): expected i64, found nil"));
-    assert!(refused::<add>((1.5, 1)).starts_with("function farloop.add, argument 1 (a: i64): expected i64, found the number 1.5"));
+    assert!(
+        refused::<add>((1.5, 1))
+            .starts_with("function farloop.add, argument 1 (a: i64): expected i64, found the number 1.5")
+    );
     assert_eq!(refused::<add>(7), "function farloop.add: the arguments are not one MessagePack array");
 }
 

@@ -76,10 +76,9 @@ impl fmt::Display for Misuse {
                 "two functions are called {name}: one at {first}, one at {second}; \
                  give one of them another name with #[farloop::task(name = \"…\")]"
             ),
-            Self::NoBody { name, location } => write!(
-                f,
-                "{name}, defined at {location}, has no body: a worker can only offer functions with one"
-            ),
+            Self::NoBody { name, location } => {
+                write!(f, "{name}, defined at {location}, has no body: a worker can only offer functions with one")
+            }
             Self::Other(text) => f.write_str(text),
         }
     }

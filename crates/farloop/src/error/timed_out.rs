@@ -110,4 +110,3 @@ impl StdError for TimedOut {
         }
     }
 }
-

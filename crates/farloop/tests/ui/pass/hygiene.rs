@@ -3,7 +3,7 @@
 #![no_implicit_prelude]
 
 /// Names that generated code could stumble over.
-#[allow(dead_code, missing_docs)]
+#[allow(dead_code, missing_docs, unreachable_pub)]
 mod shadows {
     pub struct Option;
     pub struct Result;
@@ -61,7 +61,7 @@ fn main() {
     same(1).close();
     tasks::add(1, 2, 3, 4).close();
     tasks::divide(1, 2).close();
-    elsewhere(::std::vec::Vec::from([1, 2])).close();
+    elsewhere(::std::vec![1, 2]).close();
     ::std::assert_eq!(tasks::divide::local(1, &State(3), 2).unwrap(), 2);
     #[::farloop::task]
     async fn inner() {}
