@@ -35,8 +35,10 @@ fn anyhow_plain(e: Error) -> anyhow::Error {
     e.into()
 }
 
+type Wrap = fn(Error) -> BoxError;
+
 /// Ways in which people pass an error on.
-fn wrappings() -> Vec<(&'static str, fn(Error) -> BoxError)> {
+fn wrappings() -> Vec<(&'static str, Wrap)> {
     vec![
         ("itself", |e| e.into()),
         ("thiserror #[from]", |e| Mine::from(e).into()),
