@@ -19,7 +19,7 @@ const KEPT_LINES: usize = 30;
 /// How long a server may take until it listens.
 const START: Duration = Duration::from_secs(10);
 
-/// A program that lies beside this one in the target directory.
+/// A program that lies beside this one in the target directory, with farloop's own environment cleared.
 ///
 /// # Errors
 /// It was not built.
@@ -29,7 +29,14 @@ pub fn beside(name: &str) -> Result<Command> {
     if !path.exists() {
         bail!("{} is not there; build it first: cargo build --release --bin {name}", path.display());
     }
-    Ok(Command::new(path))
+    let mut command = Command::new(path);
+    // What is measured must not depend on the cluster that somebody's shell is set up for.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("FARLOOP_") {
+            command.env_remove(name);
+        }
+    }
+    Ok(command)
 }
 
 /// A server that runs until this value is dropped: then it is killed, whatever it is doing.

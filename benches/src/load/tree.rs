@@ -13,6 +13,8 @@ use crate::figures::Figures;
 const FUNCTION: &str = "demo.tree";
 /// How long the tree may take to stand, and to fall.
 const LIMIT: Duration = Duration::from_secs(30);
+/// Seconds that a leaf sleeps: longer than everything else here may take.
+const SLEEP: f64 = 120.0;
 
 /// Grows a tree in which every task awaits a gather of `fan_out` children and leaves sleep; cancels its root.
 ///
@@ -21,7 +23,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 pub async fn cancel_tree(address: &str, fan_out: u32, depth: u32) -> Result<Figures> {
     let tasks: u64 = (0..=depth).map(|level| u64::from(fan_out).pow(level)).sum();
     let mut census = Census::connect(address).await?;
-    let root = ensure_future(farloop::call(FUNCTION).arg(fan_out).arg(depth).coro());
+    let root = ensure_future(farloop::call(FUNCTION).arg(fan_out).arg(depth).arg(SLEEP).returns::<u64>());
 
     let begin = Instant::now();
     // The last level runs or waits for a slot; everything above awaits it. Only then is the whole tree there.
