@@ -55,6 +55,7 @@ impl Server {
     /// The program cannot be run.
     pub fn start(name: &str, mut command: Command) -> Result<Self> {
         command.kill_on_drop(true).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.env("NO_COLOR", "1");
         let mut child = command.spawn().with_context(|| format!("{name} could not be started"))?;
         let (line, lines) = mpsc::channel(KEPT_LINES);
         let log = Log::default();
