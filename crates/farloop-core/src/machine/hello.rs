@@ -87,6 +87,12 @@ impl Core {
     fn resume(&mut self, index: u32, conn: ConnId, hello: &Hello) -> bool {
         self.drop_conn(index, "a newer connection of this session took over");
         let session = &mut self.sessions[index as usize];
+        if hello.resume && session.reopened && session.outbox.link.received() == 0 {
+            // The peer was told that its old session is lost, and has said nothing since: perhaps it never heard. Its
+            // numbers may be those of the old one; they must not be taken for numbers of this one.
+            self.end_session(index, false);
+            return false;
+        }
         let received =
             hello.received + u64::from(planted!(self, ResumeSkipsOne) && hello.received < session.outbox.link.sent());
         if session.outbox.link.resume(received).is_err() {
@@ -127,6 +133,7 @@ impl Core {
             role: hello.role,
             name: hello.name.clone(),
             conn: Some(conn),
+            reopened: hello.resume,
             over: false,
             outbox: Outbox::new(self.config.max_payload),
             last_heard: self.now,
