@@ -182,6 +182,13 @@ pub enum Down {
         /// What `cancelling()` answers.
         count: u32,
     },
+    /// A task that this session submitted or watches cannot run now, and why: within a second (L15).
+    Stranded {
+        /// Which.
+        task: TaskId,
+        /// One sentence.
+        why: String,
+    },
     /// Worker: value of a dependency, sent before the [`Down::Start`] that needs it.
     Input {
         /// Attempt that it is for.

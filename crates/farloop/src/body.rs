@@ -396,12 +396,16 @@ impl Body {
         (polled, foreign)
     }
 
+    /// Runs `f` as this body, outside of a poll: making its future, or a blocking function on another thread.
+    pub(crate) fn on_behalf<R>(self: &Arc<Self>, f: impl FnOnce() -> R) -> R {
+        let _restore = Restore(CURRENT.with(|c| c.replace(Some(self.clone()))));
+        f()
+    }
+
     /// Runs `f` with no current body: done callbacks have none (row 76).
     pub(crate) fn nobody<R>(f: impl FnOnce() -> R) -> R {
-        let before = CURRENT.with(|c| c.replace(None));
-        let result = f();
-        CURRENT.with(|c| c.replace(before));
-        result
+        let _restore = Restore(CURRENT.take());
+        f()
     }
 }
 
@@ -413,6 +417,15 @@ impl std::fmt::Debug for Body {
 
 fn mine(message: Option<String>, token: &Arc<DeliveryToken>) -> Error {
     Error::Cancelled(Cancelled::delivered(message, token.clone()))
+}
+
+/// Puts the thread's current body back, also when a panic passes.
+struct Restore(Option<Arc<Body>>);
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        CURRENT.set(self.0.take());
+    }
 }
 
 struct PollWaker(Arc<Body>);

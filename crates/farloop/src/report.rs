@@ -86,6 +86,10 @@ pub(crate) fn callback_panicked(cell: &Arc<Cell>, panic: &(dyn Any + Send)) {
     send(&about(cell, format!("Exception in callback of {}: {text}", cell.function), Some(Error::msg(text))));
 }
 
+pub(crate) fn stranded(cell: &Arc<Cell>, why: &str) {
+    send(&about(cell, format!("{} waits: {why}", cell.function), None));
+}
+
 pub(crate) fn slow_poll(function: &str, took: Duration) {
     send(&Report {
         message: format!(

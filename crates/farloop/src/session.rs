@@ -350,6 +350,11 @@ impl SessionShared {
                     sorted.push(&cell.home.clone(), Ready::CancelCount(cell, count));
                 }
             }
+            Down::Stranded { task, why } => {
+                if let Some(cell) = self.cells.get(&task).map(|e| e.clone()) {
+                    crate::report::stranded(&cell, &why);
+                }
+            }
             other => {
                 if let Some(worker) = self.worker.get() {
                     worker.route(other, |home, ready| sorted.push(home, ready));

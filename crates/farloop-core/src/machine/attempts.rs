@@ -67,7 +67,12 @@ impl Core {
             && let Some(message) = rare.cancels.unseen(delivered)
             && !planted!(self, UnseenCancelIgnored)
         {
-            // A request that this body never saw: whatever it reports, it was cancelled (L6).
+            // A request that this body never saw: whatever it reports, it was cancelled (L6). If it ended cancelled by an
+            // earlier one, that one's message stands: the first wins (asyncio row 243).
+            let message = match &outcome {
+                Outcome::Cancelled(seen) => seen.message.clone().or(message),
+                _ => message,
+            };
             let outcome = Outcome::Cancelled(Arc::new(Cancellation { message, abandoned: false }));
             self.end_task(index, outcome, Family::Awaited);
             return;

@@ -10,6 +10,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
+use super::outbox::Tell;
 use super::ending::Family;
 use super::lists::{Chain, List, NIL};
 use super::{Core, Timer, Work};
@@ -254,7 +255,12 @@ impl Core {
     }
 
     pub(crate) fn report_stranded(&mut self, index: u32, why: String) {
-        let task = self.tasks[index].id;
-        self.outputs.push_back(Output::Event(Event::Stranded { task, why }));
+        let task = &mut self.tasks[index];
+        let (id, gate) = (task.id, task.gate);
+        let sessions: Vec<_> = task.watchers_mut().map(|w| w.session).collect();
+        for session in sessions {
+            self.tell(session, gate, Tell::Stranded { task: id, why: why.clone() });
+        }
+        self.outputs.push_back(Output::Event(Event::Stranded { task: id, why }));
     }
 }

@@ -20,6 +20,7 @@ use crate::time::Time;
 pub(crate) enum Tell {
     Resolved { task: TaskId, outcome: Outcome },
     CancelCount(TaskKey),
+    Stranded { task: TaskId, why: alloc::string::String },
     Start { index: u32, epoch: Epoch },
     Cancel { index: u32, epoch: Epoch },
     Withdrawn { index: u32, epoch: Epoch },
@@ -165,6 +166,7 @@ impl Core {
         let frame = match tell {
             Tell::Resolved { task, outcome } => Some(Down::Resolved { task, outcome }),
             Tell::CancelCount(key) => self.derive_count(index, key),
+            Tell::Stranded { task, why } => Some(Down::Stranded { task, why }),
             Tell::Start { index: task, epoch } => return self.derive_start(index, now, task, epoch),
             Tell::Cancel { index: task, epoch } => self.derive_cancel(task, epoch),
             Tell::Withdrawn { index: task, epoch } => self.leased(task, epoch).then(|| {

@@ -152,7 +152,7 @@ impl WorkerShared {
                     to(&home, Ready::Deadlock { attempt, cycle });
                 }
             }
-            Down::Drain | Down::Resolved { .. } | Down::CancelCount { .. } => {}
+            Down::Drain | Down::Resolved { .. } | Down::CancelCount { .. } | Down::Stranded { .. } => {}
         }
         self.grant();
     }
@@ -284,8 +284,9 @@ impl Host {
             Some(run) => {
                 let invocation = invocation(&start, inputs, self.worker.state.clone());
                 Some(match run {
-                    definition::Body::Async(f) => f(invocation),
-                    definition::Body::Blocking(f) => on_blocking_pool(f, invocation),
+                    // Handles among the arguments attach to the loop of the body that is being made.
+                    definition::Body::Async(f) => body.on_behalf(|| f(invocation)),
+                    definition::Body::Blocking(f) => on_blocking_pool(body.clone(), f, invocation),
                 })
             }
             None => None,
@@ -321,9 +322,13 @@ fn invocation(start: &Start, inputs: Vec<(TaskId, Bytes)>, state: Arc<StateMap>)
     Invocation { function: start.spec.function.clone(), args: start.spec.args.clone(), inputs, state }
 }
 
-fn on_blocking_pool(f: fn(Invocation) -> BodyEnd, invocation: Invocation) -> LocalBoxFuture<'static, BodyEnd> {
+fn on_blocking_pool(
+    body: Arc<Body>,
+    f: fn(Invocation) -> BodyEnd,
+    invocation: Invocation,
+) -> LocalBoxFuture<'static, BodyEnd> {
     Box::pin(async move {
-        match tokio::task::spawn_blocking(move || crate::report::catch(|| f(invocation))).await {
+        match tokio::task::spawn_blocking(move || crate::report::catch(|| body.on_behalf(|| f(invocation)))).await {
             Ok(Ok(end)) => end,
             Ok(Err(caught)) => crate::report::rethrow(caught),
             // The runtime is shutting down under it: nobody will read this.
