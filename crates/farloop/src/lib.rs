@@ -22,7 +22,7 @@
 //!
 //! Where things are: [`coro`] describes calls and [`definition`] what runs for them; `task` is the handle and `cell`
 //! what it points to; `combine` has gather, wait and their kin; `body` is what the runtime knows about a running
-//! coroutine; `session` keeps a process connected, over `remote` or `hub`; `worker` runs bodies; [`in_process`] is a
+//! coroutine; `session` keeps a process connected, over `remote` or `hub`; `worker` runs bodies; [`in_process`](mod@in_process) is a
 //! cluster without a port.
 
 #[cfg(panic = "abort")]
