@@ -44,6 +44,9 @@ fn generate(protos: &Path, out: &Path) -> anyhow::Result<Vec<PathBuf>> {
         .btree_map(".farloop.v1")
         // Rare and large: inline it would make every item of every batch as large.
         .boxed(".farloop.v1.Outcome.outcome.raised")
+        // Written by hand: see farloop-proto's `wire`.
+        .extern_path(".farloop.v1.ConnectRequest", "crate::wire::ConnectRequest")
+        .extern_path(".farloop.v1.ConnectResponse", "crate::wire::ConnectResponse")
         .compile_fds(set)?;
     let code = out.join("farloop.v1.rs");
     fs::write(&code, format!("{HEADER}{}", fs::read_to_string(&code)?))?;

@@ -221,6 +221,7 @@ impl<'de> Visitor<'de> for Show {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)] // a test that cannot go on fails
 mod tests {
     use super::*;
     use proptest::prelude::*;

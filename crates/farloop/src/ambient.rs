@@ -27,10 +27,10 @@ pub(crate) fn find() -> Option<Arc<LoopShared>> {
     if let Some(body) = Body::current() {
         return Some(body.home.clone());
     }
-    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-        if let Some(home) = BY_RUNTIME.read().unwrap_or_else(PoisonError::into_inner).get(&runtime.id()) {
-            return Some(home.clone());
-        }
+    if let Ok(runtime) = tokio::runtime::Handle::try_current()
+        && let Some(home) = BY_RUNTIME.read().unwrap_or_else(PoisonError::into_inner).get(&runtime.id())
+    {
+        return Some(home.clone());
     }
     DEFAULT.read().unwrap_or_else(PoisonError::into_inner).clone()
 }

@@ -71,7 +71,10 @@ struct State {
 }
 
 enum PointState {
-    Local { cut: Option<Error>, whom: Wakeable },
+    Local {
+        cut: Option<Error>,
+        whom: Wakeable,
+    },
     Forward {
         to: Arc<Cell>,
         /// Only one cancel goes through; the next is delivered here (V3).
@@ -257,11 +260,11 @@ impl Body {
             {
                 let mut state = self.state();
                 for (other, point) in &mut state.points {
-                    if *other == id {
-                        if let PointState::Forward { cut, whom, .. } = point {
-                            cut.get_or_insert_with(|| mine(message.cloned(), &self.token));
-                            woken = Some(whom.clone());
-                        }
+                    if *other == id
+                        && let PointState::Forward { cut, whom, .. } = point
+                    {
+                        cut.get_or_insert_with(|| mine(message.cloned(), &self.token));
+                        woken = Some(whom.clone());
                     }
                 }
             }
@@ -500,10 +503,10 @@ impl Point {
             };
         }
         let Some(body) = Body::current() else { return Ok(()) };
-        if let Who::Local(cell) = &body.who {
-            if Arc::ptr_eq(cell, to) {
-                return Err(Error::self_await());
-            }
+        if let Who::Local(cell) = &body.who
+            && Arc::ptr_eq(cell, to)
+        {
+            return Err(Error::self_await());
         }
         if body.task_id() == to.id {
             return Err(Error::self_await());
@@ -614,10 +617,9 @@ impl Body {
             PointState::Local { cut, .. } => {
                 // Delivered, but the await is gone before it could raise (a select! took another branch), and no
                 // other point raised it: the next await does.
-                let elsewhere = state
-                    .points
-                    .iter()
-                    .any(|(_, p)| matches!(p, PointState::Local { cut: Some(_), .. } | PointState::Forward { cut: Some(_), .. }));
+                let elsewhere = state.points.iter().any(|(_, p)| {
+                    matches!(p, PointState::Local { cut: Some(_), .. } | PointState::Forward { cut: Some(_), .. })
+                });
                 if let (Some(Error::Cancelled(c)), false) = (cut, elsewhere || state.raised == state.seen) {
                     state.pending.get_or_insert(c.message().map(str::to_owned));
                 }

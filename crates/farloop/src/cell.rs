@@ -17,14 +17,16 @@ use crate::combine::gather::GatherState;
 use crate::error::Error;
 use crate::event_loop::LoopShared;
 
+type Run = Box<dyn FnOnce(&Arc<Cell>) + Send>;
+
 /// Who waits for a cell.
 pub(crate) enum Listener {
     /// An await.
     Wake { key: u64, whom: Wakeable },
     /// A done callback.
-    Callback { id: u64, key: Option<String>, run: Box<dyn FnOnce(&Arc<Cell>) + Send> },
+    Callback { id: u64, key: Option<String>, run: Run },
     /// A combinator of ours.
-    Internal { key: u64, run: Box<dyn FnOnce(&Arc<Cell>) + Send> },
+    Internal { key: u64, run: Run },
 }
 
 /// Whom to wake. A body that farloop polls is named rather than its waker cloned: clones of that waker tell that
@@ -158,10 +160,10 @@ impl Cell {
 
     /// Requests that stand.
     pub(crate) fn cancelling(&self) -> u32 {
-        if let Kind::Local(body) = &self.kind {
-            if let Some(body) = body.lock().unwrap_or_else(std::sync::PoisonError::into_inner).upgrade() {
-                return body.standing();
-            }
+        if let Kind::Local(body) = &self.kind
+            && let Some(body) = body.lock().unwrap_or_else(std::sync::PoisonError::into_inner).upgrade()
+        {
+            return body.standing();
         }
         self.inner().cancels
     }
@@ -244,10 +246,10 @@ impl Cell {
     }
 
     pub(crate) fn report_unread(self: &Arc<Self>) {
-        if !self.read.swap(true, Ordering::Relaxed) {
-            if let Some(error) = self.error() {
-                crate::report::never_retrieved(self, &error);
-            }
+        if !self.read.swap(true, Ordering::Relaxed)
+            && let Some(error) = self.error()
+        {
+            crate::report::never_retrieved(self, &error);
         }
     }
 
@@ -260,11 +262,11 @@ impl Cell {
         }
         if let Some(mine) = *key {
             for listener in &mut inner.listeners {
-                if let Listener::Wake { key, whom: old } = listener {
-                    if *key == mine {
-                        *old = whom;
-                        return true;
-                    }
+                if let Listener::Wake { key, whom: old } = listener
+                    && *key == mine
+                {
+                    *old = whom;
+                    return true;
                 }
             }
         }
@@ -390,9 +392,7 @@ impl Cell {
     /// What a task of this loop awaits now.
     pub(crate) fn waits_for(&self) -> Option<TaskId> {
         match &self.kind {
-            Kind::Local(body) => {
-                body.lock().unwrap_or_else(std::sync::PoisonError::into_inner).upgrade()?.waits_for()
-            }
+            Kind::Local(body) => body.lock().unwrap_or_else(std::sync::PoisonError::into_inner).upgrade()?.waits_for(),
             _ => None,
         }
     }

@@ -30,9 +30,7 @@ pub struct Promise<T> {
 pub fn create_future<T: Serialize + DeserializeOwned>() -> (Promise<T>, Fut<T>) {
     let location = Location::caller();
     let cell = match ambient::find() {
-        Some(home) => {
-            Cell::new(crate::session::new_id(), "future".into(), None, location, home, Kind::Promise)
-        }
+        Some(home) => Cell::new(crate::session::new_id(), "future".into(), None, location, home, Kind::Promise),
         None => ambient::nowhere("future".into(), location),
     };
     (Promise { cell: cell.clone(), marker: PhantomData }, Task::from_cell(cell, read_value::<T>))

@@ -26,7 +26,9 @@
 //! cluster without a port.
 
 #[cfg(panic = "abort")]
-compile_error!("farloop reports a panic in a body as that task's failure, which panic = \"abort\" makes impossible: remove it from the profile");
+compile_error!(
+    "farloop reports a panic in a body as that task's failure, which panic = \"abort\" makes impossible: remove it from the profile"
+);
 
 mod ambient;
 pub mod arg;
@@ -77,14 +79,14 @@ pub use future::{Fut, Promise, create_future};
 pub use in_process::builder as in_process;
 pub use introspect::{CurrentTask, TaskInfo, all_tasks, current_task};
 pub use local::{LocalCoro, local};
-pub use report::{Report, set_exception_handler};
+pub use report::{BoxedHandler, Report, set_exception_handler};
 pub use runtime::{Loop, connect};
 pub use session::{BUFFER_BYTES, BUFFER_TASKS};
 pub use task::{
     Call, CallbackId, CancelMessage, IntoTask, Task, create_task, ensure_future, submit, try_ensure_future,
 };
-pub use untyped::{Untyped, call};
 pub use time::{Sleep, sleep, sleep_with, yield_now};
+pub use untyped::{Untyped, call};
 pub use worker::{DEFAULT_ADDRESS, DEFAULT_MAX_RESIDENT, DEFAULT_SLOTS, DRAIN_LIMIT, Worker};
 
 /// What programs use: `use farloop::prelude::*;`
@@ -92,8 +94,8 @@ pub mod prelude {
     pub use std::time::Duration;
 
     pub use crate::{
-        Completed, Coro, Done, Fut, Gather, Promise, Recover, ReturnWhen, Task, as_completed, create_future, create_task,
-        ensure_future, gather, gather_all, gather_settled, gather_settled_all, map, shield, submit, wait, wait_coros,
-        wait_for,
+        Completed, Coro, Done, Fut, Gather, Promise, Recover, ReturnWhen, Task, as_completed, create_future,
+        create_task, ensure_future, gather, gather_all, gather_settled, gather_settled_all, map, shield, submit, wait,
+        wait_coros, wait_for,
     };
 }

@@ -276,12 +276,7 @@ impl Driver {
         self.read(&mut incoming, dead_after, gate).await
     }
 
-    async fn read(
-        &self,
-        incoming: &mut tonic::Streaming<ConnectResponse>,
-        dead_after: Duration,
-        gate: &Gate,
-    ) -> End {
+    async fn read(&self, incoming: &mut tonic::Streaming<ConnectResponse>, dead_after: Duration, gate: &Gate) -> End {
         let mut beat = tokio::time::interval(dead_after / 3);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -332,9 +327,9 @@ fn refused_or_cut(status: &tonic::Status) -> End {
     use tonic::Code;
     let text = format!("{}: {}", status.code(), status.message());
     match status.code() {
-        Code::Unauthenticated | Code::PermissionDenied | Code::Unimplemented => {
-            End::Refused(Error::msg(format!("the coordinator refused this session: {text}; set FARLOOP_TOKEN or FARLOOP_TOKEN_FILE if it wants a token")))
-        }
+        Code::Unauthenticated | Code::PermissionDenied | Code::Unimplemented => End::Refused(Error::msg(format!(
+            "the coordinator refused this session: {text}; set FARLOOP_TOKEN or FARLOOP_TOKEN_FILE if it wants a token"
+        ))),
         _ => End::Cut(text),
     }
 }

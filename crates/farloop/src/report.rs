@@ -30,6 +30,9 @@ pub struct Report {
     pub created_at: Option<&'static Location<'static>>,
 }
 
+/// What is called with each report.
+pub type BoxedHandler = Box<dyn Fn(&Report) + Send + Sync>;
+
 type Handler = Arc<dyn Fn(&Report) + Send + Sync>;
 
 static HANDLER: RwLock<Option<Handler>> = RwLock::new(None);
@@ -37,7 +40,7 @@ static HANDLER: RwLock<Option<Handler>> = RwLock::new(None);
 /// Replaces the handler of reports for this process; `None` restores the default, which logs them.
 ///
 /// A handler that panics is reported by the default one (asyncio row 340).
-pub fn set_exception_handler(handler: Option<Box<dyn Fn(&Report) + Send + Sync>>) {
+pub fn set_exception_handler(handler: Option<BoxedHandler>) {
     *HANDLER.write().unwrap_or_else(std::sync::PoisonError::into_inner) = handler.map(Arc::from);
 }
 

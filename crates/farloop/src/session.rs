@@ -182,9 +182,8 @@ impl SessionShared {
             return Err(Error::LoopClosed);
         }
         let args = call.args.clone()?;
-        let refused = |message: String| {
-            Error::from(Failure::new(FailureKind::ResourceExhausted, call.function.clone(), message))
-        };
+        let refused =
+            |message: String| Error::from(Failure::new(FailureKind::ResourceExhausted, call.function.clone(), message));
         if args.len() > limits::MAX_PAYLOAD {
             return Err(refused(format!(
                 "the arguments of {} take {} bytes and MAX_PAYLOAD is {}",
@@ -196,10 +195,10 @@ impl SessionShared {
         if call.foreign.is_some_and(|session| session != self.id().0) {
             return Err(Error::LoopMismatch);
         }
-        if !call.reserved {
-            if let Some(limit) = self.full() {
-                return Err(refused(format!("{limit}: await some, or use submit(), which waits for room")));
-            }
+        if !call.reserved
+            && let Some(limit) = self.full()
+        {
+            return Err(refused(format!("{limit}: await some, or use submit(), which waits for room")));
         }
         Ok(args)
     }

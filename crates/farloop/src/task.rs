@@ -96,7 +96,11 @@ impl<T> Task<T> {
 
     /// The same handle, which keeps another one alive too.
     pub(crate) fn keeping(self, other: Self) -> Self {
-        Self { held: Arc::new(Held::with(self.held.0.clone(), other.held.clone())), read: self.read, wait: Await::default() }
+        Self {
+            held: Arc::new(Held::with(self.held.0.clone(), other.held.clone())),
+            read: self.read,
+            wait: Await::default(),
+        }
     }
 
     pub(crate) fn reader(&self) -> Read<T> {
@@ -218,7 +222,11 @@ impl<T: 'static> Task<T> {
 
     /// As [`add_done_callback`](Self::add_done_callback), with a key by which all callbacks of that key can be
     /// removed: Rust's closures can't be compared (asyncio row 67).
-    pub fn add_done_callback_keyed(&self, key: impl Into<String>, f: impl FnOnce(&Self) + Send + 'static) -> CallbackId {
+    pub fn add_done_callback_keyed(
+        &self,
+        key: impl Into<String>,
+        f: impl FnOnce(&Self) + Send + 'static,
+    ) -> CallbackId {
         self.callback(Some(key.into()), f)
     }
 
@@ -567,6 +575,7 @@ pub fn create_task<A: IntoTask>(coro: A) -> Task<A::Out> {
 /// # Errors
 /// No loop, a closed loop, or a full buffer; with the coroutine.
 #[track_caller]
+#[allow(clippy::result_large_err, reason = "the coroutine comes back as it was, and this is no hot path")]
 pub fn try_ensure_future<T: DeserializeOwned>(coro: Coro<T>) -> std::result::Result<Task<T>, (Error, Coro<T>)> {
     let Some(home) = ambient::find() else {
         return Err((Error::no_running_loop(Location::caller()), coro));
@@ -655,11 +664,11 @@ impl<T: DeserializeOwned> Future for Call<T> {
 
 impl<T> Drop for Call<T> {
     fn drop(&mut self) {
-        if let (Some(task), false) = (&self.task, self.over) {
-            if !task.done() {
-                task.cell().cancel(None);
-                task.cell().mark_read();
-            }
+        if let (Some(task), false) = (&self.task, self.over)
+            && !task.done()
+        {
+            task.cell().cancel(None);
+            task.cell().mark_read();
         }
     }
 }

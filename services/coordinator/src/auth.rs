@@ -245,6 +245,7 @@ where
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)] // a test that cannot go on fails
 mod tests {
     use super::*;
     use prost::Message as _;

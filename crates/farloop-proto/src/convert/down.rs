@@ -7,7 +7,7 @@ use super::{WireError, duration_from_wire, duration_to_wire, item, outcome, scal
 use crate::v1;
 use crate::v1::down_item::Item as Wire;
 
-pub(super) fn to_wire(item: Item<Down>) -> v1::DownItem {
+pub(crate) fn to_wire(item: Item<Down>) -> v1::DownItem {
     let (frame, tail) = match item {
         Item::Frame(frame) => (frame, false),
         Item::Tail(frame) => (frame, true),
@@ -17,6 +17,7 @@ pub(super) fn to_wire(item: Item<Down>) -> v1::DownItem {
         Down::Resolved { task, outcome } => {
             Wire::Resolved(v1::Resolved { task: Some(task.into()), outcome: Some(outcome::to_wire(&outcome)) })
         }
+        Down::Stranded { task, why } => Wire::Stranded(v1::Stranded { task: Some(task.into()), why }),
         Down::CancelCount { task, count } => Wire::CancelCount(v1::CancelCount { task: Some(task.into()), count }),
         Down::Input { attempt, task, value } => {
             Wire::Input(v1::Input { attempt: Some(attempt.into()), task: Some(task.into()), value })
@@ -47,11 +48,12 @@ pub(super) fn to_wire(item: Item<Down>) -> v1::DownItem {
     v1::DownItem { tail, item: Some(item) }
 }
 
-pub(super) fn from_wire(wire: v1::DownItem) -> Result<Item<Down>, WireError> {
+pub(crate) fn from_wire(wire: v1::DownItem) -> Result<Item<Down>, WireError> {
     let frame = match wire.item.ok_or(WireError::Missing("the item"))? {
         Wire::Resolved(r) => {
             Down::Resolved { task: scalar::id(r.task, "the task")?, outcome: outcome::from_wire(r.outcome)? }
         }
+        Wire::Stranded(s) => Down::Stranded { task: scalar::id(s.task, "the task")?, why: s.why },
         Wire::CancelCount(c) => Down::CancelCount { task: scalar::id(c.task, "the task")?, count: c.count },
         Wire::Input(i) => {
             Down::Input { attempt: scalar::attempt(i.attempt)?, task: scalar::id(i.task, "the task")?, value: i.value }

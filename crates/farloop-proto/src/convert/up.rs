@@ -7,7 +7,7 @@ use super::{WireError, item, outcome, scalar, spec};
 use crate::v1;
 use crate::v1::up_item::Item as Wire;
 
-pub(super) fn to_wire(item: Item<Up>) -> v1::UpItem {
+pub(crate) fn to_wire(item: Item<Up>) -> v1::UpItem {
     let (frame, tail) = match item {
         Item::Frame(frame) => (frame, false),
         Item::Tail(frame) => (frame, true),
@@ -48,7 +48,7 @@ pub(super) fn to_wire(item: Item<Up>) -> v1::UpItem {
     v1::UpItem { tail, item: Some(item) }
 }
 
-pub(super) fn from_wire(wire: v1::UpItem) -> Result<Item<Up>, WireError> {
+pub(crate) fn from_wire(wire: v1::UpItem) -> Result<Item<Up>, WireError> {
     let frame = match wire.item.ok_or(WireError::Missing("the item"))? {
         Wire::Submit(submit) => Up::Submit(Submit {
             task: scalar::id(submit.task, "the task")?,

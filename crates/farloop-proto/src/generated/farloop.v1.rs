@@ -452,46 +452,6 @@ impl FailureKind {
         }
     }
 }
-/// From a client or worker.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct ConnectRequest {
-    /// What this message is.
-    #[prost(oneof = "connect_request::Message", tags = "1, 2")]
-    pub message: ::core::option::Option<connect_request::Message>,
-}
-/// Nested message and enum types in `ConnectRequest`.
-pub mod connect_request {
-    /// What this message is.
-    #[derive(Clone, PartialEq, ::prost::Oneof)]
-    pub enum Message {
-        /// First message of a connection, and only that.
-        #[prost(message, tag = "1")]
-        Hello(super::Hello),
-        /// All that follow.
-        #[prost(message, tag = "2")]
-        Batch(super::UpBatch),
-    }
-}
-/// From the coordinator.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct ConnectResponse {
-    /// What this message is.
-    #[prost(oneof = "connect_response::Message", tags = "1, 2")]
-    pub message: ::core::option::Option<connect_response::Message>,
-}
-/// Nested message and enum types in `ConnectResponse`.
-pub mod connect_response {
-    /// What this message is.
-    #[derive(Clone, PartialEq, ::prost::Oneof)]
-    pub enum Message {
-        /// First message of a connection, and only that.
-        #[prost(message, tag = "1")]
-        Reply(super::HelloReply),
-        /// All that follow.
-        #[prost(message, tag = "2")]
-        Batch(super::DownBatch),
-    }
-}
 /// A UUIDv7 in two halves: cheaper than text, fixed in length.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Id {
@@ -707,7 +667,7 @@ pub struct DownItem {
     #[prost(bool, tag = "14")]
     pub tail: bool,
     /// What it is.
-    #[prost(oneof = "down_item::Item", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 15")]
+    #[prost(oneof = "down_item::Item", tags = "1, 2, 3, 4, 5, 6, 20, 7, 8, 9, 10, 15")]
     pub item: ::core::option::Option<down_item::Item>,
 }
 /// Nested message and enum types in `DownItem`.
@@ -733,6 +693,9 @@ pub mod down_item {
         /// Worker: the number of standing requests fell.
         #[prost(message, tag = "6")]
         CancelWithdrawn(super::CancelWithdrawn),
+        /// A task cannot run now, and why.
+        #[prost(message, tag = "20")]
+        Stranded(super::Stranded),
         /// Worker: this attempt is over for the cluster; drop its body, report nothing.
         #[prost(message, tag = "7")]
         Fence(super::AttemptId),
@@ -1010,6 +973,16 @@ pub struct Resolved {
     #[prost(message, optional, tag = "2")]
     pub outcome: ::core::option::Option<Outcome>,
 }
+/// A task that cannot run now.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Stranded {
+    /// Which.
+    #[prost(message, optional, tag = "1")]
+    pub task: ::core::option::Option<Id>,
+    /// One sentence.
+    #[prost(string, tag = "2")]
+    pub why: ::prost::alloc::string::String,
+}
 /// Cancel requests of a task that stand.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CancelCount {
@@ -1276,8 +1249,8 @@ pub mod session_service_client {
         /// ```
         pub async fn connect(
             &mut self,
-            request: impl tonic::IntoStreamingRequest<Message = super::ConnectRequest>,
-        ) -> std::result::Result<tonic::Response<tonic::codec::Streaming<super::ConnectResponse>>, tonic::Status>
+            request: impl tonic::IntoStreamingRequest<Message = crate::wire::ConnectRequest>,
+        ) -> std::result::Result<tonic::Response<tonic::codec::Streaming<crate::wire::ConnectResponse>>, tonic::Status>
         {
             self.inner
                 .ready()
@@ -1299,8 +1272,9 @@ pub mod session_service_server {
     #[async_trait]
     pub trait SessionService: std::marker::Send + std::marker::Sync + 'static {
         /// Server streaming response type for the Connect method.
-        type ConnectStream: tonic::codegen::tokio_stream::Stream<Item = std::result::Result<super::ConnectResponse, tonic::Status>>
-            + std::marker::Send
+        type ConnectStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<crate::wire::ConnectResponse, tonic::Status>,
+            > + std::marker::Send
             + 'static;
         /// Internal: opens a session or, after a cut, resumes it. The first message of each side is its hello; batches of
         /// numbered items follow, both ways, until one side is through.
@@ -1311,7 +1285,7 @@ pub mod session_service_server {
         /// ```
         async fn connect(
             &self,
-            request: tonic::Request<tonic::Streaming<super::ConnectRequest>>,
+            request: tonic::Request<tonic::Streaming<crate::wire::ConnectRequest>>,
         ) -> std::result::Result<tonic::Response<Self::ConnectStream>, tonic::Status>;
     }
     /// Internal: one long-lived stream per client and per worker process.
@@ -1388,13 +1362,13 @@ pub mod session_service_server {
                 "/farloop.v1.SessionService/Connect" => {
                     #[allow(non_camel_case_types)]
                     struct ConnectSvc<T: SessionService>(pub Arc<T>);
-                    impl<T: SessionService> tonic::server::StreamingService<super::ConnectRequest> for ConnectSvc<T> {
-                        type Response = super::ConnectResponse;
+                    impl<T: SessionService> tonic::server::StreamingService<crate::wire::ConnectRequest> for ConnectSvc<T> {
+                        type Response = crate::wire::ConnectResponse;
                         type ResponseStream = T::ConnectStream;
                         type Future = BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
                         fn call(
                             &mut self,
-                            request: tonic::Request<tonic::Streaming<super::ConnectRequest>>,
+                            request: tonic::Request<tonic::Streaming<crate::wire::ConnectRequest>>,
                         ) -> Self::Future {
                             let inner = Arc::clone(&self.0);
                             let fut = async move { <T as SessionService>::connect(&inner, request).await };

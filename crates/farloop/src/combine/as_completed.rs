@@ -63,10 +63,10 @@ where
     let mut order = Vec::new();
     let mut tasks = HashMap::new();
     for task in items.into_iter().map(IntoTask::into_member) {
-        if !tasks.contains_key(&task.id()) {
+        tasks.entry(task.id()).or_insert_with(|| {
             order.push(task.cell().clone());
-            tasks.insert(task.id(), task);
-        }
+            task
+        });
     }
     let shared = Shared {
         tasks,

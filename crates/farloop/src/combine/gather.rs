@@ -80,7 +80,8 @@ impl GatherState {
     fn cancelled_by_request(&self) -> Option<Option<String>> {
         let requested = self.inner().requested.clone()?;
         // A request that found all members finished at the coordinator cancelled nothing (row 98).
-        let counted = self.members.iter().any(|m| m.cancel_accepted() || matches!(m.outcome(), Some(Outcome::Cancelled(_))));
+        let counted =
+            self.members.iter().any(|m| m.cancel_accepted() || matches!(m.outcome(), Some(Outcome::Cancelled(_))));
         counted.then_some(requested)
     }
 }

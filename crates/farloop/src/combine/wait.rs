@@ -93,7 +93,10 @@ impl<T> Wait<T> {
 
 impl<T> fmt::Debug for Wait<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Wait").field("tasks", &self.tasks.len()).field("return_when", &self.when).finish_non_exhaustive()
+        f.debug_struct("Wait")
+            .field("tasks", &self.tasks.len())
+            .field("return_when", &self.when)
+            .finish_non_exhaustive()
     }
 }
 
@@ -160,11 +163,11 @@ impl<T> Waiting<T> {
                 shared.order.push(cell.id);
                 shared.left -= 1;
                 shared.failed |= matches!(cell.outcome(), Some(Outcome::Raised(_)));
-                if met(&shared, when, first, total) {
-                    if let Some(whom) = shared.whom.take() {
-                        drop(shared);
-                        whom.wake();
-                    }
+                if met(&shared, when, first, total)
+                    && let Some(whom) = shared.whom.take()
+                {
+                    drop(shared);
+                    whom.wake();
                 }
             });
             self.keys.push((cell, key));
@@ -178,7 +181,8 @@ impl<T> Waiting<T> {
         }
         let wait = self.wait.take()?;
         let order = std::mem::take(&mut lock(&self.shared).order);
-        let rank: std::collections::HashMap<TaskId, usize> = order.into_iter().enumerate().map(|(i, t)| (t, i)).collect();
+        let rank: std::collections::HashMap<TaskId, usize> =
+            order.into_iter().enumerate().map(|(i, t)| (t, i)).collect();
         // As of now, not as of the wake (row 123).
         let (mut done, pending): (Vec<_>, Vec<_>) = wait.tasks.into_iter().partition(Task::done);
         done.sort_by_key(|t| rank.get(&t.id()).copied().unwrap_or(usize::MAX));

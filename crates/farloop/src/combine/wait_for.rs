@@ -99,11 +99,11 @@ impl<A: IntoTask> Future for WaitFor<A> {
 
 impl<A: IntoTask> Drop for WaitFor<A> {
     fn drop(&mut self) {
-        if let (Some(task), true) = (&self.task, self.owns) {
-            if !task.done() {
-                task.cell().cancel(None);
-                task.cell().mark_read();
-            }
+        if let (Some(task), true) = (&self.task, self.owns)
+            && !task.done()
+        {
+            task.cell().cancel(None);
+            task.cell().mark_read();
         }
         if let Some(what) = self.what.take() {
             drop(what);
@@ -113,6 +113,9 @@ impl<A: IntoTask> Drop for WaitFor<A> {
 
 impl<A: IntoTask> fmt::Debug for WaitFor<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WaitFor").field("limit", &self.limit).field("timed_out", &self.timed_out).finish_non_exhaustive()
+        f.debug_struct("WaitFor")
+            .field("limit", &self.limit)
+            .field("timed_out", &self.timed_out)
+            .finish_non_exhaustive()
     }
 }

@@ -136,10 +136,10 @@ impl WorkerShared {
             }
             Down::Fence(attempt) => {
                 self.inputs().remove(&attempt);
-                if !self.slots.remove(attempt) {
-                    if let Some(home) = self.home_of(attempt) {
-                        to(&home, Ready::Fence(attempt));
-                    }
+                if !self.slots.remove(attempt)
+                    && let Some(home) = self.home_of(attempt)
+                {
+                    to(&home, Ready::Fence(attempt));
                 }
             }
             Down::Recall(attempt) => {

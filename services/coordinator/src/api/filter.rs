@@ -69,6 +69,7 @@ fn state(text: &str) -> Result<TaskState, Status> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)] // a test that cannot go on fails
 mod tests {
     use super::*;
 
