@@ -153,7 +153,18 @@ async fn row_228_an_error_raised_instead_fails_the_task(run: Run) -> Check {
 }
 
 async fn row_229_every_accepted_request_is_counted(run: Run) -> Check {
-    ca4(&run).await
+    if run.exact() {
+        return ca4(&run).await;
+    }
+    // Two requests of one instant may be one delivery or two on another machine (row 230); they are counted either way.
+    let task = create_task(counts_cancels(run.journal.clone()));
+    run.sleep(1.0).await?;
+    let accepted = (task.cancel("1"), task.cancel("2"));
+    run.sleep(1.0).await?;
+    task.cancel(());
+    task.clone().await?;
+    let probe = oracle("CA4");
+    same((accepted, task.cancelling()), (&probe.out[0], &probe.out[2]))
 }
 
 async fn row_230_requests_before_delivery_are_one_delivery(run: Run) -> Check {
