@@ -272,6 +272,15 @@ impl LinkFrame for Up {
             _ => 0,
         }
     }
+    fn aside_len(&self) -> usize {
+        match self {
+            Self::Submit(s) => s.spec.aside_len(),
+            Self::Ended { outcome: Outcome::Raised(failure), .. } => failure.weight(),
+            Self::Progress { awaits, .. } => awaits.len() * 20,
+            Self::Cancel { message, .. } => message.as_ref().map_or(0, String::len),
+            _ => 0,
+        }
+    }
 }
 
 impl LinkFrame for Down {
@@ -292,6 +301,16 @@ impl LinkFrame for Down {
         match self {
             Self::Resolved { outcome: Outcome::Returned(value), .. } | Self::Input { value, .. } => value.len(),
             Self::Start(s) => s.spec.args.len(),
+            _ => 0,
+        }
+    }
+    fn aside_len(&self) -> usize {
+        match self {
+            Self::Start(s) => s.spec.aside_len(),
+            Self::Resolved { outcome: Outcome::Raised(failure), .. } => failure.weight(),
+            Self::Stranded { why, .. } => why.len(),
+            Self::Deadlock { cycle, .. } => cycle.len() * 20,
+            Self::Cancel { message, .. } => message.as_ref().map_or(0, String::len),
             _ => 0,
         }
     }

@@ -48,6 +48,12 @@ pub const MAX_FUNCTIONS: usize = 4_096;
 pub const MAX_NAME: usize = 256;
 /// Bytes of a cancel message.
 pub const MAX_MESSAGE: usize = 4_096;
+/// Bytes of a failure's text, its chain of causes included.
+pub const FAILURE_TEXT: usize = 64 * 1024;
+/// Bytes of an encoded error; a larger one travels as text alone.
+pub const FAILURE_DETAILS: usize = 256 * 1024;
+/// Causes of a failure that are kept.
+pub const FAILURE_CAUSES: usize = 64;
 /// Lost workers a task survives unless told otherwise.
 pub const MAX_CRASHES: u32 = 3;
 /// Patience after a cancel was delivered.

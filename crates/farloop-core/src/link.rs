@@ -29,6 +29,10 @@ pub trait LinkFrame: Clone {
     fn payload(&mut self) -> Option<&mut Bytes>;
     /// Bytes of its payload.
     fn payload_len(&self) -> usize;
+    /// Bytes of whatever else is not of a fixed size: counted, never split.
+    fn aside_len(&self) -> usize {
+        0
+    }
 }
 
 /// One numbered thing on the wire.
@@ -46,9 +50,9 @@ impl<F: LinkFrame> Item<F> {
     fn weight(&self) -> usize {
         // 64: what a frame costs besides its payload, roughly; a bound must count empty frames too.
         match self {
-            Self::Frame(f) => 64 + f.payload_len(),
+            Self::Frame(f) => 64 + f.payload_len() + f.aside_len(),
             Self::Part(b) => 64 + b.len(),
-            Self::Tail(_) => 64,
+            Self::Tail(f) => 64 + f.aside_len(),
         }
     }
 }

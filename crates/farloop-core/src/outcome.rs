@@ -75,6 +75,46 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// Cuts what exceeds the limits on failures (L18): they travel beside payloads and are never split.
+    #[must_use]
+    pub fn bounded(mut self) -> Self {
+        use crate::limits;
+        let mut left = limits::FAILURE_TEXT;
+        cut(&mut self.message, &mut left);
+        self.causes.truncate(limits::FAILURE_CAUSES);
+        for (type_name, text) in &mut self.causes {
+            cut(type_name, &mut left);
+            cut(text, &mut left);
+        }
+        if self.details.as_ref().is_some_and(|d| d.len() > limits::FAILURE_DETAILS) {
+            self.details = None;
+        }
+        self
+    }
+
+    /// Bytes of its parts that have no fixed size.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        let causes: usize = self.causes.iter().map(|(t, m)| t.len() + m.len() + 16).sum();
+        let below = match &self.kind {
+            FailureKind::DependencyFailed(cause) => cause.1.weight(),
+            FailureKind::Deadlock(cycle) => cycle.len() * 20,
+            _ => 0,
+        };
+        self.message.len() + self.details.as_ref().map_or(0, Bytes::len) + causes + below
+    }
+}
+
+fn cut(text: &mut String, left: &mut usize) {
+    let mut end = text.len().min(*left);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.truncate(end);
+    *left -= end;
+}
+
 /// The kinds of failure that programs can tell apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

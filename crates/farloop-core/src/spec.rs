@@ -27,6 +27,17 @@ pub struct Spec {
     pub trace: Option<Arc<Trace>>,
 }
 
+impl Spec {
+    /// Bytes of its parts besides the arguments that have no fixed size.
+    #[must_use]
+    pub fn aside_len(&self) -> usize {
+        let dependencies: usize = self.dependencies.iter().map(|d| 8 + d.tasks.len() * 20).sum();
+        let labels: usize = self.options.labels.iter().map(|(k, v)| k.len() + v.len() + 8).sum();
+        let trace = self.trace.as_ref().map_or(0, |t| t.parent.len() + t.state.len());
+        self.function.len() + self.name.as_ref().map_or(0, |n| n.len()) + dependencies + labels + trace
+    }
+}
+
 /// An argument whose value is the result of another task, or the list of the results of several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dependency {

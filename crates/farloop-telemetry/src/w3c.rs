@@ -1,7 +1,7 @@
 //! W3C trace context (<https://www.w3.org/TR/trace-context/>), version 00, between the current span and text.
 
-use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
 use opentelemetry::Context;
+use opentelemetry::trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 /// `traceparent` and `tracestate` of a span.

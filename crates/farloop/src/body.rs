@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use farloop_core::id::{AttemptId, TaskId};
 use farloop_core::spec::Trace;
 use farloop_telemetry::TraceContext;
+use slab::Slab;
 
 use crate::cell::{Cell, Wakeable};
 use crate::error::{Cancelled, DeliveryToken, Error};
@@ -54,8 +55,10 @@ pub(crate) struct Body {
 
 #[derive(Default)]
 struct State {
-    points: Vec<(u64, PointState)>,
-    next_point: u64,
+    /// Open await points. A body may have tens of thousands (a join of many awaits), so each knows its place.
+    points: Slab<PointState>,
+    /// Grows with each point opened or closed: whether what was reported about them still holds.
+    version: u64,
     pending: Option<Option<String>>,
     /// Highest request number heard of, and highest that reached the body.
     highest: u32,
@@ -88,6 +91,18 @@ enum PointState {
         cut: Option<Error>,
         whom: Wakeable,
     },
+}
+
+impl State {
+    fn open(&mut self, point: PointState) -> usize {
+        self.version += 1;
+        self.points.insert(point)
+    }
+
+    fn close(&mut self, id: usize) -> Option<PointState> {
+        self.version += 1;
+        self.points.try_remove(id)
+    }
 }
 
 impl Body {
@@ -236,7 +251,7 @@ impl Body {
                             wake.push(whom.clone());
                         } else {
                             *forwarded = true;
-                            forward.push((*id, to.clone()));
+                            forward.push((id, to.clone()));
                         }
                     }
                 }
@@ -251,7 +266,7 @@ impl Body {
 
     /// What does not take a forwarded request any more (it has just ended) leaves it to the awaiter, who has not
     /// resumed yet: the cancel wins, and the value stays with the task (row 237).
-    fn forward(self: &Arc<Self>, targets: Vec<(u64, Arc<Cell>)>, message: Option<&String>) {
+    fn forward(self: &Arc<Self>, targets: Vec<(usize, Arc<Cell>)>, message: Option<&String>) {
         for (id, cell) in targets {
             if cell.cancel(message.cloned()) {
                 continue;
@@ -259,13 +274,9 @@ impl Body {
             let mut woken = None;
             {
                 let mut state = self.state();
-                for (other, point) in &mut state.points {
-                    if *other == id
-                        && let PointState::Forward { cut, whom, .. } = point
-                    {
-                        cut.get_or_insert_with(|| mine(message.cloned(), &self.token));
-                        woken = Some(whom.clone());
-                    }
+                if let Some(PointState::Forward { cut, whom, .. }) = state.points.get_mut(id) {
+                    cut.get_or_insert_with(|| mine(message.cloned(), &self.token));
+                    woken = Some(whom.clone());
                 }
             }
             if let Some(whom) = woken {
@@ -337,6 +348,11 @@ impl Body {
         for whom in wake {
             whom.wake();
         }
+    }
+
+    /// Changes whenever an await point opens or closes.
+    pub(crate) fn points_version(&self) -> u64 {
+        self.state().version
     }
 
     /// Where it is parked: wait edges, and whether nothing but these edges can wake it. None: at no point of ours.
@@ -445,7 +461,7 @@ impl Wake for PollWaker {
 /// An await point of the body that polls; nothing outside of one. Closed on drop.
 #[derive(Default)]
 pub(crate) struct Point {
-    open: Option<(Arc<Body>, u64)>,
+    open: Option<(Arc<Body>, usize)>,
 }
 
 impl Point {
@@ -470,9 +486,7 @@ impl Point {
             match state.pending.take() {
                 Some(message) => Some((message, state.highest)),
                 None => {
-                    let id = state.next_point;
-                    state.next_point += 1;
-                    state.points.push((id, PointState::Local { cut: None, whom }));
+                    let id = state.open(PointState::Local { cut: None, whom });
                     drop(state);
                     self.open = Some((body.clone(), id));
                     None
@@ -516,21 +530,16 @@ impl Point {
         }
         let (id, pending) = {
             let mut state = body.state();
-            let id = state.next_point;
-            state.next_point += 1;
             let pending = state.pending.take();
-            state.points.push((
-                id,
-                PointState::Forward {
-                    to: to.clone(),
-                    once,
-                    spent: false,
-                    timed,
-                    forwarded: pending.is_some(),
-                    cut: None,
-                    whom,
-                },
-            ));
+            let id = state.open(PointState::Forward {
+                to: to.clone(),
+                once,
+                spent: false,
+                timed,
+                forwarded: pending.is_some(),
+                cut: None,
+                whom,
+            });
             (id, pending.map(|message| (message, state.highest)))
         };
         self.open = Some((body.clone(), id));
@@ -545,10 +554,8 @@ impl Point {
     /// goes through.
     pub(crate) fn spend(&self) {
         if let Some((body, id)) = &self.open {
-            for (other, point) in &mut body.state().points {
-                if let (true, PointState::Forward { spent, .. }) = (other == id, point) {
-                    *spent = true;
-                }
+            if let Some(PointState::Forward { spent, .. }) = body.state().points.get_mut(*id) {
+                *spent = true;
             }
         }
     }
@@ -580,14 +587,13 @@ impl Drop for Point {
 
 impl Body {
     /// Keeps the point's waker fresh; hands out (and closes) what was delivered there.
-    fn refresh(&self, id: u64, fresh: Wakeable) -> Option<Error> {
+    fn refresh(&self, id: usize, fresh: Wakeable) -> Option<Error> {
         let mut state = self.state();
-        let at = state.points.iter().position(|(other, _)| *other == id)?;
-        let (cut, whom) = match &mut state.points[at].1 {
+        let (cut, whom) = match state.points.get_mut(id)? {
             PointState::Local { cut, whom } | PointState::Forward { cut, whom, .. } => (cut, whom),
         };
         if let Some(error) = cut.take() {
-            state.points.swap_remove(at);
+            state.close(id);
             state.raised = state.seen;
             return Some(error);
         }
@@ -595,23 +601,21 @@ impl Body {
         None
     }
 
-    fn take_cut(&self, id: u64) -> Option<Error> {
+    fn take_cut(&self, id: usize) -> Option<Error> {
         let mut state = self.state();
-        let at = state.points.iter().position(|(other, _)| *other == id)?;
-        let cut = match &mut state.points[at].1 {
+        let cut = match state.points.get_mut(id)? {
             PointState::Local { cut, .. } | PointState::Forward { cut, .. } => cut.take(),
         };
         if cut.is_some() {
-            state.points.swap_remove(at);
+            state.close(id);
             state.raised = state.seen;
         }
         cut
     }
 
-    fn remove(&self, id: u64) -> bool {
+    fn remove(&self, id: usize) -> bool {
         let mut state = self.state();
-        let Some(at) = state.points.iter().position(|(other, _)| *other == id) else { return false };
-        let (_, point) = state.points.swap_remove(at);
+        let Some(point) = state.close(id) else { return false };
         match point {
             PointState::Forward { forwarded, .. } => forwarded,
             PointState::Local { cut, .. } => {

@@ -47,7 +47,7 @@ pub(crate) struct SessionShared {
     /// What the link has not sent yet.
     unsent: AtomicUsize,
     waker: AtomicWaker,
-    cells: DashMap<TaskId, Arc<Cell>>,
+    cells: DashMap<TaskId, Arc<Cell>, foldhash::fast::RandomState>,
     worker: OnceLock<Arc<WorkerShared>>,
     learn: OnceLock<Learn>,
     names: AtomicU64,
@@ -72,7 +72,7 @@ impl SessionShared {
             link: Mutex::new(Link::new(limits::MAX_PAYLOAD)),
             unsent: AtomicUsize::new(0),
             waker: AtomicWaker::new(),
-            cells: DashMap::new(),
+            cells: DashMap::default(),
             worker: OnceLock::new(),
             learn: OnceLock::new(),
             names: AtomicU64::new(1),

@@ -13,6 +13,7 @@ use super::{Core, Timer, Work};
 use crate::api::{Event, Output, Record};
 use crate::frame::Activity;
 use crate::id::{AttemptId, TaskId};
+use crate::limits;
 use crate::outcome::{Cancellation, Failure, FailureKind, Outcome};
 
 impl Core {
@@ -103,6 +104,9 @@ impl Core {
                     attempt: task.attempts,
                     ..Failure::new(FailureKind::BadPayload, task.spec.function.clone(), message)
                 }))
+            }
+            Outcome::Raised(failure) if failure.weight() > limits::FAILURE_TEXT => {
+                Outcome::Raised(Arc::new(Failure::clone(failure).bounded()))
             }
             _ => outcome,
         }

@@ -10,9 +10,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
-use super::outbox::Tell;
 use super::ending::Family;
 use super::lists::{Chain, List, NIL};
+use super::outbox::Tell;
 use super::{Core, Timer, Work};
 use crate::api::{Event, Output};
 use crate::limits;

@@ -667,7 +667,7 @@ pub struct DownItem {
     #[prost(bool, tag = "14")]
     pub tail: bool,
     /// What it is.
-    #[prost(oneof = "down_item::Item", tags = "1, 2, 3, 4, 5, 6, 20, 7, 8, 9, 10, 15")]
+    #[prost(oneof = "down_item::Item", tags = "1, 2, 3, 4, 5, 6, 11, 7, 8, 9, 10, 15")]
     pub item: ::core::option::Option<down_item::Item>,
 }
 /// Nested message and enum types in `DownItem`.
@@ -694,7 +694,7 @@ pub mod down_item {
         #[prost(message, tag = "6")]
         CancelWithdrawn(super::CancelWithdrawn),
         /// A task cannot run now, and why.
-        #[prost(message, tag = "20")]
+        #[prost(message, tag = "11")]
         Stranded(super::Stranded),
         /// Worker: this attempt is over for the cluster; drop its body, report nothing.
         #[prost(message, tag = "7")]

@@ -45,7 +45,7 @@ pub(crate) struct WorkerShared {
     slots: Slots,
     loops: OnceLock<Vec<Arc<LoopShared>>>,
     next_loop: AtomicUsize,
-    placed: DashMap<TaskId, Placed>,
+    placed: DashMap<TaskId, Placed, foldhash::fast::RandomState>,
     inputs: Mutex<HashMap<AttemptId, Vec<(TaskId, Bytes)>>>,
     draining: AtomicBool,
     idle: Notify,
@@ -66,7 +66,7 @@ impl WorkerShared {
             slots: Slots::new(slots, max_resident),
             loops: OnceLock::new(),
             next_loop: AtomicUsize::new(0),
-            placed: DashMap::new(),
+            placed: DashMap::default(),
             inputs: Mutex::default(),
             draining: AtomicBool::new(false),
             idle: Notify::new(),
@@ -299,6 +299,7 @@ impl Host {
             future,
             slot: Slot::Held,
             told: None,
+            parked_as: None,
         };
         tokio::task::spawn_local(attempt);
     }
@@ -354,6 +355,8 @@ struct Attempt {
     future: Option<LocalBoxFuture<'static, BodyEnd>>,
     slot: Slot,
     told: Option<(Activity, Vec<TaskId>, bool)>,
+    /// The await points when that was found out.
+    parked_as: Option<(u64, bool)>,
 }
 
 impl Future for Attempt {
@@ -442,7 +445,7 @@ impl Attempt {
                     failure.worker = Some(WorkerId(self.worker.session.id().0));
                     failure.attempt = self.number;
                 }
-                Outcome::Raised(Arc::new(failure))
+                Outcome::Raised(Arc::new(failure.bounded()))
             }
         }
     }
@@ -469,6 +472,15 @@ impl Attempt {
 
     /// Gives the slot back if only farloop can wake the body, and tells the coordinator what changed.
     fn parked(&mut self, foreign: bool) {
+        let version = (self.body.points_version(), foreign);
+        if self.slot == Slot::Held
+            && self.parked_as == Some(version)
+            && self.told.as_ref().is_some_and(|t| t.0 == Activity::Suspended)
+        {
+            // Woken for nothing that changed: back to where it was.
+            return self.give_back();
+        }
+        self.parked_as = Some(version);
         let parked = if foreign { None } else { self.body.parked() };
         let now = match parked {
             Some((awaits, blocked)) => (Activity::Suspended, awaits, blocked),
@@ -486,9 +498,13 @@ impl Attempt {
             self.told = Some(now);
         }
         if suspended {
-            self.slot = Slot::GivenBack;
-            let next = self.worker.slots.release();
-            self.worker.go_on(next);
+            self.give_back();
         }
+    }
+
+    fn give_back(&mut self) {
+        self.slot = Slot::GivenBack;
+        let next = self.worker.slots.release();
+        self.worker.go_on(next);
     }
 }
