@@ -31,7 +31,7 @@ async fn main() -> farloop::Result<()> {
         task.cancel("not needed");
     }
 
-    let mut next = as_completed([0.03, 0.02, 0.01].map(do_some_work));
+    let mut next = as_completed([0.06, 0.04, 0.02].map(do_some_work));
     while let Some(completed) = next.next().await {
         println!("as_completed: {}", completed?.result?);
     }
@@ -39,10 +39,9 @@ async fn main() -> farloop::Result<()> {
     let nested = gather((fan_out(vec![0.01, 0.01]), gather((do_some_work(0.01), do_some_work(0.02))))).await?;
     println!("nested: {nested:?}");
 
-    // The timeout cancels the whole tree below.
-    match wait_for(fan_out(vec![60.0, 60.0, 60.0]), Duration::from_millis(50)).await {
-        Err(error) => println!("wait_for: {error}"),
-        Ok(n) => println!("wait_for: {n}?"),
+    match wait_for(fan_out(vec![60.0, 60.0]), Duration::from_millis(50)).await {
+        Err(error) => println!("wait_for: {error}"), // the limit has cancelled the whole tree below
+        Ok(n) => println!("wait_for: {n} in time"),
     }
     Ok(())
 }

@@ -99,3 +99,8 @@ pub mod prelude {
         wait_coros, wait_for,
     };
 }
+
+/// The README's programs are compiled with the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
