@@ -108,6 +108,8 @@ pub enum LinkError {
 pub struct Link<F> {
     control: VecDeque<F>,
     data: VecDeque<F>,
+    /// Payload bytes that have no number yet.
+    queued_bytes: usize,
     /// Parts (and the tail) of the payload that is leaving, still without numbers.
     leaving: VecDeque<Item<F>>,
     /// Sent and not acknowledged; the first has number `acked`.
@@ -129,6 +131,7 @@ impl<F: LinkFrame> Link<F> {
         Self {
             control: VecDeque::new(),
             data: VecDeque::new(),
+            queued_bytes: 0,
             leaving: VecDeque::new(),
             unacked: VecDeque::new(),
             unacked_bytes: 0,
@@ -145,7 +148,10 @@ impl<F: LinkFrame> Link<F> {
     pub fn push(&mut self, frame: F) {
         match frame.lane() {
             Lane::Control => self.control.push_back(frame),
-            Lane::Data => self.data.push_back(frame),
+            Lane::Data => {
+                self.queued_bytes += frame.payload_len();
+                self.data.push_back(frame);
+            }
         }
     }
 
@@ -153,6 +159,12 @@ impl<F: LinkFrame> Link<F> {
     #[must_use]
     pub fn queued(&self) -> usize {
         self.control.len() + self.data.len() + self.leaving.len()
+    }
+
+    /// Payload bytes pushed that have no number yet.
+    #[must_use]
+    pub fn queued_bytes(&self) -> usize {
+        self.queued_bytes
     }
 
     /// Items sent and not acknowledged yet.
@@ -294,6 +306,9 @@ impl<F: LinkFrame> Link<F> {
         } else if !self.has_window() {
             return false;
         } else if let Some(item) = self.leaving.pop_front() {
+            if let Item::Part(part) = &item {
+                self.queued_bytes -= part.len();
+            }
             item
         } else if let Some(f) = self.data.pop_front() {
             self.split(f)
@@ -307,10 +322,12 @@ impl<F: LinkFrame> Link<F> {
 
     fn split(&mut self, mut frame: F) -> Item<F> {
         if frame.payload_len() <= limits::PART {
+            self.queued_bytes -= frame.payload_len();
             return Item::Frame(frame);
         }
         let Some(mut rest) = frame.payload().map(core::mem::take) else { return Item::Frame(frame) };
         let first = rest.split_to(limits::PART);
+        self.queued_bytes -= first.len();
         while !rest.is_empty() {
             let part = rest.split_to(rest.len().min(limits::PART));
             self.leaving.push_back(Item::Part(part));

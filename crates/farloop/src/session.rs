@@ -46,6 +46,7 @@ pub(crate) struct SessionShared {
     link: Mutex<Link<Up>>,
     /// What the link has not sent yet.
     unsent: AtomicUsize,
+    unsent_bytes: AtomicUsize,
     waker: AtomicWaker,
     cells: DashMap<TaskId, Arc<Cell>, foldhash::fast::RandomState>,
     worker: OnceLock<Arc<WorkerShared>>,
@@ -71,6 +72,7 @@ impl SessionShared {
             outbox: Mutex::default(),
             link: Mutex::new(Link::new(limits::MAX_PAYLOAD)),
             unsent: AtomicUsize::new(0),
+            unsent_bytes: AtomicUsize::new(0),
             waker: AtomicWaker::new(),
             cells: DashMap::default(),
             worker: OnceLock::new(),
@@ -126,7 +128,10 @@ impl SessionShared {
     pub(crate) fn full(&self) -> Option<String> {
         let (count, bytes) = {
             let outbox = lock(&self.outbox);
-            (outbox.frames.len() + self.unsent.load(Ordering::Relaxed), outbox.bytes)
+            (
+                outbox.frames.len() + self.unsent.load(Ordering::Relaxed),
+                outbox.bytes + self.unsent_bytes.load(Ordering::Relaxed),
+            )
         };
         if count >= BUFFER_TASKS {
             return Some(format!("this session's buffer holds {count} tasks (BUFFER_TASKS = {BUFFER_TASKS})"));
@@ -264,6 +269,7 @@ impl SessionShared {
         *lock(&self.link) = Link::new(limits::MAX_PAYLOAD);
         *lock(&self.outbox) = Outbox::default();
         self.unsent.store(0, Ordering::Relaxed);
+        self.unsent_bytes.store(0, Ordering::Relaxed);
         self.welcomed.store(false, Ordering::Release);
         let remote = |cell: &Arc<Cell>| matches!(cell.kind, Kind::Remote);
         let cells: Vec<Arc<Cell>> = self.cells.iter().map(|e| e.value().clone()).filter(remote).collect();
@@ -296,9 +302,10 @@ impl SessionShared {
             }
         }
         let batch = link.poll_batch(force_ack);
-        let unsent = link.queued();
+        let (unsent, unsent_bytes) = (link.queued(), link.queued_bytes());
         drop(link);
         self.unsent.store(unsent, Ordering::Relaxed);
+        self.unsent_bytes.store(unsent_bytes, Ordering::Relaxed);
         if unsent < BUFFER_TASKS {
             self.room.notify_waiters();
         }
