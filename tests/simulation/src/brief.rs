@@ -68,7 +68,9 @@ pub fn up(frame: &Up) -> String {
             format!("Progress {} {activity:?} awaits [{}] blocked {blocked}", attempt(*a), tasks(awaits))
         }
         Up::CancelSeen { attempt: a, seen } => format!("CancelSeen {} {seen}", attempt(*a)),
-        Up::Ended { attempt: a, outcome: o, delivered } => format!("Ended {} {} delivered {delivered}", attempt(*a), outcome(o)),
+        Up::Ended { attempt: a, outcome: o, delivered } => {
+            format!("Ended {} {} delivered {delivered}", attempt(*a), outcome(o))
+        }
         Up::Returned(a) => format!("Returned {}", attempt(*a)),
         other => format!("{other:?}"),
     }
@@ -86,10 +88,13 @@ pub fn down(frame: &Down) -> String {
             format!("Start {} number {} depth {} cancels {}{left}", attempt(s.attempt), s.number, s.depth, s.cancels)
         }
         Down::Cancel { attempt: a, number, .. } => format!("Cancel {} number {number}", attempt(*a)),
-        Down::CancelWithdrawn { attempt: a, standing } => format!("CancelWithdrawn {} standing {standing}", attempt(*a)),
+        Down::CancelWithdrawn { attempt: a, standing } => {
+            format!("CancelWithdrawn {} standing {standing}", attempt(*a))
+        }
         Down::Fence(a) => format!("Fence {}", attempt(*a)),
         Down::Recall(a) => format!("Recall {}", attempt(*a)),
         Down::Deadlock { attempt: a, cycle } => format!("Deadlock {} [{}]", attempt(*a), tasks(cycle)),
+        Down::Stranded { task: t, .. } => format!("Stranded {}", task(*t)),
         Down::Drain => "Drain".into(),
     }
 }

@@ -39,6 +39,15 @@ impl Calls {
         self.open.iter()
     }
 
+    /// The task that an open call wants to start.
+    #[must_use]
+    pub fn submitting(&self, call: CallId) -> Option<TaskId> {
+        match self.open.get(&call)?.request {
+            Call::Submit { task, .. } => Some(task),
+            _ => None,
+        }
+    }
+
     fn ask(&mut self, now: Time, request: Call) -> CallId {
         self.next += 1;
         let call = CallId(self.next);
@@ -61,7 +70,9 @@ impl Calls {
         self.last = Some((call, reply.clone()));
         let reply = match reply {
             Ok(reply) => reply,
-            Err(error) if error.message.is_empty() => return Some(("L18", format!("{call:?}: an error without words"))),
+            Err(error) if error.message.is_empty() => {
+                return Some(("L18", format!("{call:?}: an error without words")));
+            }
             Err(_) => return None,
         };
         judge(&asked, reply, now).map(|(law, what)| (law, format!("{call:?} {:?}: {what}", asked.request)))
@@ -74,7 +85,9 @@ fn over(view: &TaskView) -> bool {
 
 fn judge(asked: &Asked, reply: &Reply, now: Time) -> Option<Complaint> {
     let views: &[TaskView] = match reply {
-        Reply::Task(view) | Reply::Cancelled { task: view, .. } | Reply::Explained { task: view, .. } => std::slice::from_ref(view),
+        Reply::Task(view) | Reply::Cancelled { task: view, .. } | Reply::Explained { task: view, .. } => {
+            std::slice::from_ref(view)
+        }
         Reply::Tasks { tasks, .. } | Reply::Gathered { tasks, .. } => tasks,
         Reply::Workers(_) => &[],
     };
@@ -82,12 +95,16 @@ fn judge(asked: &Asked, reply: &Reply, now: Time) -> Option<Complaint> {
         return Some(("L3", format!("state and outcome disagree: {view:?}")));
     }
     match (&asked.request, reply) {
-        (Call::Submit { task, .. } | Call::Get(task), Reply::Task(view)) => (view.task != *task).then(|| ("L2", "another task".into())),
+        (Call::Submit { task, .. } | Call::Get(task), Reply::Task(view)) => {
+            (view.task != *task).then(|| ("L2", "another task".into()))
+        }
         (Call::Wait { task, timeout }, Reply::Task(view)) => {
             let early = !over(view) && now < asked.at + *timeout;
             (view.task != *task || early).then(|| ("L9", format!("answered too early, or for another task: {view:?}")))
         }
-        (Call::Cancel { task, .. }, Reply::Cancelled { task: view, .. }) => (view.task != *task).then(|| ("L6", "another task".into())),
+        (Call::Cancel { task, .. }, Reply::Cancelled { task: view, .. }) => {
+            (view.task != *task).then(|| ("L6", "another task".into()))
+        }
         (Call::List(query), Reply::Tasks { tasks, total }) => {
             let sorted = tasks.windows(2).all(|w| w[0].task > w[1].task);
             let fits = tasks.iter().all(|v| query.state.is_none_or(|s| s == v.state));

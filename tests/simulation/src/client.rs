@@ -52,7 +52,8 @@ impl Client {
         }
         self.actions -= 1;
         if self.actions > 0 {
-            let gap = if ctx.rng.chance(400) { 0 } else { ctx.rng.below(2 * ctx.plan.calm_at / ctx.plan.actions as u64) };
+            let gap =
+                if ctx.rng.chance(400) { 0 } else { ctx.rng.below(2 * ctx.plan.calm_at / ctx.plan.actions as u64) };
             ctx.alarm(gap, Alarm::Act);
         }
         let dice = ctx.rng.below(1000);

@@ -9,14 +9,21 @@ use farloop_core::outcome::Outcome;
 use farloop_core::spec::Spec;
 use farloop_core::time::Time;
 
-use crate::history::{History, Over};
+use crate::history::History;
+use crate::ledger::{AttemptLog, Claim, Over};
 
 impl History {
     /// A frame reaches the core for the first time.
     pub(crate) fn up(&mut self, now: Time, session: SessionId, frame: &Up) {
         match frame {
             Up::Submit(submit) => self.submitted(now, session, submit),
-            Up::Watch(task) => self.ask(session, *task),
+            Up::Watch(task) => {
+                self.ask(session, *task);
+                let known = self.tasks.get(task).is_some_and(|t| t.accepted_at.is_some());
+                if let (false, Some(log)) = (known, self.sessions.get_mut(&session)) {
+                    log.early.insert(*task);
+                }
+            }
             Up::Cancel { task, .. } => self.cancelled(*task),
             Up::Uncancel(task) => self.uncancelled(*task),
             Up::Grant(total) => {
@@ -45,18 +52,18 @@ impl History {
     pub(crate) fn call(&mut self, now: Time, request: &Call) {
         match request {
             Call::Submit { task, spec } => {
+                let claim = self.claim(now, spec, Owner::Nobody, None, None);
                 let log = self.tasks.entry(*task).or_default();
                 if log.accepted_at.is_none() {
-                    self.accept(now, *task, spec, Owner::Nobody, None, None);
-                } else if log.spec.as_ref().is_some_and(|s| **s != **spec) {
-                    log.other_bodies = true;
+                    self.accept(*task, claim);
+                } else {
+                    log.other_bodies |= log.spec.as_ref().is_some_and(|s| **s != **spec);
+                    self.contest(*task, claim);
                 }
             }
-            Call::Cancel { task, .. } => {
-                // Unlike the frame, a call for a task that is not known is refused and leaves nothing behind.
-                if self.tasks.get(task).is_some_and(|t| t.accepted_at.is_some()) {
-                    self.cancelled(*task);
-                }
+            // Unlike the frame, a call for a task that is not known is refused and leaves nothing behind.
+            Call::Cancel { task, .. } if self.tasks.get(task).is_some_and(|t| t.accepted_at.is_some()) => {
+                self.cancelled(*task);
             }
             _ => {}
         }
@@ -64,8 +71,10 @@ impl History {
 
     /// Whether an attempt is the current one at this session, as far as is known.
     pub(crate) fn live(&self, session: SessionId, attempt: AttemptId) -> bool {
-        let (Some(log), Some(task)) = (self.sessions.get(&session), self.tasks.get(&attempt.task)) else { return false };
-        let mine = |a: &&crate::history::AttemptLog| a.epoch == attempt.epoch && a.session == session && a.life == log.life;
+        let (Some(log), Some(task)) = (self.sessions.get(&session), self.tasks.get(&attempt.task)) else {
+            return false;
+        };
+        let mine = |a: &&AttemptLog| a.epoch == attempt.epoch && a.session == session && a.life == log.life;
         task.attempts.last().filter(mine).is_some_and(|a| a.over.is_none())
     }
 
@@ -84,61 +93,96 @@ impl History {
     fn submitted(&mut self, now: Time, session: SessionId, submit: &Submit) {
         let Submit { task, spec, owner, creator } = submit;
         self.ask(session, *task);
-        let known = self.tasks.entry(*task).or_default();
-        if known.accepted_at.is_some() {
-            if known.spec.as_ref().is_some_and(|s| **s != **spec) {
-                known.other_bodies = true;
+        let stale = creator.is_some_and(|c| !self.live(session, c));
+        let claim = self.claim(now, spec, *owner, *creator, Some(session));
+        let log = self.tasks.entry(*task).or_default();
+        if log.accepted_at.is_some() {
+            if log.spec.as_ref().is_some_and(|s| **s != **spec) {
+                log.other_bodies = true;
                 if let Some(log) = self.sessions.get(&session) {
-                    self.conflicts.insert((session, log.life, *task));
+                    self.conflicts.insert((session, log.life, *task), spec.clone());
                 }
             }
-            return;
-        }
-        let stale = creator.is_some_and(|c| !self.live(session, c));
-        if stale {
+            self.contest(*task, claim);
+        } else if stale {
             // L7: it must be refused; if it starts all the same, the start finds it refused.
-            self.tasks.entry(*task).or_default().refused = true;
-            return;
-        }
-        self.accept(now, *task, spec, *owner, *creator, Some(session));
-        if let Some(creator) = creator
-            && *owner != Owner::Nobody
-        {
-            self.children.entry(*creator).or_default().push(*task);
+            log.refused = true;
+        } else {
+            self.accept(*task, claim);
         }
     }
 
-    fn accept(
-        &mut self,
+    /// What would be so if this submit is the one that is accepted.
+    fn claim(
+        &self,
         now: Time,
-        task: TaskId,
         spec: &Arc<Spec>,
         owner: Owner,
         creator: Option<AttemptId>,
-        session: Option<SessionId>,
-    ) {
+        from: Option<SessionId>,
+    ) -> Claim {
         let parent = creator.and_then(|c| self.tasks.get(&c.task)).filter(|_| owner != Owner::Nobody);
         let root = match creator {
             Some(_) => parent.and_then(|p| p.root),
-            None => session.filter(|_| owner != Owner::Nobody),
+            None => from.filter(|_| owner != Owner::Nobody),
         };
         let inherited = parent.and_then(|p| p.deadline);
         let own = spec.options.timeout.map(|t| now + t);
-        let root_over = root.is_some_and(|r| self.ended.contains(&r));
-        let log = self.tasks.entry(task).or_default();
-        log.spec = Some(spec.clone());
-        log.accepted_at = Some(now);
-        log.owner = Some(owner);
-        log.creator = creator;
-        log.root = root;
-        log.refused = false;
-        log.deadline = match (own, inherited) {
+        let deadline = match (own, inherited) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
-        // An early cancel that was not withdrawn counts from the start (L6).
-        if root_over && owner == Owner::Root {
-            log.orphaned = true;
+        Claim { at: now, spec: spec.clone(), owner, creator, root, deadline, from }
+    }
+
+    /// As far as is known this submit is accepted.
+    pub(crate) fn accept(&mut self, task: TaskId, claim: Claim) {
+        if let Some(creator) = claim.creator
+            && claim.owner != Owner::Nobody
+        {
+            self.children.entry(creator).or_default().push(task);
+        }
+        let root_over = claim.root.is_some_and(|r| self.ended.contains(&r));
+        let log = self.tasks.entry(task).or_default();
+        log.orphaned = root_over && claim.owner == Owner::Root;
+        log.must_cancel = None;
+        log.refused = false;
+        log.accepted_at = Some(claim.at);
+        log.spec = Some(claim.spec);
+        log.owner = Some(claim.owner);
+        log.creator = claim.creator;
+        log.root = claim.root;
+        log.deadline = claim.deadline;
+        log.from = claim.from;
+    }
+
+    /// A later submit under a taken id. It counts if the first turns out to be refused: that is told later.
+    fn contest(&mut self, task: TaskId, claim: Claim) {
+        let log = self.tasks.entry(task).or_default();
+        if log.attempts.is_empty() {
+            log.contested = true;
+            log.others.push(claim);
+        }
+    }
+
+    /// The submit that was taken for accepted is refused.
+    pub(crate) fn refuse(&mut self, task: TaskId) {
+        let log = self.tasks.entry(task).or_default();
+        log.refused = true;
+        log.accepted_at = None;
+        if !log.others.is_empty() {
+            let claim = log.others.remove(0);
+            self.accept(task, claim);
+        }
+    }
+
+    /// A submit by the public API is refused.
+    pub fn refuse_call(&mut self, task: TaskId) {
+        let log = self.tasks.entry(task).or_default();
+        if let Some(at) = log.others.iter().position(|c| c.from.is_none()) {
+            log.others.remove(at);
+        } else if log.from.is_none() && log.creator.is_none() && log.attempts.is_empty() && log.told.is_none() {
+            self.refuse(task);
         }
     }
 

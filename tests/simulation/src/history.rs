@@ -5,16 +5,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
 use farloop_core::api::{CallError, Config, Event, Input, Output, Record, Reply};
 use farloop_core::frame::{HelloReply, Owner, Role, Up};
-use farloop_core::id::{AttemptId, ConnId, Epoch, SessionId, TaskId};
-use farloop_core::link::{Batch, Item, LinkFrame};
-use farloop_core::outcome::Outcome;
+use farloop_core::id::{AttemptId, ConnId, SessionId, TaskId};
 use farloop_core::spec::Spec;
 use farloop_core::time::Time;
 
 use crate::brief;
+use crate::ledger::{Mirror, Over, SessionLog, TaskLog};
 use crate::plan::Plan;
 use crate::trace::Trace;
 
@@ -25,109 +23,6 @@ pub struct Broken {
     pub law: String,
     /// What was seen.
     pub what: String,
-}
-
-/// Items of one direction put together to frames, as their numbers grow.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Mirror {
-    pub(crate) count: u64,
-    parts: BytesMut,
-}
-
-impl Mirror {
-    /// The frames of a batch that were not seen before; stops where numbers are missing.
-    pub(crate) fn take<F: LinkFrame>(&mut self, batch: &Batch<F>) -> Vec<F> {
-        let mut frames = Vec::new();
-        if batch.items.is_empty() || batch.first > self.count {
-            return frames;
-        }
-        for item in batch.items.iter().skip((self.count - batch.first) as usize) {
-            self.count += 1;
-            match item {
-                Item::Frame(frame) => frames.push(frame.clone()),
-                Item::Part(part) => self.parts.extend_from_slice(part),
-                Item::Tail(frame) => {
-                    let mut frame = frame.clone();
-                    let whole = self.parts.split().freeze();
-                    if let Some(payload) = frame.payload() {
-                        *payload = whole;
-                    }
-                    frames.push(frame);
-                }
-            }
-        }
-        frames
-    }
-}
-
-/// One session, as long as the coordinator knows it.
-#[derive(Clone, Debug)]
-pub(crate) struct SessionLog {
-    pub(crate) conn: Option<ConnId>,
-    pub(crate) role: Role,
-    /// Tells apart sessions that bear the same id one after the other.
-    pub(crate) life: u64,
-    pub(crate) up: Mirror,
-    pub(crate) down: Mirror,
-    pub(crate) granted: u64,
-    pub(crate) starts: u64,
-    /// Questions and answers about each task.
-    pub(crate) asked: BTreeMap<TaskId, (u32, u32)>,
-    /// Attempts that must be told of a cancel request.
-    pub(crate) owed: BTreeSet<AttemptId>,
-}
-
-/// How an attempt is over, as far as is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Over {
-    Reported,
-    Returned,
-    Lost,
-    Fenced,
-}
-
-/// One attempt.
-#[derive(Clone, Debug)]
-pub(crate) struct AttemptLog {
-    pub(crate) epoch: Epoch,
-    pub(crate) session: SessionId,
-    pub(crate) life: u64,
-    pub(crate) over: Option<Over>,
-    /// What it reported while it was live, and the highest cancel it saw.
-    pub(crate) report: Option<(Outcome, u32)>,
-    /// The task had to be cancelled when that report came.
-    pub(crate) too_late: bool,
-}
-
-/// One task.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct TaskLog {
-    /// The body it was accepted with, as far as is known.
-    pub(crate) spec: Option<Arc<Spec>>,
-    pub(crate) other_bodies: bool,
-    pub(crate) accepted_at: Option<Time>,
-    pub(crate) owner: Option<Owner>,
-    pub(crate) creator: Option<AttemptId>,
-    pub(crate) root: Option<SessionId>,
-    pub(crate) deadline: Option<Time>,
-    pub(crate) refused: bool,
-    /// Cancel requests that came, and were withdrawn.
-    pub(crate) cancels: u32,
-    pub(crate) withdrawn: u32,
-    /// What it belonged to is over: it must be asked to stop (L7).
-    pub(crate) orphaned: bool,
-    /// Of the requests, those that came before any report and any outcome: each must be answered (L6).
-    pub(crate) cancels_before_end: u32,
-    /// It was orphaned by that input: a report in a later one that saw no cancel cannot stand. One in the same input may,
-    /// for what follows from an input is done after it was read.
-    pub(crate) must_cancel: Option<u64>,
-    pub(crate) attempts: Vec<AttemptLog>,
-    /// The outcome that was told first.
-    pub(crate) told: Option<Outcome>,
-    pub(crate) edges: BTreeSet<TaskId>,
-    pub(crate) inputs: BTreeMap<(Epoch, TaskId), Bytes>,
-    pub(crate) durable_end: bool,
-    pub(crate) durable_start: bool,
 }
 
 /// Everything seen so far.
@@ -142,10 +37,12 @@ pub struct History {
     /// Tasks an attempt created, unless detached.
     pub(crate) children: BTreeMap<AttemptId, Vec<TaskId>>,
     pub(crate) hellos: BTreeMap<ConnId, (SessionId, Role)>,
+    /// Sessions that gave way to another one of the same id, and whose end is yet to be told.
+    pub(crate) replaced: BTreeMap<SessionId, u32>,
     /// Sessions that are over, for good.
     pub(crate) ended: BTreeSet<SessionId>,
-    /// Submits that must be refused: session and task.
-    pub(crate) conflicts: BTreeSet<(SessionId, u64, TaskId)>,
+    /// Submits of another body under a taken id: session, its life, task.
+    pub(crate) conflicts: BTreeMap<(SessionId, u64, TaskId), Arc<Spec>>,
     pub(crate) records: BTreeMap<u64, (TaskId, bool)>,
     pub(crate) inputs: u64,
     pub(crate) persisted: u64,
@@ -170,8 +67,9 @@ impl History {
             tasks: BTreeMap::new(),
             children: BTreeMap::new(),
             hellos: BTreeMap::new(),
+            replaced: BTreeMap::new(),
             ended: BTreeSet::new(),
-            conflicts: BTreeSet::new(),
+            conflicts: BTreeMap::new(),
             records: BTreeMap::new(),
             inputs: 0,
             persisted: 0,
@@ -221,7 +119,7 @@ impl History {
                     return;
                 }
                 let Some(log) = self.sessions.get_mut(session) else { return };
-                let frames = log.up.take(batch);
+                let frames = log.up.take(batch, self.config.max_payload);
                 for frame in frames {
                     trace.mix(mark_up(&frame));
                     if frame != Up::Heartbeat {
@@ -273,7 +171,10 @@ impl History {
                     Event::Stranded { .. } => self.saw("stranded"),
                     Event::StaleReport { .. } => self.saw("stale report"),
                     Event::WorkerLost { worker, .. } => self.session_over(SessionId(worker.0)),
-                    Event::SessionOver { session, .. } => self.session_over(*session),
+                    Event::SessionOver { session, .. } => match self.replaced.get_mut(session) {
+                        Some(n) if *n > 0 => *n -= 1,
+                        _ => self.session_over(*session),
+                    },
                     _ => {}
                 }
             }
@@ -302,6 +203,9 @@ impl History {
             }
             return;
         }
+        if role == Role::Client && self.sessions.contains_key(&session) {
+            *self.replaced.entry(session).or_default() += 1;
+        }
         self.session_over(session);
         self.ended.remove(&session);
         self.lives += 1;
@@ -314,6 +218,7 @@ impl History {
             granted: 0,
             starts: 0,
             asked: BTreeMap::new(),
+            early: BTreeSet::new(),
             owed: BTreeSet::new(),
         };
         self.sessions.insert(session, log);
@@ -392,20 +297,6 @@ impl History {
                 self.told(view.task, outcome, "an answer");
             }
         }
-    }
-}
-
-impl TaskLog {
-    /// What it belonged to is over.
-    fn orphan(&mut self, input: u64) {
-        self.orphaned = true;
-        if self.told.is_none() && self.accepted_at.is_some() {
-            self.must_cancel.get_or_insert(input);
-        }
-    }
-
-    pub(crate) fn attempt(&mut self, epoch: Epoch) -> Option<&mut AttemptLog> {
-        self.attempts.iter_mut().find(|a| a.epoch == epoch)
     }
 }
 

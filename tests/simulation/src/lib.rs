@@ -1,8 +1,9 @@
 //! The simulator of the core: one seed is one world, and the laws of the design are checked in it.
 //!
-//! [`plan`] draws what a seed is about; [`world`] is the event loop around the core; [`peer`], [`client`], [`worker`] and
+//! [`plan`] draws what a seed is about; [`world`] is the event loop, and `shell` the shell around the core; [`peer`], [`client`], [`worker`] and
 //! [`body`] are the processes at the other ends, which run [`script`]s; [`network`] and [`faults`] are what can go wrong;
-//! [`history`] is the observer, with [`heard`], [`told`], [`calls`] and [`verdict`] for its judgements; [`run`] runs seeds.
+//! [`history`] is the observer, with `ledger` for its records and `heard`, `told`, [`calls`] and `verdict` for its
+//! judgements; [`run`] runs seeds.
 //!
 //! No threads inside a world, no clock, no unordered collection: the same seed gives the same trace (L20).
 
@@ -13,12 +14,14 @@ pub mod client;
 pub mod faults;
 mod heard;
 pub mod history;
+mod ledger;
 pub mod network;
 pub mod peer;
 pub mod plan;
 pub mod rng;
 pub mod run;
 pub mod script;
+mod shell;
 mod told;
 pub mod trace;
 mod verdict;

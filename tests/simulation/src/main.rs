@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use farloop_test_simulation::{Options, catch, plantable, run, run_seed};
 
-const USAGE: &str = "usage: farloop-test-simulation [--seeds N] [--from N] [--seed S] [--planted NAME|all] [--trace] [--first]
+const USAGE: &str =
+    "usage: farloop-test-simulation [--seeds N] [--from N] [--seed S] [--planted NAME|all] [--trace] [--first]
 
   --seeds N       run N seeds (default 2000)
   --from N        beginning with this one (default 0)

@@ -71,7 +71,8 @@ impl Plan {
     pub fn draw(rng: &mut Rng) -> Self {
         let some = |rng: &mut Rng, odds: u64, most: u64| if rng.chance(odds) { rng.between(1, most) } else { 0 };
         let faults = crate::faults::KINDS.iter().map(|_| some(rng, 600, 10)).collect();
-        let mut config = Config { seed: rng.next_u64(), durable: rng.chance(350), max_live_tasks: 1_500, ..Config::default() };
+        let mut config =
+            Config { seed: rng.next_u64(), durable: rng.chance(350), max_live_tasks: 1_500, ..Config::default() };
         if rng.chance(200) {
             config.retention = Duration::from_millis(rng.between(200, 5_000));
         }

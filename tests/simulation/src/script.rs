@@ -120,7 +120,8 @@ impl Args {
     /// If they are cut short: then the core changed an argument.
     #[must_use]
     pub fn decode(bytes: &Bytes) -> Self {
-        let number = |from: usize, len: usize| bytes[from..from + len].iter().fold(0u128, |n, b| n << 8 | u128::from(*b));
+        let number =
+            |from: usize, len: usize| bytes[from..from + len].iter().fold(0u128, |n, b| n << 8 | u128::from(*b));
         Self {
             script: number(0, 4) as usize,
             param: number(4, 4) as u32,
@@ -219,7 +220,11 @@ impl Library {
         let dependencies = dependencies
             .iter()
             .enumerate()
-            .map(|(i, task)| farloop_core::spec::Dependency { position: i as u32, tasks: vec![*task], list: rng.chance(300) })
+            .map(|(i, task)| farloop_core::spec::Dependency {
+                position: i as u32,
+                tasks: vec![*task],
+                list: rng.chance(300),
+            })
             .collect();
         let wrong = rng.chance(4);
         Arc::new(Spec {
@@ -240,7 +245,11 @@ fn options(plan: &Plan, rng: &mut Rng) -> Options {
         max_attempts: *rng.pick(&[1, 1, 1, 2, 3]),
         max_crashes: *rng.pick(&[3, 3, 1, 0]),
         priority: *rng.pick(&[0, 0, 0, 1, -1]),
-        cancel_grace: *rng.pick(&[Some(limits::CANCEL_GRACE), Some(Duration::from_millis(300)), Some(Duration::from_secs(2))]),
+        cancel_grace: *rng.pick(&[
+            Some(limits::CANCEL_GRACE),
+            Some(Duration::from_millis(300)),
+            Some(Duration::from_secs(2)),
+        ]),
         labels: Vec::new(),
     }
 }

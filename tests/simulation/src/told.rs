@@ -9,7 +9,8 @@ use farloop_core::time::Time;
 
 use crate::brief;
 use crate::calls::{Calls, mode_met};
-use crate::history::{AttemptLog, History, Over};
+use crate::history::History;
+use crate::ledger::{AttemptLog, Over};
 use crate::script::maker_of;
 use crate::trace::Trace;
 
@@ -28,7 +29,7 @@ impl History {
             return self.fail("L10", what);
         }
         let conn = log.conn;
-        for frame in log.down.take(batch) {
+        for frame in log.down.take(batch, usize::MAX) {
             trace.mix(mark_down(&frame));
             trace.line(|| format!("{:>10} < {:?} {}", now.0, conn.map(|c| c.0), brief::down(&frame)));
             match &frame {
@@ -45,6 +46,12 @@ impl History {
                     self.settled(*attempt);
                     if *number == 0 {
                         self.fail("L6", format!("{attempt:?} is told of cancel request 0"));
+                    }
+                }
+                Down::Stranded { task, why } => {
+                    self.saw("watcher told of a stranded task");
+                    if why.is_empty() {
+                        self.fail("L15", format!("{task} is stranded, and nobody says why"));
                     }
                 }
                 Down::CancelWithdrawn { .. } => self.saw("cancel withdrawn"),
@@ -69,13 +76,19 @@ impl History {
         let (asked, answered) = log.asked.entry(task).or_default();
         *answered += 1;
         if answered > asked {
-            let what = format!("session {session} is told the outcome of {task} {answered} times and asked {asked} times");
+            let what =
+                format!("session {session} is told the outcome of {task} {answered} times and asked {asked} times");
             return self.fail("L10", what);
         }
-        if self.refusal(task, outcome) {
+        let early = log.early.contains(&task);
+        if self.refusal(task, outcome, early) {
             return;
         }
-        if self.conflicts.contains(&(session, life, task)) && self.tasks.get(&task).is_some_and(|t| t.told.is_none()) {
+        let conflict = self.conflicts.get(&(session, life, task));
+        let started = self.tasks.get(&task).filter(|t| !t.attempts.is_empty()).and_then(|t| t.spec.as_ref());
+        if let (Some(theirs), Some(started)) = (conflict, started)
+            && **theirs != **started
+        {
             let what = format!("session {session} submitted another body as {task} and is told {outcome:?}");
             return self.fail("L2", what);
         }
@@ -87,7 +100,7 @@ impl History {
     }
 
     /// Whether this is no outcome but the answer that there will be none.
-    fn refusal(&mut self, task: TaskId, outcome: &Outcome) -> bool {
+    fn refusal(&mut self, task: TaskId, outcome: &Outcome, early: bool) -> bool {
         let Outcome::Raised(failure) = outcome else { return false };
         let seen = match &failure.kind {
             FailureKind::AlreadyExists => "refused: AlreadyExists",
@@ -105,31 +118,43 @@ impl History {
         };
         self.saw(seen);
         let log = self.tasks.entry(task).or_default();
-        if log.told.as_ref() == Some(outcome) || log.attempts.iter().any(|a| a.report.as_ref().is_some_and(|r| r.0 == *outcome)) {
+        if log.told.as_ref() == Some(outcome)
+            || log.attempts.iter().any(|a| a.report.as_ref().is_some_and(|r| r.0 == *outcome))
+        {
             return false;
         }
         let accepted = log.accepted_at.is_some();
         let unstarted = log.attempts.is_empty();
         let complaint = match &failure.kind {
-            FailureKind::AlreadyExists => (!log.other_bodies).then_some(("L2", "it was never submitted with another body")),
+            FailureKind::AlreadyExists => {
+                (!log.other_bodies).then_some(("L2", "it was never submitted with another body"))
+            }
             FailureKind::Expired | FailureKind::NotFound => {
                 // Watched too early, too late, or an argument is unknown.
                 let runs = log.attempts.last().is_some_and(|a| a.over.is_none());
-                (accepted && log.told.is_none() && runs).then_some(("L1", "it runs"))
+                (accepted && !early && log.told.is_none() && runs).then_some(("L1", "it runs"))
             }
-            FailureKind::ResourceExhausted => (!failure.message.contains("limit")).then_some(("L18", "no limit is named")),
-            FailureKind::Stale => (log.creator.is_none() && !log.refused).then_some(("L7", "no attempt submitted it")),
+            FailureKind::ResourceExhausted => {
+                (!failure.message.contains("limit")).then_some(("L18", "no limit is named"))
+            }
+            FailureKind::Stale => {
+                (log.creator.is_none() && !log.refused && !log.contested).then_some(("L7", "no attempt submitted it"))
+            }
             FailureKind::DependencyCycle => {
                 let itself = log.spec.as_ref().is_some_and(|s| s.dependencies.iter().any(|d| d.tasks.contains(&task)));
-                (!itself).then_some(("L22", "there is no cycle"))
+                (!itself && !log.contested).then_some(("L22", "there is no cycle"))
             }
             _ => return false,
         };
-        if matches!(failure.kind, FailureKind::ResourceExhausted | FailureKind::Stale | FailureKind::DependencyCycle)
-            || (matches!(failure.kind, FailureKind::Expired | FailureKind::NotFound) && unstarted && log.told.is_none())
+        let late = matches!(failure.kind, FailureKind::Expired | FailureKind::NotFound) && !early && log.told.is_none();
+        if unstarted
+            && (late
+                || matches!(
+                    failure.kind,
+                    FailureKind::ResourceExhausted | FailureKind::Stale | FailureKind::DependencyCycle
+                ))
         {
-            log.refused = true;
-            log.accepted_at = None;
+            self.refuse(task);
         }
         if let Some((law, why)) = complaint {
             self.fail(law, format!("{task} is refused with {:?}: {}, but {why}", failure.kind, failure.message));
@@ -177,6 +202,7 @@ impl History {
             let what = format!("session {session} is sent start {} of {} granted", log.starts, log.granted);
             return self.fail("L14", what);
         }
+        self.settle_claims(now, start);
         let durable = self.config.durable;
         let log = self.tasks.entry(task).or_default();
         let complaint = if log.refused || log.accepted_at.is_none() {
@@ -190,7 +216,10 @@ impl History {
         } else if log.deadline.is_some_and(|d| d <= now) {
             Some(("L19", "its deadline has passed".into()))
         } else if log.deadline.map(|d| d.since(now)) != start.remaining {
-            Some(("L19", format!("{:?} remain, and it is told {:?}", log.deadline.map(|d| d.since(now)), start.remaining)))
+            Some((
+                "L19",
+                format!("{:?} remain, and it is told {:?}", log.deadline.map(|d| d.since(now)), start.remaining),
+            ))
         } else if log.must_cancel.is_some() && log.withdrawn == 0 && start.cancels == 0 {
             Some(("L7", "what it belonged to is over".into()))
         } else if log.attempts.is_empty() && log.cancels > 0 && log.withdrawn == 0 && start.cancels == 0 {
@@ -215,6 +244,21 @@ impl History {
             self.orphan_children(attempt, false);
         }
         self.arguments_there(start);
+    }
+
+    /// Of several submits under one id the first that was not refused counts: the start shows which one that was.
+    fn settle_claims(&mut self, now: Time, start: &Start) {
+        let task = start.attempt.task;
+        let Some(log) = self.tasks.get_mut(&task).filter(|t| t.attempts.is_empty() && t.contested) else { return };
+        let others = std::mem::take(&mut log.others);
+        let left = |deadline: Option<Time>| deadline.map(|d| d.since(now));
+        let fits = log.accepted_at.is_some()
+            && log.spec.as_ref().is_some_and(|s| **s == *start.spec)
+            && left(log.deadline) == start.remaining;
+        let other = others.into_iter().find(|c| *c.spec == *start.spec && left(c.deadline) == start.remaining);
+        if let (false, Some(claim)) = (fits, other) {
+            self.accept(task, claim);
+        }
     }
 
     /// L22: every argument that is a task has returned, and its value was sent before.
@@ -278,7 +322,6 @@ impl History {
     }
 }
 
-
 fn mark_down(frame: &Down) -> u64 {
     let id = |id: u128| (id >> 40) as u64 ^ id as u64;
     match frame {
@@ -298,6 +341,7 @@ fn mark_down(frame: &Down) -> u64 {
         Down::Fence(attempt) => attempt.epoch.0 << 8 | 4,
         Down::Recall(attempt) => attempt.epoch.0 << 8 | 5,
         Down::Deadlock { attempt, cycle } => attempt.epoch.0 << 20 | (cycle.len() as u64) << 8 | 6,
+        Down::Stranded { task, .. } => id(task.0) ^ 8,
         Down::Drain => 7,
     }
 }

@@ -5,7 +5,8 @@ use farloop_core::id::TaskId;
 use farloop_core::outcome::{Failure, FailureKind, Outcome};
 
 use crate::calls::Complaint;
-use crate::history::{History, Over, TaskLog};
+use crate::history::History;
+use crate::ledger::{Over, TaskLog};
 use crate::peer::Kind;
 use crate::world::World;
 
@@ -18,6 +19,7 @@ impl World {
         let stats = self.core.stats();
         let peers = self.peers.iter().filter(|p| !p.gone).all(|p| {
             p.welcomed
+                && self.history.conn(p.session) == p.conn
                 && p.link.queued() == 0
                 && match &p.kind {
                     Kind::Client(c) => c.actions == 0 && c.outstanding.is_empty(),
@@ -58,7 +60,10 @@ impl World {
             let Kind::Worker(worker) = &peer.kind else { continue };
             let credits = worker.granted - worker.started;
             if view.leased + view.running + view.suspended > 0 || view.credits != credits {
-                let what = format!("everything is over; worker {} has credit for {credits}, and the core says {view:?}", view.worker);
+                let what = format!(
+                    "everything is over; worker {} has credit for {credits}, and the core says {view:?}",
+                    view.worker
+                );
                 return self.history.fail("L14", what);
             }
         }
@@ -68,7 +73,8 @@ impl World {
     fn list_all(&mut self) {
         let mut before = None;
         loop {
-            let Some(Reply::Tasks { tasks, .. }) = self.ask_now(Call::List(ListTasks { before, limit: 100, ..Default::default() }))
+            let Some(Reply::Tasks { tasks, .. }) =
+                self.ask_now(Call::List(ListTasks { before, limit: 100, ..Default::default() }))
             else {
                 return;
             };
@@ -94,11 +100,15 @@ impl World {
 
     /// Nothing has ended what should have ended long ago.
     pub(crate) fn hang(&mut self) {
-        let mut lines = vec![format!("after {} steps, at {} s: {:?}", self.steps, self.now.0 / 1_000_000, self.core.stats())];
+        let mut lines =
+            vec![format!("after {} steps, at {} s: {:?}", self.steps, self.now.0 / 1_000_000, self.core.stats())];
         let open = self.ask_now(Call::List(ListTasks { limit: 1_000, ..ListTasks::default() }));
         if let Some(Reply::Tasks { tasks, .. }) = open {
             for view in tasks.iter().filter(|t| t.outcome.is_none()).take(NAMED) {
-                lines.push(format!("{} {:?} attempt {} awaits {:?} worker {:?}", view.task, view.state, view.attempt, view.awaits, view.worker));
+                lines.push(format!(
+                    "{} {:?} attempt {} awaits {:?} worker {:?}",
+                    view.task, view.state, view.attempt, view.awaits, view.worker
+                ));
                 if let Some(Reply::Explained { why, .. }) = self.ask_now(Call::Explain(view.task)) {
                     lines.extend(why.into_iter().map(|w| format!("    {w}")));
                 }
@@ -108,10 +118,18 @@ impl World {
             let queued = peer.link.queued();
             match &peer.kind {
                 Kind::Client(c) if !c.outstanding.is_empty() || c.actions > 0 || !peer.welcomed => {
-                    lines.push(format!("client {i} welcomed {} queued {queued} awaits {:?}", peer.welcomed, c.outstanding));
+                    lines.push(format!(
+                        "client {i} welcomed {} queued {queued} awaits {:?}",
+                        peer.welcomed, c.outstanding
+                    ));
                 }
                 Kind::Worker(w) if w.holds() > 0 || !peer.welcomed => {
-                    lines.push(format!("worker {i} {} welcomed {} queued {queued} holds {:?}", peer.session, peer.welcomed, w.describe()));
+                    lines.push(format!(
+                        "worker {i} {} welcomed {} queued {queued} holds {:?}",
+                        peer.session,
+                        peer.welcomed,
+                        w.describe()
+                    ));
                 }
                 _ => {}
             }
@@ -124,16 +142,30 @@ impl History {
     /// Whether a task ended as it had to.
     fn verdict(&self, id: TaskId, log: &TaskLog) -> Option<Complaint> {
         log.accepted_at?;
+        if log.contested && log.attempts.is_empty() {
+            // Which of the submits was accepted, nobody but the core knows.
+            return None;
+        }
         let told = log.told.as_ref()?;
-        let report = log.attempts.iter().rev().find_map(|a| a.report.as_ref().filter(|r| r.0 == *told).map(|r| (r, a.too_late)));
+        let report =
+            log.attempts.iter().rev().find_map(|a| a.report.as_ref().filter(|r| r.0 == *told).map(|r| (r, a.too_late)));
         let wrong = match (report, told) {
             (Some(((Outcome::Cancelled(_), _), _)), _) => None,
             (Some(((_, delivered), late)), _) => stands(log, *delivered, late),
             (None, Outcome::Returned(_)) => Some(("L4", "nobody reported it".into())),
             (None, Outcome::Raised(failure)) => self.made_by_the_core(log, &failure.kind),
             (None, Outcome::Cancelled(_)) => {
-                let argument = self.arguments(log).any(|t| !matches!(t.told, Some(Outcome::Returned(_) | Outcome::Raised(_))));
-                let asked = log.cancels > 0 || log.orphaned || argument;
+                let argument =
+                    self.arguments(log).any(|t| !matches!(t.told, Some(Outcome::Returned(_) | Outcome::Raised(_))));
+                // An attempt that failed and is to be retried takes its children with it.
+                let retried =
+                    log.creator.and_then(|c| Some((c, self.tasks.get(&c.task)?))).is_some_and(|(c, parent)| {
+                        let attempts = parent.spec.as_ref().map_or(1, |s| s.options.max_attempts);
+                        let report =
+                            parent.attempts.iter().find(|a| a.epoch == c.epoch).and_then(|a| a.report.as_ref());
+                        attempts > 1 && matches!(report, Some((Outcome::Raised(_), _)))
+                    });
+                let asked = log.cancels > 0 || log.orphaned || argument || retried;
                 (!asked).then(|| ("L6", "nobody asked for it".into()))
             }
         };
@@ -141,8 +173,12 @@ impl History {
             && !log.orphaned
             && log.cancels == 0
             && log.deadline.is_none()
-            && log.attempts.iter().any(|a| matches!(&a.report, Some((Outcome::Returned(v), _)) if v.len() <= self.config.max_payload));
-        let wrong = wrong.or_else(|| ignored.then(|| ("L4", "a live attempt returned a value, and it does not count".into())));
+            && log
+                .attempts
+                .iter()
+                .any(|a| matches!(&a.report, Some((Outcome::Returned(v), _)) if v.len() <= self.config.max_payload));
+        let wrong =
+            wrong.or_else(|| ignored.then(|| ("L4", "a live attempt returned a value, and it does not count".into())));
         wrong.map(|(law, why)| (law, format!("{id} ended with {told:?}, but {why}; {log:?}")))
     }
 

@@ -119,15 +119,20 @@ impl Worker {
                 }
             }
             Down::Deadlock { attempt, cycle } => {
-                let blocked = matches!(self.bodies.get(&attempt).map(|b| &b.state), Some(State::Suspended(p)) if p.blocked());
+                let blocked =
+                    matches!(self.bodies.get(&attempt).map(|b| &b.state), Some(State::Suspended(p)) if p.blocked());
                 if blocked {
+                    // The core has answered that report: the same one again would be a new one.
+                    if let Some(body) = self.bodies.get_mut(&attempt) {
+                        body.told = None;
+                    }
                     let failure = Failure::new(FailureKind::Deadlock(cycle), "await".into(), "deadlock".into());
                     self.drop_await(attempt, out);
                     self.wake(attempt, Some(Err(Error::Failed(failure.into()))));
                 }
             }
             Down::Drain => self.draining = true,
-            Down::CancelCount { .. } | Down::Input { .. } => {}
+            Down::CancelCount { .. } | Down::Input { .. } | Down::Stranded { .. } => {}
         }
         self.run(ctx, out);
     }
@@ -229,7 +234,8 @@ impl Worker {
             body.seen = body.pending;
             Step::Ended(Outcome::Cancelled(Default::default()))
         } else if begins && body.until.is_some_and(|until| until <= ctx.now) {
-            let failure = Failure::new(FailureKind::TimedOut, "start".into(), "its deadline passed in the queue".into());
+            let failure =
+                Failure::new(FailureKind::TimedOut, "start".into(), "its deadline passed in the queue".into());
             Step::Ended(Outcome::Raised(failure.into()))
         } else {
             body.poll(wake, &mut Hands { ctx, out, known: &self.known })

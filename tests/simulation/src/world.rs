@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use farloop_core::api::{Input, Output};
+use farloop_core::api::Input;
 use farloop_core::frame::{Down, Hello, HelloReply, Up};
 use farloop_core::id::{CallId, ConnId, SessionId, TaskId};
 use farloop_core::link::Batch;
@@ -105,7 +105,7 @@ pub struct World {
     pub(crate) roots: Vec<(TaskId, Arc<Spec>)>,
     queue: BTreeMap<(Time, u64), Event>,
     next: u64,
-    tick_at: Option<Time>,
+    pub(crate) tick_at: Option<Time>,
     was_quiet: bool,
     over: bool,
 }
@@ -397,97 +397,10 @@ impl World {
     }
 
     /// A batch vanished: what comes after it shows the gap, and a connection that loses things does not live long.
-    fn swallow(&mut self, conn: ConnId) {
+    pub(crate) fn swallow(&mut self, conn: ConnId) {
         let soon = self.now + Duration::from_micros(self.rng.below(1_500_000));
         self.at(soon, Event::Closed(conn));
         self.at(soon, Event::CutAtPeer(conn));
-    }
-
-    /// The shell takes batches for as long as the connection takes them.
-    fn pump(&mut self, session: SessionId, force: bool) {
-        let Some(conn) = self.history.conn(session) else { return };
-        while self.network.get(conn).is_some_and(|c| c.open_at_core && c.down.in_flight < self.plan.window) {
-            let Some(batch) = self.core.poll_batch(self.now, session, force) else {
-                self.history.drained(session);
-                break;
-            };
-            self.trace.mix(batch.first ^ batch.ack.rotate_left(20));
-            self.history.sent(self.now, session, &batch, &mut self.trace);
-            let calls = &self.calls;
-            self.history.gathers_answered(calls);
-            if self.rng.chance(self.plan.gap) {
-                self.swallow(conn);
-                continue;
-            }
-            // None: into the void. A half-open connection takes whatever it is given.
-            if let Some(at) = self.network.send(conn, Direction::Down, self.now, &self.plan, &mut self.rng) {
-                self.at(at, Event::Down(conn, batch));
-            }
-        }
-        self.settle();
-    }
-
-    /// Gives the core an input, and does what it wants done.
-    pub fn feed(&mut self, input: Input) {
-        self.history.input(self.now, &input, &mut self.trace);
-        self.core.handle(self.now, input);
-        self.settle();
-    }
-
-    fn settle(&mut self) {
-        while let Some(output) = self.core.poll_output() {
-            self.history.output(self.now, &output, &mut self.trace);
-            self.obey(output);
-        }
-        if let Err(violation) = self.core.check() {
-            self.history.fail(violation.law, violation.to_string());
-        }
-        if let Some(at) = self.core.next_deadline()
-            && self.tick_at.is_none_or(|set| at < set || set < self.now)
-        {
-            let at = at.max(self.now);
-            self.tick_at = Some(at);
-            let late = self.rng.below(300);
-            self.at(at + Duration::from_micros(late), Event::Tick);
-        }
-    }
-
-    fn obey(&mut self, output: Output) {
-        match output {
-            Output::Hello { conn, reply } => {
-                let welcome = matches!(reply, HelloReply::Welcome { .. });
-                if let Some(c) = self.network.get_mut(conn) {
-                    c.open_at_core = welcome;
-                }
-                if let Some(at) = self.network.send(conn, Direction::Down, self.now, &self.plan, &mut self.rng) {
-                    self.at(at, Event::Welcome(conn, reply));
-                }
-            }
-            Output::Wake(session) => {
-                let delay = if self.plan.flush > 0 { self.rng.below(self.plan.flush) } else { 0 };
-                self.at(self.now + Duration::from_micros(delay), Event::Pump(session, false));
-            }
-            Output::Close { conn, .. } => {
-                if let Some(c) = self.network.get_mut(conn) {
-                    c.open_at_core = false;
-                }
-                self.network.cut(conn, true);
-                let delay = Duration::from_micros(self.rng.below(self.plan.latency + 1));
-                self.at(self.now + delay, Event::CutAtPeer(conn));
-            }
-            Output::Reply { call, reply } => {
-                let complaint = self.calls.answer(self.now, call, &reply);
-                if let Some((law, what)) = complaint {
-                    self.history.fail(law, what);
-                }
-                self.history.reply(self.now, &reply);
-            }
-            Output::Persist { seq, .. } => {
-                let delay = if self.plan.sync > 0 { self.rng.below(self.plan.sync) } else { 0 };
-                self.at(self.now + Duration::from_micros(delay), Event::Durable(seq));
-            }
-            Output::Event(_) => {}
-        }
     }
 
     /// Notes that a fault struck.

@@ -1,0 +1,151 @@
+//! The observer's records: sessions, tasks, attempts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use farloop_core::frame::{Owner, Role};
+use farloop_core::id::{AttemptId, ConnId, Epoch, SessionId, TaskId};
+use farloop_core::link::{Batch, Item, LinkFrame};
+use farloop_core::outcome::Outcome;
+use farloop_core::spec::Spec;
+use farloop_core::time::Time;
+
+/// Items of one direction put together to frames, as their numbers grow.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Mirror {
+    pub(crate) count: u64,
+    parts: BytesMut,
+}
+
+impl Mirror {
+    /// The frames of a batch that were not seen before; stops where numbers are missing or a payload is too large.
+    pub(crate) fn take<F: LinkFrame>(&mut self, batch: &Batch<F>, limit: usize) -> Vec<F> {
+        let mut frames = Vec::new();
+        if batch.items.is_empty() || batch.first > self.count {
+            return frames;
+        }
+        for item in batch.items.iter().skip((self.count - batch.first) as usize) {
+            if matches!(item, Item::Part(part) if self.parts.len() + part.len() > limit) {
+                break;
+            }
+            self.count += 1;
+            match item {
+                Item::Frame(frame) => frames.push(frame.clone()),
+                Item::Part(part) => self.parts.extend_from_slice(part),
+                Item::Tail(frame) => {
+                    let mut frame = frame.clone();
+                    let whole = self.parts.split().freeze();
+                    if let Some(payload) = frame.payload() {
+                        *payload = whole;
+                    }
+                    frames.push(frame);
+                }
+            }
+        }
+        frames
+    }
+}
+
+/// One session, as long as the coordinator knows it.
+#[derive(Clone, Debug)]
+pub(crate) struct SessionLog {
+    pub(crate) conn: Option<ConnId>,
+    pub(crate) role: Role,
+    /// Tells apart sessions that bear the same id one after the other.
+    pub(crate) life: u64,
+    pub(crate) up: Mirror,
+    pub(crate) down: Mirror,
+    pub(crate) granted: u64,
+    pub(crate) starts: u64,
+    /// Questions and answers about each task.
+    pub(crate) asked: BTreeMap<TaskId, (u32, u32)>,
+    /// Tasks it asked for when they were not known.
+    pub(crate) early: BTreeSet<TaskId>,
+    /// Attempts that must be told of a cancel request.
+    pub(crate) owed: BTreeSet<AttemptId>,
+}
+
+/// How an attempt is over, as far as is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Over {
+    Reported,
+    Returned,
+    Lost,
+    Fenced,
+}
+
+/// One attempt.
+#[derive(Clone, Debug)]
+pub(crate) struct AttemptLog {
+    pub(crate) epoch: Epoch,
+    pub(crate) session: SessionId,
+    pub(crate) life: u64,
+    pub(crate) over: Option<Over>,
+    /// What it reported while it was live, and the highest cancel it saw.
+    pub(crate) report: Option<(Outcome, u32)>,
+    /// The task had to be cancelled when that report came.
+    pub(crate) too_late: bool,
+}
+
+/// A submit, and what follows from it if it is accepted.
+#[derive(Clone, Debug)]
+pub(crate) struct Claim {
+    pub(crate) at: Time,
+    pub(crate) spec: Arc<Spec>,
+    pub(crate) owner: Owner,
+    pub(crate) creator: Option<AttemptId>,
+    pub(crate) root: Option<SessionId>,
+    pub(crate) deadline: Option<Time>,
+    /// Session; none: the public API.
+    pub(crate) from: Option<SessionId>,
+}
+
+/// One task.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TaskLog {
+    /// The body it was accepted with, as far as is known.
+    pub(crate) spec: Option<Arc<Spec>>,
+    pub(crate) other_bodies: bool,
+    pub(crate) accepted_at: Option<Time>,
+    pub(crate) owner: Option<Owner>,
+    pub(crate) creator: Option<AttemptId>,
+    pub(crate) root: Option<SessionId>,
+    pub(crate) deadline: Option<Time>,
+    pub(crate) from: Option<SessionId>,
+    pub(crate) refused: bool,
+    /// Later submits under the same id.
+    pub(crate) others: Vec<Claim>,
+    pub(crate) contested: bool,
+    /// Cancel requests that came, and were withdrawn.
+    pub(crate) cancels: u32,
+    pub(crate) withdrawn: u32,
+    /// What it belonged to is over: it must be asked to stop (L7).
+    pub(crate) orphaned: bool,
+    /// Of the requests, those that came before any report and any outcome: each must be answered (L6).
+    pub(crate) cancels_before_end: u32,
+    /// It was orphaned by that input: a report in a later one that saw no cancel cannot stand. One in the same input may,
+    /// for what follows from an input is done after it was read.
+    pub(crate) must_cancel: Option<u64>,
+    pub(crate) attempts: Vec<AttemptLog>,
+    /// The outcome that was told first.
+    pub(crate) told: Option<Outcome>,
+    pub(crate) edges: BTreeSet<TaskId>,
+    pub(crate) inputs: BTreeMap<(Epoch, TaskId), Bytes>,
+    pub(crate) durable_end: bool,
+    pub(crate) durable_start: bool,
+}
+
+impl TaskLog {
+    /// What it belonged to is over.
+    pub(crate) fn orphan(&mut self, input: u64) {
+        self.orphaned = true;
+        if self.told.is_none() && self.accepted_at.is_some() {
+            self.must_cancel.get_or_insert(input);
+        }
+    }
+
+    pub(crate) fn attempt(&mut self, epoch: Epoch) -> Option<&mut AttemptLog> {
+        self.attempts.iter_mut().find(|a| a.epoch == epoch)
+    }
+}
