@@ -130,6 +130,18 @@ pub async fn cancels_itself(journal: Journal, then: String) -> farloop::Result<S
     }
 }
 
+/// Row 243: asks itself to stop, twice, before any await; returns the message that is delivered.
+#[farloop::task]
+pub async fn asks_itself_twice(journal: Journal) -> farloop::Result<String> {
+    let me = farloop::current_task().ok_or_else(|| Error::msg("a body has a current task"))?;
+    me.cancel("1");
+    me.cancel("2");
+    match farloop::sleep(journal.seconds(1.0)).await {
+        Ok(()) => Ok("slept".to_owned()),
+        Err(error) => Ok(args(&error)),
+    }
+}
+
 /// CA7: awaits the next level down; the lowest sleeps. Each says what it saw.
 #[farloop::task]
 pub async fn level(journal: Journal, depth: u32) -> farloop::Result<String> {
@@ -239,6 +251,7 @@ pub fn offered(worker: farloop::Worker) -> farloop::Worker {
         .task::<counts_cancels>()
         .task::<interruptible_cleanup>()
         .task::<cancels_itself>()
+        .task::<asks_itself_twice>()
         .task::<level>()
         .task::<uncancels>()
         .task::<withdraws>()

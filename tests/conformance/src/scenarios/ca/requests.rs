@@ -7,8 +7,8 @@ use serde_json::json;
 use crate::bodies::jobs::{nap, with_finally, with_finally_after};
 use crate::bodies::nested;
 use crate::bodies::stubborn::{
-    cancels_itself, converts, counts_cancels, goes_on, interruptible_cleanup, outlasts_three, recovers, says_why,
-    uncancels, withdraws,
+    asks_itself_twice, cancels_itself, converts, counts_cancels, goes_on, interruptible_cleanup, outlasts_three,
+    recovers, says_why, uncancels, withdraws,
 };
 use crate::faults::Fault;
 use crate::judge::{Check, Order, holds, same};
@@ -275,6 +275,10 @@ async fn row_243_the_first_message_wins(run: Run) -> Check {
     if let Err(error) = unstarted.await {
         run.log(format!("unstarted {}", args(&error)));
     }
+    // Between two awaits of a running body, too: remote and local.
+    let remote = create_task(asks_itself_twice(run.journal.clone())).await?;
+    let local = ensure_future(farloop::local(asks_itself_twice::local(run.journal.clone()))).await?;
+    same((remote, local), ("('1',)", "('1',)"))?;
     run.journal_is(&probe)
 }
 
