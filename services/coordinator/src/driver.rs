@@ -255,6 +255,7 @@ impl Drop for Line<'_> {
 fn log(event: &Event) {
     match event {
         Event::WorkerJoined(worker) => tracing::info!(%worker, "worker joined"),
+        Event::WorkerLost { worker, attempts: 0 } => tracing::info!(%worker, "worker left"),
         Event::WorkerLost { worker, attempts } => tracing::warn!(%worker, attempts, "worker lost"),
         Event::SessionOver { session, cancelled } => tracing::info!(%session, cancelled, "session over"),
         Event::Stranded { task, why } => tracing::warn!(%task, why, "task cannot run now"),

@@ -40,8 +40,11 @@ async fn dev(args: Args) -> anyhow::Result<ExitCode> {
         workers.push(start(&args.command, &address, n)?);
     }
     banner(&address, &args);
-    tokio::signal::ctrl_c().await.context("no Ctrl-C handler")?;
+    stop_signal().await?;
     eprintln!("stopping");
+    for worker in &workers {
+        terminate(worker);
+    }
     for worker in &mut workers {
         end(worker).await;
     }
@@ -72,7 +75,27 @@ fn start(command: &[String], address: &str, n: u32) -> anyhow::Result<Child> {
         .with_context(|| format!("the worker program did not start: {:?}", worker.as_std().get_program()))
 }
 
-/// Workers get the terminal's Ctrl-C too and drain by themselves; one that takes too long is killed.
+/// Ctrl-C or SIGTERM: either must take the workers down too.
+async fn stop_signal() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("no SIGTERM handler")?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        interrupted = tokio::signal::ctrl_c() => interrupted.context("no Ctrl-C handler")?,
+    }
+    Ok(())
+}
+
+/// Asks a worker to drain; a terminal's Ctrl-C may have asked it already.
+fn terminate(worker: &Child) {
+    let pid = worker.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
+    if let Some(pid) = pid {
+        // It may have ended by itself.
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    }
+}
+
+/// Waits for a worker to end; one that takes too long is killed.
 async fn end(worker: &mut Child) {
     if tokio::time::timeout(STOP_LIMIT, worker.wait()).await.is_err() {
         let _ = worker.kill().await;
