@@ -146,7 +146,8 @@ impl<T> Stream for AsCompleted<T> {
             }
             // One that ran out of time before may still come in: it was answered for.
             let mut found = None;
-            while let (None, Some(id)) = (&found, shared.ready.pop_front()) {
+            while found.is_none() {
+                let Some(id) = shared.ready.pop_front() else { break };
                 found = shared.tasks.remove(&id);
             }
             if let Some(task) = found {
