@@ -154,6 +154,7 @@ impl WorkerShared {
             }
             Down::Drain | Down::Resolved { .. } | Down::CancelCount { .. } | Down::Stranded { .. } => {}
         }
+        self.tell_idle();
         self.grant();
     }
 
@@ -197,6 +198,10 @@ impl WorkerShared {
         self.placed.remove_if(&attempt.task, |_, p| p.attempt == attempt);
         let next = self.slots.ended(held);
         self.go_on(next);
+        self.tell_idle();
+    }
+
+    fn tell_idle(&self) {
         if self.draining.load(Ordering::Acquire) && self.slots.load() == 0 {
             self.idle.notify_waiters();
         }
