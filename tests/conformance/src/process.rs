@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::{Once, OnceLock};
 
 use crate::registry::{Row, Scenario, areas};
 
@@ -60,11 +60,19 @@ pub fn binary() -> &'static PathBuf {
     BINARY.get_or_init(|| std::env::current_exe().expect("a process knows its own path"))
 }
 
+/// Panics in one line. Some bodies panic because their row says so, and a backtrace would keep the loop that prints it from
+/// all others for a tenth of a second.
+pub fn plain_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| std::panic::set_hook(Box::new(|panic| eprintln!("{panic}"))));
+}
+
 /// Is that process, until it ends.
 ///
 /// # Errors
 /// What the process could not do.
 pub fn run(mode: Mode, words: &[String]) -> Result<(), String> {
+    plain_panics();
     if mode == Mode::Worker || mode == Mode::Coordinator {
         end_with_the_parent();
     }

@@ -55,6 +55,7 @@ pub struct Outcome {
 /// # Errors
 /// If the cluster's processes cannot be started.
 pub fn run(selection: Selection) -> Result<Outcome, Wrong> {
+    crate::process::plain_panics();
     let rows: Vec<Row> = selection.areas().into_iter().flat_map(|(_, rows)| rows).collect();
     let scenarios: Vec<(u16, Scenario)> = rows.iter().filter_map(|row| Some((row.number(), row.scenario()?))).collect();
     let mut verdicts = BTreeMap::new();
