@@ -16,7 +16,7 @@ use farloop_core::limits;
 use farloop_core::outcome::{Cancellation, Failure, FailureKind, Outcome};
 use tokio::sync::Notify;
 
-use super::slots::{Next, Slots};
+use super::slots::Slots;
 use crate::body::{Body, Who};
 use crate::definition::{self, BodyEnd, BodyVerdict, LocalBoxFuture, Registry};
 use crate::event_loop::{LoopShared, Ready};
@@ -182,22 +182,25 @@ impl WorkerShared {
         }
     }
 
-    fn go_on(self: &Arc<Self>, next: Option<Next>) {
-        match next {
-            Some(Next::Resume(body)) => body.wake(),
-            Some(Next::Start(started)) => {
-                let home = self.place(&started);
-                home.push(Ready::Start(Box::new(started)));
-            }
-            None => {}
+    /// A start got a slot: from here on its loop has it.
+    fn begin(&self, started: Started) {
+        let home = self.place(&started);
+        home.push(Ready::Start(Box::new(started)));
+    }
+
+    fn release(&self) {
+        if let Some(resumed) = self.slots.release(|started| self.begin(started)) {
+            resumed.wake();
         }
         self.grant();
     }
 
     fn ended(self: &Arc<Self>, attempt: AttemptId, held: bool) {
         self.placed.remove_if(&attempt.task, |_, p| p.attempt == attempt);
-        let next = self.slots.ended(held);
-        self.go_on(next);
+        if let Some(resumed) = self.slots.ended(held, |started| self.begin(started)) {
+            resumed.wake();
+        }
+        self.grant();
         self.tell_idle();
     }
 
@@ -509,7 +512,6 @@ impl Attempt {
 
     fn give_back(&mut self) {
         self.slot = Slot::GivenBack;
-        let next = self.worker.slots.release();
-        self.worker.go_on(next);
+        self.worker.release();
     }
 }

@@ -67,14 +67,6 @@ impl Ord for Resumer {
     }
 }
 
-/// Who got a slot that became free.
-pub(crate) enum Next {
-    /// A suspended attempt: it has the slot; wake it.
-    Resume(Arc<Body>),
-    /// A new one: start it.
-    Start(Started),
-}
-
 impl Slots {
     pub(crate) fn new(total: u32, max_resident: usize) -> Self {
         let inner = Inner {
@@ -140,22 +132,25 @@ impl Slots {
         inner.resumers.len() == before && body.take_slot_grant()
     }
 
-    /// Gives a slot back: to a suspended attempt or a new start, if one waits.
-    pub(crate) fn release(&self) -> Option<Next> {
+    /// Gives a slot back: to a suspended attempt, which is to be woken, or to a new start.
+    ///
+    /// `begin` runs under this lock: whoever looks for a start finds it here or on its loop, never in between, or a
+    /// cancel could miss it (L6).
+    pub(crate) fn release(&self, begin: impl FnOnce(Started)) -> Option<Arc<Body>> {
         let mut inner = self.inner();
         inner.free += 1;
-        inner.take_next(self.max_resident)
+        inner.take_next(self.max_resident, begin)
     }
 
     /// An attempt is over; whether it held a slot at the end.
-    pub(crate) fn ended(&self, held: bool) -> Option<Next> {
+    pub(crate) fn ended(&self, held: bool, begin: impl FnOnce(Started)) -> Option<Arc<Body>> {
         let mut inner = self.inner();
         inner.resident = inner.resident.saturating_sub(1);
         inner.ended_in_window += 1;
         if held {
             inner.free += 1;
         }
-        inner.take_next(self.max_resident)
+        inner.take_next(self.max_resident, begin)
     }
 
     /// Takes out a start that has no slot yet.
@@ -208,7 +203,7 @@ impl Slots {
 }
 
 impl Inner {
-    fn take_next(&mut self, max_resident: usize) -> Option<Next> {
+    fn take_next(&mut self, max_resident: usize, begin: impl FnOnce(Started)) -> Option<Arc<Body>> {
         if self.free == 0 {
             return None;
         }
@@ -216,7 +211,7 @@ impl Inner {
             self.free -= 1;
             // Under this lock, so that an attempt that ends meanwhile either finds itself in line or owns the slot.
             resumer.body.grant_slot();
-            return Some(Next::Resume(resumer.body));
+            return Some(resumer.body);
         }
         let root_fits = self.resident < max_resident;
         let next = match self.queue.pop_front() {
@@ -226,6 +221,7 @@ impl Inner {
         }?;
         self.free -= 1;
         self.resident += 1;
-        Some(Next::Start(next))
+        begin(next);
+        None
     }
 }
