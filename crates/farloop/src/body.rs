@@ -553,10 +553,10 @@ impl Point {
     /// What it awaits was cancelled by the awaiter's own decision (a limit passed): that was the one request that
     /// goes through.
     pub(crate) fn spend(&self) {
-        if let Some((body, id)) = &self.open {
-            if let Some(PointState::Forward { spent, .. }) = body.state().points.get_mut(*id) {
-                *spent = true;
-            }
+        if let Some((body, id)) = &self.open
+            && let Some(PointState::Forward { spent, .. }) = body.state().points.get_mut(*id)
+        {
+            *spent = true;
         }
     }
 

@@ -100,8 +100,9 @@ pub async fn countdown(from: u32) -> farloop::Result<u32> {
 }
 
 fn length(seconds: f64) -> farloop::Result<Duration> {
-    Duration::try_from_secs_f64(seconds)
-        .map_err(|_| farloop::Error::msg(format!("{seconds} is no length of time; a number of seconds that is not negative is")))
+    Duration::try_from_secs_f64(seconds).map_err(|_| {
+        farloop::Error::msg(format!("{seconds} is no length of time; a number of seconds that is not negative is"))
+    })
 }
 
 #[cfg(test)]
