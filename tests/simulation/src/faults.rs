@@ -93,7 +93,10 @@ impl World {
             Fault::Cut => self.cut_peer(peer, false),
             Fault::HalfOpen => self.cut_peer(peer, true),
             Fault::Crash => self.crash(peer),
-            Fault::Freeze => self.peers[peer].frozen = Some(self.now + time),
+            // A frozen process is not frozen again: what waits for it would come out of order.
+            Fault::Freeze if self.peers[peer].frozen.is_none_or(|until| until <= self.now) => {
+                self.peers[peer].frozen = Some(self.now + time);
+            }
             Fault::Away => {
                 self.peers[peer].away = Some(self.now + time);
                 self.cut_peer(peer, false);
@@ -144,7 +147,7 @@ impl World {
                     }
                 }
             }
-            Fault::Drain | Fault::Join | Fault::Resize | Fault::Offer => {}
+            Fault::Freeze | Fault::Drain | Fault::Join | Fault::Resize | Fault::Offer => {}
         }
     }
 
@@ -207,7 +210,7 @@ impl World {
         (self.plan.duplicate, self.plan.gap) = (0, 0);
         for peer in 0..self.peers.len() {
             let now = self.now;
-            self.peers[peer].frozen = self.peers[peer].frozen.map(|_| now);
+            self.thaw(peer);
             self.peers[peer].away = None;
             if !self.peers[peer].gone && self.peers[peer].conn.is_none() {
                 let life = self.peers[peer].life;

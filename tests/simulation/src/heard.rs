@@ -219,7 +219,8 @@ impl History {
             return;
         }
         let mut suppressed = false;
-        let late = self.tasks.get(&attempt.task).is_some_and(|t| t.must_cancel.is_some_and(|n| n < self.inputs));
+        let late = !self.unfinished
+            && self.tasks.get(&attempt.task).is_some_and(|t| t.must_cancel.is_some_and(|n| n < self.inputs));
         if let Some(log) = self.tasks.get_mut(&attempt.task).and_then(|t| t.attempt(attempt.epoch)) {
             log.over = Some(Over::Reported);
             log.too_late = late;

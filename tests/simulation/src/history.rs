@@ -45,6 +45,8 @@ pub struct History {
     pub(crate) conflicts: BTreeMap<(SessionId, u64, TaskId), Arc<Spec>>,
     pub(crate) records: BTreeMap<u64, (TaskId, bool)>,
     pub(crate) inputs: u64,
+    /// The core has not yet done all that follows from the inputs so far.
+    pub(crate) unfinished: bool,
     pub(crate) persisted: u64,
     pub(crate) durable: u64,
     /// Starts that were seen.
@@ -72,6 +74,7 @@ impl History {
             conflicts: BTreeMap::new(),
             records: BTreeMap::new(),
             inputs: 0,
+            unfinished: false,
             persisted: 0,
             durable: 0,
             starts: 0,

@@ -13,6 +13,7 @@ impl World {
     /// The shell takes batches for as long as the connection takes them.
     pub(crate) fn pump(&mut self, session: SessionId, force: bool) {
         let Some(conn) = self.history.conn(session) else { return };
+        self.history.unfinished = self.work_waits();
         while self.network.get(conn).is_some_and(|c| c.open_at_core && c.down.in_flight < self.plan.window) {
             let Some(batch) = self.core.poll_batch(self.now, session, force) else {
                 self.history.drained(session);
@@ -34,8 +35,14 @@ impl World {
         self.settle();
     }
 
+    /// L21: what follows from an input may still wait in the core, while frames leave and others come.
+    fn work_waits(&self) -> bool {
+        self.core.next_deadline().is_some_and(|at| at <= self.now)
+    }
+
     /// Gives the core an input, and does what it wants done.
     pub fn feed(&mut self, input: Input) {
+        self.history.unfinished = self.work_waits();
         self.history.input(self.now, &input, &mut self.trace);
         self.core.handle(self.now, input);
         self.settle();

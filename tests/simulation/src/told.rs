@@ -203,7 +203,7 @@ impl History {
             return self.fail("L14", what);
         }
         self.settle_claims(now, start);
-        let durable = self.config.durable;
+        let (durable, finished) = (self.config.durable, !self.unfinished);
         let log = self.tasks.entry(task).or_default();
         let complaint = if log.refused || log.accepted_at.is_none() {
             Some(("L18", "it was refused".into()))
@@ -220,7 +220,7 @@ impl History {
                 "L19",
                 format!("{:?} remain, and it is told {:?}", log.deadline.map(|d| d.since(now)), start.remaining),
             ))
-        } else if log.must_cancel.is_some() && log.withdrawn == 0 && start.cancels == 0 {
+        } else if finished && log.must_cancel.is_some() && log.withdrawn == 0 && start.cancels == 0 {
             Some(("L7", "what it belonged to is over".into()))
         } else if log.attempts.is_empty() && log.cancels > 0 && log.withdrawn == 0 && start.cancels == 0 {
             Some(("L6", "it was cancelled before it started".into()))

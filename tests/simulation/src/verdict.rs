@@ -20,7 +20,7 @@ impl World {
         let peers = self.peers.iter().filter(|p| !p.gone).all(|p| {
             p.welcomed
                 && self.history.conn(p.session) == p.conn
-                && p.link.queued() == 0
+                && p.link.queued() + p.link.in_flight() == 0
                 && match &p.kind {
                     Kind::Client(c) => c.actions == 0 && c.outstanding.is_empty(),
                     Kind::Worker(w) => w.holds() == 0,

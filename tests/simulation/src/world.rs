@@ -278,12 +278,28 @@ impl World {
 
     /// A frozen process does not take part: what concerns it happens when it thaws, in the same order.
     fn frozen_until(&self, event: &Event) -> Option<Time> {
-        let peer = match event {
+        self.peers[self.concerns(event)?].frozen.filter(|until| *until > self.now)
+    }
+
+    /// A frozen process goes on at once.
+    pub(crate) fn thaw(&mut self, peer: usize) {
+        let Some(until) = self.peers[peer].frozen.take().filter(|until| *until > self.now) else { return };
+        let waiting = self.queue.range((until, 0)..=(until, u64::MAX)).filter(|(_, e)| self.concerns(e) == Some(peer));
+        let waiting = waiting.map(|(key, _)| *key).collect::<Vec<_>>();
+        for key in waiting {
+            if let Some(event) = self.queue.remove(&key) {
+                self.at(self.now, event);
+            }
+        }
+    }
+
+    /// The peer in whose process an event happens.
+    fn concerns(&self, event: &Event) -> Option<usize> {
+        match event {
             Event::Connect { peer, .. } | Event::Alarm(peer, ..) => Some(*peer),
             Event::Welcome(conn, _) | Event::Down(conn, _) | Event::CutAtPeer(conn) => self.peer_of(*conn),
             _ => None,
-        };
-        self.peers[peer?].frozen.filter(|until| *until > self.now)
+        }
     }
 
     /// The peer whose newest connection this is.
