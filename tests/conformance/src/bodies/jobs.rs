@@ -73,7 +73,7 @@ pub async fn with_finally(journal: Journal) -> farloop::Result<()> {
     slept
 }
 
-/// As [`with_finally`], after another task has returned what it stands for.
+/// As [`with_finally()`], after another task has returned what it stands for.
 #[farloop::task]
 pub async fn with_finally_after(journal: Journal, gate: String) -> farloop::Result<()> {
     journal.by("body").log(format!("body after {gate}"));
