@@ -17,6 +17,8 @@ use farloop_proto::v1::session_service_client::SessionServiceClient;
 use farloop_proto::v1::{ConnectRequest, ConnectResponse};
 use futures_core::Stream;
 use tokio::sync::watch;
+use tokio::time::Instant;
+use tonic::Code;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::error::{Error, Result};
@@ -27,11 +29,15 @@ use crate::session::SessionShared;
 
 /// How long a client waits for a coordinator before it gives up.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// Pause before the first new try.
+const MIN_BACKOFF: Duration = Duration::from_millis(50);
 /// Longest pause between two tries.
 const MAX_BACKOFF: Duration = Duration::from_secs(2);
 /// Largest message, in bytes: a batch is far smaller, parts are 64 KiB.
 const MAX_MESSAGE: usize = 4 * 1024 * 1024;
-/// How long a close waits for the coordinator to take the Bye.
+/// How long a connection may take to its welcome.
+const WELCOME_LIMIT: Duration = Duration::from_secs(3);
+/// How long a close waits for the coordinator to take what is left, and the Bye.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// How the connection stands.
@@ -155,8 +161,12 @@ pub(crate) async fn connect_client(address: &str, local: Option<ThreadId>) -> Re
     crate::report::watch_panics();
     let session = SessionShared::new(Role::Client, format!("client, pid {}", std::process::id()));
     let home = LoopShared::new(session.clone(), local);
-    let remote = Remote::start(session, address, token_from_env()?)?;
-    remote.open(CONNECT_LIMIT, address).await?;
+    let remote = Remote::start(session.clone(), address, token_from_env()?)?;
+    if let Err(error) = remote.open(CONNECT_LIMIT, address).await {
+        // Or its thread would go on trying.
+        session.begin_close();
+        return Err(error);
+    }
     let flushed = Arc::new(tokio::sync::Notify::new());
     let told = flushed.clone();
     drop(tokio::spawn(async move {
@@ -193,31 +203,37 @@ enum End {
 
 impl Driver {
     async fn run(self) {
-        let mut pause = Duration::from_millis(50);
+        let last = tokio::select! {
+            last = self.keep_connected() => last,
+            () = self.overdue() => Standing::Closed,
+        };
+        self.tell.send_replace(last);
+    }
+
+    /// Over when the session has been closing for so long that nobody will take the Bye.
+    async fn overdue(&self) {
+        self.session.closing().await;
+        tokio::time::sleep(CLOSE_LIMIT).await;
+    }
+
+    async fn keep_connected(&self) -> Standing {
+        let mut pause = MIN_BACKOFF;
         loop {
-            let begun = std::time::Instant::now();
             let end = self.connection().await;
             self.session.cut();
             match end {
-                End::Closed => {
-                    self.tell.send_replace(Standing::Closed);
-                    return;
-                }
+                End::Closed => return Standing::Closed,
                 End::Refused(error) => {
                     self.session.lost(&error.to_string());
-                    self.tell.send_replace(Standing::Refused(error));
-                    return;
+                    return Standing::Refused(error);
                 }
                 End::Cut(why) => {
-                    if begun.elapsed() > MAX_BACKOFF {
-                        pause = Duration::from_millis(50);
+                    if matches!(*self.tell.borrow(), Standing::Open) {
+                        // The coordinator is well and only the connection broke: a worker has no time to lose.
+                        pause = MIN_BACKOFF;
                     }
                     tracing::debug!(why, ?pause, "connection to the coordinator is gone; trying again");
                     self.tell.send_replace(Standing::Connecting(why));
-                    if self.session.is_closing() {
-                        self.tell.send_replace(Standing::Closed);
-                        return;
-                    }
                     // Full jitter, so that many workers don't come back in one instant.
                     let jitter = uuid::Uuid::now_v7().as_u128() as u64 % 1_000;
                     tokio::time::sleep(pause.mul_f64(0.5 + jitter as f64 / 2_000.0)).await;
@@ -253,22 +269,27 @@ impl Driver {
         request: tonic::Request<Outgoing>,
         gate: &Gate,
     ) -> End {
-        let mut incoming = match client.connect(request).await {
-            Ok(response) => response.into_inner(),
-            Err(status) => return refused_or_cut(&status),
+        let welcome = async {
+            let mut incoming = client.connect(request).await.map_err(|status| refused_or_cut(&status))?.into_inner();
+            let reply = first(&mut incoming).await?;
+            Ok((incoming, reply))
         };
-        let dead_after = match first(&mut incoming).await {
-            Ok(HelloReply::Welcome { resumed, received, dead_after, .. }) => {
+        let welcomed = tokio::time::timeout(WELCOME_LIMIT, welcome).await;
+        let (mut incoming, reply) = match welcomed.unwrap_or_else(|_| Err(End::Cut("no welcome came".into()))) {
+            Ok(welcomed) => welcomed,
+            Err(end) => return end,
+        };
+        let dead_after = match reply {
+            HelloReply::Welcome { resumed, received, dead_after, .. } => {
                 if let Err(error) = self.session.welcome(resumed, received) {
                     self.session.lost(&error.to_string());
                     return End::Cut(error.to_string());
                 }
                 dead_after
             }
-            Ok(HelloReply::Rejected { reason, message }) => {
+            HelloReply::Rejected { reason, message } => {
                 return End::Refused(Error::msg(format!("the coordinator refused this session ({reason}): {message}")));
             }
-            Err(end) => return end,
         };
         gate.open.store(true, Ordering::Release);
         self.session.wake_writer();
@@ -279,6 +300,11 @@ impl Driver {
     async fn read(&self, incoming: &mut tonic::Streaming<ConnectResponse>, dead_after: Duration, gate: &Gate) -> End {
         let mut beat = tokio::time::interval(dead_after / 3);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        // Each beat is answered. A connection that carries nothing more may look whole for long; it must be left while
+        // there is time to come back before this peer is taken for dead.
+        let patience = dead_after * 2 / 3;
+        let mut heard = Instant::now();
+        let mut silence = std::pin::pin!(tokio::time::sleep(patience));
         loop {
             let message = tokio::select! {
                 biased;
@@ -291,7 +317,16 @@ impl Driver {
                     }
                     continue;
                 }
+                () = &mut silence => {
+                    // Moved only when it is due: a message costs no timer.
+                    if heard.elapsed() >= patience {
+                        return End::Cut(format!("nothing was heard for {patience:?}"));
+                    }
+                    silence.as_mut().reset(heard + patience);
+                    continue;
+                }
             };
+            heard = Instant::now();
             match message {
                 Ok(Some(message)) => match ToPeer::try_from(message) {
                     Ok(ToPeer::Batch(batch)) => {
@@ -304,7 +339,8 @@ impl Driver {
                 },
                 Ok(None) if self.session.is_closing() => return End::Closed,
                 Ok(None) => return End::Cut("the coordinator ended the stream".into()),
-                Err(_) if self.session.is_closing() => return End::Closed,
+                // The coordinator took the Bye. A connection that broke before that leaves something to be sent.
+                Err(status) if self.session.is_closing() && status.code() == Code::Aborted => return End::Closed,
                 Err(status) => return refused_or_cut(&status),
             }
         }
@@ -324,7 +360,6 @@ async fn first(incoming: &mut tonic::Streaming<ConnectResponse>) -> std::result:
 }
 
 fn refused_or_cut(status: &tonic::Status) -> End {
-    use tonic::Code;
     let text = format!("{}: {}", status.code(), status.message());
     match status.code() {
         Code::Unauthenticated | Code::PermissionDenied | Code::Unimplemented => End::Refused(Error::msg(format!(
@@ -368,6 +403,10 @@ impl Stream for Outgoing {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<ConnectRequest>> {
         if std::mem::take(&mut self.hello) {
             return Poll::Ready(Some(FromPeer::Hello(self.session.hello()).into()));
+        }
+        if self.gate.shut.load(Ordering::Acquire) {
+            // Before it registers: the place may be its successor's already.
+            return Poll::Ready(None);
         }
         self.session.register_writer(cx.waker());
         if self.gate.shut.load(Ordering::Acquire) {

@@ -55,6 +55,7 @@ pub(crate) struct SessionShared {
     room: Notify,
     welcomed: AtomicBool,
     closing: AtomicBool,
+    closing_told: Notify,
 }
 
 #[derive(Default)]
@@ -81,6 +82,7 @@ impl SessionShared {
             room: Notify::new(),
             welcomed: AtomicBool::new(false),
             closing: AtomicBool::new(false),
+            closing_told: Notify::new(),
         })
     }
 
@@ -255,7 +257,8 @@ impl SessionShared {
     /// The two ends disagree about what was sent: the session is lost.
     pub(crate) fn welcome(&self, resumed: bool, received: u64) -> Result<(), LinkError> {
         if self.welcomed.swap(true, Ordering::AcqRel) && !resumed {
-            self.lost("the coordinator does not know this session any more (it was restarted, or the session was away too long)");
+            // The coordinator has opened a fresh one under the same id: from here on both count from zero.
+            self.forget("the coordinator does not know this session any more (it was restarted, or the session was away too long)");
             return Ok(());
         }
         let resumed = lock(&self.link).resume(received);
@@ -263,14 +266,20 @@ impl SessionShared {
         resumed
     }
 
-    /// The session is gone for good: what waits fails, and a fresh session begins.
+    /// The session is gone for good: what waits fails, and a fresh session under another id begins, because the
+    /// coordinator may still hold on to this one.
     pub(crate) fn lost(&self, why: &str) {
         *lock(&self.id) = SessionId(new_id().0);
+        self.welcomed.store(false, Ordering::Release);
+        self.forget(why);
+    }
+
+    /// What waits fails, and both directions begin anew.
+    fn forget(&self, why: &str) {
         *lock(&self.link) = Link::new(limits::MAX_PAYLOAD);
         *lock(&self.outbox) = Outbox::default();
         self.unsent.store(0, Ordering::Relaxed);
         self.unsent_bytes.store(0, Ordering::Relaxed);
-        self.welcomed.store(false, Ordering::Release);
         let remote = |cell: &Arc<Cell>| matches!(cell.kind, Kind::Remote);
         let cells: Vec<Arc<Cell>> = self.cells.iter().map(|e| e.value().clone()).filter(remote).collect();
         self.cells.retain(|_, cell| !remote(cell));
@@ -282,6 +291,9 @@ impl SessionShared {
             worker.forget_all();
         }
         self.room.notify_waiters();
+        if self.is_closing() {
+            self.push(Up::Bye);
+        }
     }
 
     pub(crate) fn register_writer(&self, waker: &std::task::Waker) {
@@ -373,7 +385,13 @@ impl SessionShared {
     pub(crate) fn begin_close(&self) {
         if !self.closing.swap(true, Ordering::AcqRel) {
             self.push(Up::Bye);
+            self.closing_told.notify_one();
         }
+    }
+
+    /// Returns when the session begins to close. For one caller: whoever keeps it connected.
+    pub(crate) async fn closing(&self) {
+        self.closing_told.notified().await;
     }
 
     pub(crate) fn is_closing(&self) -> bool {
