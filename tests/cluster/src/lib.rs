@@ -1,1 +1,47 @@
-//! Tests.
+//! What the tests of real clusters are made of: a [`proxy`] that cuts connections, [`node`]s that are processes, a
+//! coordinator inside the test ([`embedded`]) where a test needs settings that no flag has, [`tasks`] that note in a
+//! [`tally`] which of their bodies began, a [`storm`] that plays one scenario undisturbed and cut, and the public API as [`people`] see it.
+//!
+//! Nothing here waits for a fixed time: a test waits for what it needs to see ([`until`]), and gives up late enough for
+//! a machine that does other things too.
+
+pub mod embedded;
+pub mod node;
+pub mod people;
+pub mod proxy;
+pub mod storm;
+pub mod tally;
+pub mod tasks;
+
+use std::time::Duration;
+
+/// How long anything may take before a test gives up. Far more than it takes: it only bounds a test that fails.
+pub const PATIENCE: Duration = Duration::from_secs(40);
+
+/// How often something is looked at that cannot be awaited.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// Looks again and again until `look` gives something.
+///
+/// # Panics
+/// If nothing came within [`PATIENCE`].
+pub async fn until<T>(what: &str, look: impl AsyncFnMut() -> Option<T>) -> T {
+    match within(PATIENCE, look).await {
+        Some(found) => found,
+        None => panic!("{what} did not happen within {PATIENCE:?}"),
+    }
+}
+
+/// As [`until`], with a limit of one's own, and none if it has passed.
+pub async fn within<T>(limit: Duration, mut look: impl AsyncFnMut() -> Option<T>) -> Option<T> {
+    tokio::time::timeout(limit, async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    })
+    .await
+    .ok()
+}

@@ -1,0 +1,164 @@
+//! Processes of a cluster. They are killed when their handle is dropped, and end by themselves when the test is gone.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::tally::{self, Tally};
+use crate::{PATIENCE, until};
+
+/// A process that is about to be started.
+#[derive(Debug)]
+pub struct Program(Command);
+
+impl Program {
+    /// Of that binary (`env!("CARGO_BIN_EXE_…")`, which only tests know).
+    #[must_use]
+    pub fn new(binary: &str) -> Self {
+        let mut command = Command::new(binary);
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("FARLOOP_")) {
+            // What the shell of whoever runs the tests has set is for their own cluster.
+            command.env_remove(name);
+        }
+        if std::env::var_os("RUST_LOG").is_none() {
+            command.env("RUST_LOG", "error");
+        }
+        Self(command)
+    }
+
+    /// One more word on its command line.
+    #[must_use]
+    pub fn arg(mut self, word: &str) -> Self {
+        self.0.arg(word);
+        self
+    }
+
+    /// A variable of its environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.0.env(name, value);
+        self
+    }
+
+    /// Which coordinator it belongs to.
+    #[must_use]
+    pub fn at(self, url: &str) -> Self {
+        self.env(farloop::runtime::ADDRESS_VARIABLE, url)
+    }
+
+    /// What it is called in `ListWorkers`.
+    #[must_use]
+    pub fn named(self, name: &str) -> Self {
+        self.env("FARLOOP_WORKER_NAME", name)
+    }
+
+    /// Where its bodies note what they do.
+    #[must_use]
+    pub fn tally(self, tally: &Tally) -> Self {
+        self.env(tally::VARIABLE, &tally.path().display().to_string())
+    }
+
+    /// Starts it.
+    ///
+    /// # Panics
+    /// If it does not start.
+    #[must_use]
+    pub fn start(mut self) -> Node {
+        let command = self.0.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("a binary that cargo built can be started");
+        let out = child.stdout.take().expect("its output is a pipe");
+        let (tell, lines) = channel();
+        // Reads on when nobody listens, or the process would wait at a full pipe.
+        std::thread::spawn(move || BufReader::new(out).lines().map_while(Result::ok).for_each(|l| drop(tell.send(l))));
+        Node { child, lines }
+    }
+}
+
+/// A process of the cluster.
+#[derive(Debug)]
+pub struct Node {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Node {
+    /// The next line of its output.
+    ///
+    /// # Panics
+    /// If none comes.
+    pub fn line(&self) -> String {
+        self.lines.recv_timeout(PATIENCE).expect("the process says a line")
+    }
+
+    /// A coordinator on a port of its own choice, and where it listens.
+    ///
+    /// # Panics
+    /// If it does not say where.
+    #[must_use]
+    pub fn coordinator(binary: &str) -> (Self, SocketAddr) {
+        let node = Program::new(binary).arg("coordinator").arg("--port").arg("0").start();
+        let line = node.line();
+        let address = line.rsplit(' ').next().and_then(|word| word.parse().ok());
+        (node, address.unwrap_or_else(|| panic!("'{line}' ends with an address")))
+    }
+
+    /// Its process id, as bodies note it.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGKILL: it is gone without a word.
+    pub fn kill(&mut self) {
+        // One that has ended by itself needs no killing.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+
+    /// SIGSTOP: it is there and does nothing.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// SIGTERM: please end.
+    pub fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, signal).expect("a child that was not waited for can be signalled");
+    }
+
+    /// Waits until it has ended by itself.
+    ///
+    /// # Panics
+    /// If it does not.
+    pub async fn ended(&mut self) -> ExitStatus {
+        until("the end of a process", async || self.child.try_wait().expect("a child can be waited for")).await
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// For the `main` of such processes: ends this one when whoever started it is gone, however that came about. A test
+/// that is killed drops nothing, but its end of the pipe closes.
+pub fn end_with_the_parent() {
+    std::thread::spawn(|| {
+        // The end of input, or an error: either way nobody is there any more.
+        drop(std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
+        std::process::exit(0);
+    });
+}

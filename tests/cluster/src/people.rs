@@ -1,0 +1,76 @@
+//! The public API, as people and other languages use it: the second witness of what the SDK says.
+
+use farloop::TaskId;
+use farloop_proto::v1;
+use farloop_proto::v1::cluster_service_client::ClusterServiceClient;
+use farloop_proto::v1::task_service_client::TaskServiceClient;
+use tonic::Status;
+use tonic::transport::Channel;
+
+use crate::until;
+
+pub use v1::TaskState as State;
+
+/// Somebody with grpcurl.
+#[derive(Clone, Debug)]
+pub struct People {
+    tasks: TaskServiceClient<Channel>,
+    cluster: ClusterServiceClient<Channel>,
+}
+
+impl People {
+    /// Connects.
+    ///
+    /// # Panics
+    /// If nobody answers there.
+    pub async fn at(url: &str) -> Self {
+        let endpoint = Channel::from_shared(url.to_owned()).expect("the url of a coordinator");
+        let channel = endpoint.connect().await.expect("a coordinator listens");
+        Self { tasks: TaskServiceClient::new(channel.clone()), cluster: ClusterServiceClient::new(channel) }
+    }
+
+    /// All workers that the coordinator knows.
+    ///
+    /// # Panics
+    /// If the call fails.
+    pub async fn workers(&mut self) -> Vec<v1::Worker> {
+        self.cluster.list_workers(v1::ListWorkersRequest {}).await.expect("ListWorkers").into_inner().workers
+    }
+
+    /// The worker of that name, if it has a connection.
+    pub async fn worker(&mut self, name: &str) -> Option<v1::Worker> {
+        self.workers().await.into_iter().find(|w| w.display_name == name && w.connected())
+    }
+
+    /// Waits until workers of these names have joined.
+    pub async fn joined(&mut self, names: &[&str]) {
+        for name in names {
+            until(&format!("{name} joins"), async || self.worker(name).await).await;
+        }
+    }
+
+    /// A task.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, and what else `GetTask` says.
+    pub async fn task(&mut self, id: TaskId) -> Result<v1::Task, Status> {
+        let request = v1::GetTaskRequest { task_id: id.to_string(), ..Default::default() };
+        Ok(self.tasks.get_task(request).await?.into_inner().task.unwrap_or_default())
+    }
+
+    /// The state of a task that exists, or [`State::Unspecified`].
+    pub async fn state(&mut self, id: TaskId) -> State {
+        self.task(id).await.map_or(State::Unspecified, |task| task.state())
+    }
+
+    /// Waits until a task is in that state.
+    pub async fn reaches(&mut self, id: TaskId, state: State) {
+        until(&format!("{id} becomes {state:?}"), async || (self.state(id).await == state).then_some(())).await;
+    }
+
+    /// Why a task stands where it stands; empty for one that is not known (yet).
+    pub async fn explain(&mut self, id: TaskId) -> String {
+        let request = v1::ExplainTaskRequest { task_id: id.to_string(), ..Default::default() };
+        self.tasks.explain_task(request).await.map(|r| r.into_inner().reasons.join("; ")).unwrap_or_default()
+    }
+}

@@ -1,0 +1,177 @@
+//! Functions that note when their bodies begin and end, so that a test can tell what ran, where, and how often.
+
+use std::time::{Duration, Instant};
+
+use farloop::prelude::*;
+
+use crate::tally;
+
+/// A running body. What it noted first and last is true whatever way it ends.
+struct Body {
+    label: String,
+    task: String,
+}
+
+impl Body {
+    fn begin(label: impl ToString) -> Self {
+        let task = farloop::current_task().map(|t| t.id().to_string()).unwrap_or_default();
+        let body = Self { label: label.to_string(), task };
+        body.note("begun");
+        body
+    }
+
+    fn note(&self, what: &str) {
+        tally::mark(what, &self.label, &self.task);
+    }
+
+    /// Passes a cancellation on, and says so.
+    fn noting<T>(&self, result: farloop::Result<T>) -> farloop::Result<T> {
+        if matches!(&result, Err(error) if error.is_cancelled()) {
+            self.note("cancelled");
+        }
+        result
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        self.note("left");
+    }
+}
+
+/// Sleeps that many milliseconds and gives `n` back.
+#[farloop::task(name = "count.number")]
+pub async fn number(n: u64, millis: u64) -> farloop::Result<u64> {
+    let body = Body::begin(format!("number {n}"));
+    body.noting(farloop::sleep(Duration::from_millis(millis)).await)?;
+    Ok(n)
+}
+
+/// Sleeps, then fails with that text.
+#[farloop::task(name = "count.fails")]
+pub async fn fails(text: String, millis: u64) -> farloop::Result<u64> {
+    let body = Body::begin(&text);
+    body.noting(farloop::sleep(Duration::from_millis(millis)).await)?;
+    Err(farloop::Error::msg(text))
+}
+
+/// Gives the text back.
+#[farloop::task(name = "count.echo")]
+pub async fn echo(text: String) -> String {
+    let _body = Body::begin("echo");
+    text
+}
+
+/// The sum.
+#[farloop::task(name = "count.add")]
+pub async fn add(a: u64, b: u64) -> u64 {
+    let _body = Body::begin("add");
+    a + b
+}
+
+/// The sum of many.
+#[farloop::task(name = "count.total")]
+pub async fn total(all: Vec<u64>) -> u64 {
+    let _body = Body::begin("total");
+    all.into_iter().sum()
+}
+
+/// Leaves of a binary tree of that depth, each a task.
+#[farloop::task(name = "count.tree_sum")]
+pub async fn tree_sum(depth: u32) -> farloop::Result<u64> {
+    let _body = Body::begin(format!("tree_sum {depth}"));
+    if depth == 0 {
+        return Ok(1);
+    }
+    let (left, right) = gather((tree_sum(depth - 1), tree_sum(depth - 1))).await?;
+    Ok(left + right)
+}
+
+/// A binary tree whose leaves wait to be cancelled.
+#[farloop::task(name = "count.grow")]
+pub async fn grow(depth: u32) -> farloop::Result<()> {
+    let body = Body::begin(if depth == 0 { "leaf" } else { "branch" });
+    if depth == 0 {
+        return body.noting(farloop::sleep(Duration::from_secs(3_600)).await);
+    }
+    body.noting(gather((grow(depth - 1), grow(depth - 1))).await).map(|_| ())
+}
+
+/// Waits to be cancelled.
+#[farloop::task(name = "count.park")]
+pub async fn park(label: String) -> farloop::Result<()> {
+    let body = Body::begin(label);
+    body.noting(farloop::sleep(Duration::from_secs(3_600)).await)
+}
+
+/// Waits to be cancelled, and is not impressed when it is.
+#[farloop::task(name = "count.stubborn")]
+pub async fn stubborn(label: String) -> farloop::Result<()> {
+    let body = Body::begin(label);
+    loop {
+        if body.noting(farloop::sleep(Duration::from_secs(3_600)).await).is_ok() {
+            return Ok(());
+        }
+    }
+}
+
+/// Waits to be cancelled, and then holds its event loop for that many milliseconds.
+#[farloop::task(name = "count.defiant")]
+pub async fn defiant(label: String, millis: u64) -> farloop::Result<()> {
+    let body = Body::begin(label);
+    let cancelled = body.noting(farloop::sleep(Duration::from_secs(3_600)).await);
+    let until = Instant::now() + Duration::from_millis(millis);
+    while Instant::now() < until {
+        std::hint::spin_loop();
+    }
+    cancelled
+}
+
+/// Holds its slot until the gate is open; tells in which process it ran.
+#[farloop::task(name = "count.gated")]
+pub async fn gated(label: String, gate: String) -> u32 {
+    let _body = Body::begin(label);
+    while !tally::is_open(&gate) {
+        // Tokio's sleep, not farloop's: to farloop this is foreign work, which keeps the slot.
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    std::process::id()
+}
+
+/// Starts a task of its own, and waits for it.
+#[farloop::task(name = "count.parent")]
+pub async fn parent(label: String) -> farloop::Result<()> {
+    let body = Body::begin(&label);
+    let child = ensure_future(park(format!("child of {label}")));
+    body.noting(child.await)
+}
+
+/// Offers the functions of that name, or all of them.
+///
+/// # Panics
+/// If there is none of that name.
+#[must_use]
+pub fn offer(worker: farloop::Worker, only: Option<&str>) -> farloop::Worker {
+    match only {
+        None => offer_all(worker),
+        Some("park") => worker.task::<park>(),
+        Some("parent") => worker.task::<parent>(),
+        Some(other) => panic!("no worker of a test offers '{other}' alone"),
+    }
+}
+
+fn offer_all(worker: farloop::Worker) -> farloop::Worker {
+    worker
+        .task::<number>()
+        .task::<fails>()
+        .task::<echo>()
+        .task::<add>()
+        .task::<total>()
+        .task::<tree_sum>()
+        .task::<grow>()
+        .task::<park>()
+        .task::<stubborn>()
+        .task::<defiant>()
+        .task::<gated>()
+        .task::<parent>()
+}

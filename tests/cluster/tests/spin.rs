@@ -1,0 +1,77 @@
+//! Bodies that do not let go: they cost their event loop, not the worker's life, and no cancel waits for them longer
+//! than its grace.
+
+#![allow(clippy::unwrap_used)] // a test that cannot go on fails
+
+use std::time::Duration;
+
+use farloop::Error;
+use farloop::prelude::*;
+use farloop_test_cluster::node::{Node, Program};
+use farloop_test_cluster::people::People;
+use farloop_test_cluster::tally::Tally;
+use farloop_test_cluster::tasks::{defiant, number, stubborn};
+use farloop_worker::demo;
+
+const NODE: &str = env!("CARGO_BIN_EXE_cluster_node");
+const COUNTING: &str = env!("CARGO_BIN_EXE_counting_worker");
+
+fn abandoned<T>(result: farloop::Result<T>) -> bool {
+    matches!(result, Err(Error::Cancelled(cancelled)) if cancelled.abandoned())
+}
+
+struct Cluster {
+    _worker: Node,
+    _event_loop: farloop::Loop,
+    _coordinator: Node,
+    people: People,
+    tally: Tally,
+}
+
+impl Cluster {
+    async fn with(program: Program) -> Self {
+        let tally = Tally::new();
+        let (coordinator, address) = Node::coordinator(NODE);
+        let url = format!("http://{address}");
+        let event_loop = farloop::connect(&url).await.unwrap();
+        let mut people = People::at(&url).await;
+        let worker = program.at(&url).named("it").tally(&tally).start();
+        people.joined(&["it"]).await;
+        Self { _worker: worker, _event_loop: event_loop, _coordinator: coordinator, people, tally }
+    }
+}
+
+#[tokio::test]
+async fn a_spinning_body_keeps_its_worker_alive() {
+    let mut cluster = Cluster::with(Program::new(NODE).arg("worker").arg("--loops").arg("1")).await;
+    let before = cluster.people.worker("it").await.unwrap().worker_id;
+    // A second longer than a silent worker lives.
+    let spinning = ensure_future(demo::spin(4.0));
+    spinning.clone().await.unwrap();
+    let task = cluster.people.task(spinning.id()).await.unwrap();
+    assert_eq!((task.attempt, &task.worker_id), (1, &before));
+    let after = cluster.people.workers().await.into_iter().map(|w| w.worker_id).collect::<Vec<_>>();
+    assert_eq!(after, [before], "it is the same worker");
+}
+
+#[tokio::test]
+async fn a_body_that_defies_a_cancel_is_abandoned_after_its_grace() {
+    let grace = Duration::from_millis(200);
+    let cluster = Cluster::with(Program::new(COUNTING).env("FARLOOP_LOOPS", "1")).await;
+    // One goes on waiting: it is dropped where it waits.
+    let task = ensure_future(stubborn("stubborn").cancel_grace(grace));
+    cluster.tally.sees(1, "begun", "stubborn").await;
+    assert!(task.cancel("enough"));
+    assert!(abandoned(task.await));
+    assert_eq!(cluster.tally.sees(1, "cancelled", "stubborn").await.len(), 1);
+    cluster.tally.sees(1, "left", "stubborn").await;
+
+    // One does not let go of its event loop: nobody waits for it.
+    let task = ensure_future(defiant("defiant", 2_000).cancel_grace(grace));
+    cluster.tally.sees(1, "begun", "defiant").await;
+    assert!(task.cancel("enough"));
+    assert!(abandoned(task.await));
+    assert!(cluster.tally.of("left", "defiant").is_empty(), "its body is still at it");
+    cluster.tally.sees(1, "left", "defiant").await;
+    assert_eq!(number(7, 0).await.unwrap(), 7, "the loop lives on");
+}
