@@ -157,20 +157,13 @@ impl History {
             (None, Outcome::Cancelled(_)) => {
                 let argument =
                     self.arguments(log).any(|t| !matches!(t.told, Some(Outcome::Returned(_) | Outcome::Raised(_))));
-                // An attempt that failed and is to be retried takes its children with it.
-                let retried =
-                    log.creator.and_then(|c| Some((c, self.tasks.get(&c.task)?))).is_some_and(|(c, parent)| {
-                        let attempts = parent.spec.as_ref().map_or(1, |s| s.options.max_attempts);
-                        let report =
-                            parent.attempts.iter().find(|a| a.epoch == c.epoch).and_then(|a| a.report.as_ref());
-                        attempts > 1 && matches!(report, Some((Outcome::Raised(_), _)))
-                    });
-                let asked = log.cancels > 0 || log.orphaned || argument || retried;
+                let asked = log.cancels > 0 || log.orphaned || argument || self.creator_retried(log);
                 (!asked).then(|| ("L6", "nobody asked for it".into()))
             }
         };
         let ignored = report.is_none()
             && !log.orphaned
+            && !self.creator_retried(log)
             && log.cancels == 0
             && log.deadline.is_none()
             && log
@@ -180,6 +173,16 @@ impl History {
         let wrong =
             wrong.or_else(|| ignored.then(|| ("L4", "a live attempt returned a value, and it does not count".into())));
         wrong.map(|(law, why)| (law, format!("{id} ended with {told:?}, but {why}; {log:?}")))
+    }
+
+    /// An attempt that failed and is to be retried takes its children with it: the next one creates them again.
+    fn creator_retried(&self, log: &TaskLog) -> bool {
+        let creator = log.creator.and_then(|c| Some((c, self.tasks.get(&c.task)?)));
+        creator.is_some_and(|(c, parent)| {
+            let attempts = parent.spec.as_ref().map_or(1, |s| s.options.max_attempts);
+            let report = parent.attempts.iter().find(|a| a.epoch == c.epoch).and_then(|a| a.report.as_ref());
+            attempts > 1 && matches!(report, Some((Outcome::Raised(_), _)))
+        })
     }
 
     fn arguments<'a>(&'a self, log: &'a TaskLog) -> impl Iterator<Item = &'a TaskLog> {
