@@ -46,7 +46,8 @@ async fn a_full_buffer_refuses_and_submit_waits() {
             break task;
         }
         held.push(task);
-        assert!(held.len() <= farloop::BUFFER_TASKS, "the buffer has no end");
+        // What leaves before the session notices the cut is in the buffer no more: at most a window of the link.
+        assert!(held.len() <= 2 * farloop::BUFFER_TASKS, "the buffer has no end");
     };
     let error = refused.result().unwrap_err();
     assert!(matches!(error, Error::ResourceExhausted(_)), "{error}");

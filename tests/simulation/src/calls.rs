@@ -231,6 +231,8 @@ impl World {
                     None
                 }
             },
+            // The tick that this moment was good for made a record, and the answer waits for it to be durable.
+            _ if self.history.persisted > self.history.durable => None,
             _ => {
                 self.history.fail("L10", format!("{call:?} is not answered at once"));
                 None

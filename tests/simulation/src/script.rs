@@ -182,6 +182,8 @@ impl Library {
             scripts.push(script);
         }
         let mut chain = Script { function: 0, ops: vec![Op::Chain], options: options(plan, rng) };
+        // Every link of it tried three times would be three to the power of its length.
+        chain.options.max_attempts = 1;
         if rng.chance(plan.stubborn) {
             chain.ops.insert(0, Op::Policy(policy(plan, rng, 3)));
         }
