@@ -18,8 +18,21 @@ use std::time::Duration;
 /// How long anything may take before a test gives up. Far more than it takes: it only bounds a test that fails.
 pub const PATIENCE: Duration = Duration::from_secs(40);
 
+/// How long a test may wait for what may never come, an outcome that got lost.
+const LIMIT: Duration = Duration::from_secs(60);
+
 /// How often something is looked at that cannot be awaited.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// Runs a test on an event loop of its own.
+///
+/// # Panics
+/// As the test does; and if it does not end.
+pub fn bounded<T>(test: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("an event loop");
+    let ended = runtime.block_on(async { tokio::time::timeout(LIMIT, test).await });
+    ended.unwrap_or_else(|_| panic!("it waits for what never comes: {LIMIT:?} have passed"))
+}
 
 /// Looks again and again until `look` gives something.
 ///

@@ -11,7 +11,7 @@ use crate::node::{Node, Program};
 use crate::people::People;
 use crate::proxy::{Cut, Proxy, Way};
 use crate::tally::Tally;
-use crate::{PATIENCE, until};
+use crate::{PATIENCE, bounded, until};
 
 /// Long enough that no worker is taken for dead while it comes back, on however slow a machine.
 const DEAD_AFTER: Duration = Duration::from_secs(12);
@@ -119,7 +119,7 @@ pub fn play<T: Debug + PartialEq>(worker: &str, scenario: impl AsyncFn(&Scene<'_
     let client_side = Proxy::to(coordinator.address());
     let worker_side = Proxy::to(coordinator.address());
     let worker = Program::new(worker).at(&worker_side.url()).named("counting").tally(&tally).start();
-    on_this_thread(async { People::at(&coordinator.url()).await.joined(&["counting"]).await });
+    bounded(async { People::at(&coordinator.url()).await.joined(&["counting"]).await });
     let worker_greeting = Greeting { up: worker_side.up(), down: worker_side.down() };
     let cluster =
         Cluster { _worker: worker, client_side, worker_side, _coordinator: coordinator, tally, worker_greeting };
@@ -144,7 +144,7 @@ impl Cluster {
             Some(Side::Worker) => ("worker cut", Some(&self.worker_side)),
         };
         let (skip, cuts) = (self.tally.marks().len(), proxy.map_or(0, Proxy::cuts));
-        let result = on_this_thread(async {
+        let result = bounded(async {
             let before = (self.client_side.up(), self.client_side.down());
             let event_loop = farloop::connect(self.client_side.url()).await.expect("the coordinator is there");
             let greeting = match side {
@@ -175,9 +175,4 @@ impl Cluster {
         }
         (result, labels)
     }
-}
-
-fn on_this_thread<T>(work: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("an event loop");
-    runtime.block_on(work)
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use farloop::Error;
 use farloop::prelude::*;
+use farloop_test_cluster::bounded;
 use farloop_test_cluster::node::{Node, Program};
 use farloop_test_cluster::people::People;
 use farloop_test_cluster::tally::Tally;
@@ -41,37 +42,41 @@ impl Cluster {
     }
 }
 
-#[tokio::test]
-async fn a_spinning_body_keeps_its_worker_alive() {
-    let mut cluster = Cluster::with(Program::new(NODE).arg("worker").arg("--loops").arg("1")).await;
-    let before = cluster.people.worker("it").await.unwrap().worker_id;
-    // A second longer than a silent worker lives.
-    let spinning = ensure_future(demo::spin(4.0));
-    spinning.clone().await.unwrap();
-    let task = cluster.people.task(spinning.id()).await.unwrap();
-    assert_eq!((task.attempt, &task.worker_id), (1, &before));
-    let after = cluster.people.workers().await.into_iter().map(|w| w.worker_id).collect::<Vec<_>>();
-    assert_eq!(after, [before], "it is the same worker");
+#[test]
+fn a_spinning_body_keeps_its_worker_alive() {
+    bounded(async {
+        let mut cluster = Cluster::with(Program::new(NODE).arg("worker").arg("--loops").arg("1")).await;
+        let before = cluster.people.worker("it").await.unwrap().worker_id;
+        // A second longer than a silent worker lives.
+        let spinning = ensure_future(demo::spin(4.0));
+        spinning.clone().await.unwrap();
+        let task = cluster.people.task(spinning.id()).await.unwrap();
+        assert_eq!((task.attempt, &task.worker_id), (1, &before));
+        let after = cluster.people.workers().await.into_iter().map(|w| w.worker_id).collect::<Vec<_>>();
+        assert_eq!(after, [before], "it is the same worker");
+    });
 }
 
-#[tokio::test]
-async fn a_body_that_defies_a_cancel_is_abandoned_after_its_grace() {
-    let grace = Duration::from_millis(200);
-    let cluster = Cluster::with(Program::new(COUNTING).env("FARLOOP_LOOPS", "1")).await;
-    // One goes on waiting: it is dropped where it waits.
-    let task = ensure_future(stubborn("stubborn").cancel_grace(grace));
-    cluster.tally.sees(1, "begun", "stubborn").await;
-    assert!(task.cancel("enough"));
-    assert!(abandoned(task.await));
-    assert_eq!(cluster.tally.sees(1, "cancelled", "stubborn").await.len(), 1);
-    cluster.tally.sees(1, "left", "stubborn").await;
+#[test]
+fn a_body_that_defies_a_cancel_is_abandoned_after_its_grace() {
+    bounded(async {
+        let grace = Duration::from_millis(200);
+        let cluster = Cluster::with(Program::new(COUNTING).env("FARLOOP_LOOPS", "1")).await;
+        // One goes on waiting: it is dropped where it waits.
+        let task = ensure_future(stubborn("stubborn").cancel_grace(grace));
+        cluster.tally.sees(1, "begun", "stubborn").await;
+        assert!(task.cancel("enough"));
+        assert!(abandoned(task.await));
+        assert_eq!(cluster.tally.sees(1, "cancelled", "stubborn").await.len(), 1);
+        cluster.tally.sees(1, "left", "stubborn").await;
 
-    // One does not let go of its event loop: nobody waits for it.
-    let task = ensure_future(defiant("defiant", 2_000).cancel_grace(grace));
-    cluster.tally.sees(1, "begun", "defiant").await;
-    assert!(task.cancel("enough"));
-    assert!(abandoned(task.await));
-    assert!(cluster.tally.of("left", "defiant").is_empty(), "its body is still at it");
-    cluster.tally.sees(1, "left", "defiant").await;
-    assert_eq!(number(7, 0).await.unwrap(), 7, "the loop lives on");
+        // One does not let go of its event loop: nobody waits for it.
+        let task = ensure_future(defiant("defiant", 2_000).cancel_grace(grace));
+        cluster.tally.sees(1, "begun", "defiant").await;
+        assert!(task.cancel("enough"));
+        assert!(abandoned(task.await));
+        assert!(cluster.tally.of("left", "defiant").is_empty(), "its body is still at it");
+        cluster.tally.sees(1, "left", "defiant").await;
+        assert_eq!(number(7, 0).await.unwrap(), 7, "the loop lives on");
+    });
 }
