@@ -104,7 +104,7 @@ pub enum Output {
     Event(Event),
 }
 
-/// What must survive a restart (DESIGN.md, Durable records). Leases, edges and sessions are not stored.
+/// What must survive a restart (ARCHITECTURE.md, Durable records). Leases, edges and sessions are not stored.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Record {
     /// A task was accepted.

@@ -72,7 +72,7 @@ pub enum HelloReply {
     },
 }
 
-/// Who owns a task: exactly one, recorded (DESIGN.md, Ownership).
+/// Who owns a task: exactly one, recorded (ARCHITECTURE.md, Ownership).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Owner {
     /// An `.await` of the creating attempt (or of the session itself): dropped or ended, it takes the task with it.

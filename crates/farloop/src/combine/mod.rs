@@ -1,5 +1,5 @@
 //! Combinators over tasks: what each does when the waiter is cancelled, when a member fails and at a timeout is the
-//! matrix of asyncio (DESIGN.md, asyncio-conformance 0.1).
+//! matrix of asyncio, judged by tests/conformance.
 
 pub(crate) mod as_completed;
 pub(crate) mod gather;
