@@ -30,7 +30,7 @@ mod spelling;
 ///
 /// Options, all optional, become defaults of the coroutine:
 ///
-/// ```ignore
+/// ```text
 /// #[farloop::task(name = "demo.add", attempts = 3, timeout = "30s", max_crashes = 0, priority = 1, cancel_grace = "5s")]
 /// ```
 ///
