@@ -1,5 +1,9 @@
 //! [`Task`]: the handle to something that will have an outcome.
 
+mod awaiting;
+mod call;
+mod scheduling;
+
 use std::fmt;
 use std::future::Future;
 use std::hash::{Hash, Hasher};
@@ -8,18 +12,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use farloop_core::frame::Owner;
 use farloop_core::id::TaskId;
 use farloop_core::outcome::Outcome;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub(crate) use self::awaiting::{Await, Forwarding};
+pub use self::call::Call;
+pub(crate) use self::scheduling::same_loop;
+pub use self::scheduling::{IntoTask, create_task, ensure_future, submit, try_ensure_future};
 use crate::ambient;
 use crate::arg::{Arg, ArgHandle, DependencyRef, IntoArg};
-use crate::body::Point;
 use crate::cell::{Cell, Kind};
-use crate::coro::Coro;
-use crate::error::{Cancelled, Error, InvalidState, Misuse, Result};
+use crate::error::{Error, InvalidState, Misuse, Result};
 
 /// How a handle reads the value out of what it points to.
 pub(crate) type Read<T> = fn(&Arc<Cell>) -> Result<T>;
@@ -386,298 +391,5 @@ impl<T> IntoArg<T> for &Task<T> {
 impl<T> ArgHandle for Task<T> {
     fn as_arg<A>(&self) -> Arg<A> {
         self.arg()
-    }
-}
-
-// ---- awaiting a cell
-
-/// Whether a cancel of the awaiting body goes on to the cell.
-#[derive(Clone, Copy, PartialEq)]
-pub(crate) enum Forwarding {
-    /// `await`, gather.
-    Always,
-    /// wait_for: the first one; a second is delivered to the waiter (V3).
-    Once,
-}
-
-/// The await of one cell: its place in the cell's list of listeners, and in the body's list of await points.
-#[derive(Default)]
-pub(crate) struct Await {
-    point: Point,
-    key: Option<(u64, Option<Arc<Cell>>)>,
-}
-
-impl Await {
-    /// Ready(Ok) when the cell is done; Ready(Err) when the awaiting body is cancelled here.
-    pub(crate) fn poll(&mut self, cell: &Arc<Cell>, forwarding: Forwarding, cx: &Context<'_>) -> Poll<Result<()>> {
-        if let Some(error) = self.point.cut() {
-            self.unlisten();
-            return Poll::Ready(Err(error));
-        }
-        let mut key = self.key.take().map(|(key, _)| key);
-        if !cell.listen_wake(&mut key, cx.waker()) {
-            let forwarded = self.point.close();
-            if let (Some(token), Some(Outcome::Cancelled(c))) = (forwarded, cell.outcome()) {
-                // The body's own request came back through what it awaited: this is its delivery (row 238).
-                cell.mark_read();
-                return Poll::Ready(Err(Error::Cancelled(Cancelled::delivered(c.message.clone(), token))));
-            }
-            return Poll::Ready(Ok(()));
-        }
-        self.key = key.map(|key| (key, Some(cell.clone())));
-        let once = forwarding == Forwarding::Once;
-        if let Err(error) = self.point.forward(cell, once, once, cx) {
-            self.unlisten();
-            return Poll::Ready(Err(error));
-        }
-        Poll::Pending
-    }
-
-    /// See [`Point::spend`].
-    pub(crate) fn spend(&self) {
-        self.point.spend();
-    }
-
-    fn unlisten(&mut self) {
-        if let Some((key, Some(cell))) = self.key.take() {
-            cell.unlisten_key(key);
-        }
-    }
-}
-
-impl Drop for Await {
-    fn drop(&mut self) {
-        self.unlisten();
-    }
-}
-
-// ---- scheduling
-
-/// What can be scheduled: a coroutine, or something that already is.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is no coroutine, task or gather",
-    label = "expected a farloop coroutine, task, gather or shield",
-    note = "a local async block goes through `farloop::local(async move {{ … }})`"
-)]
-pub trait IntoTask: Sized {
-    /// What it returns.
-    type Out;
-    /// Schedules it on the ambient loop, if it is not scheduled yet.
-    #[doc(hidden)]
-    #[track_caller]
-    fn into_task(self) -> Task<Self::Out>;
-    /// As `into_task`, for combinators that hold their members: these don't count against the session's buffer.
-    #[doc(hidden)]
-    #[track_caller]
-    fn into_member(self) -> Task<Self::Out> {
-        self.into_task()
-    }
-    /// As `into_task`, for an await that owns what it starts.
-    #[doc(hidden)]
-    #[track_caller]
-    fn into_owned_task(self) -> Task<Self::Out> {
-        self.into_task()
-    }
-    /// What can be said against it before anything is started.
-    #[doc(hidden)]
-    fn check(&self) -> Result<()> {
-        Ok(())
-    }
-    /// Whether there is something to start.
-    #[doc(hidden)]
-    fn is_fresh(&self) -> bool {
-        false
-    }
-    /// Gives up what was never started, quietly.
-    #[doc(hidden)]
-    fn discard(self) {}
-}
-
-impl<T> IntoTask for Task<T> {
-    type Out = T;
-    fn into_task(self) -> Self {
-        self
-    }
-    fn check(&self) -> Result<()> {
-        same_loop(self.cell())
-    }
-}
-
-impl<T> IntoTask for &Task<T> {
-    type Out = T;
-    fn into_task(self) -> Task<T> {
-        self.clone()
-    }
-    fn check(&self) -> Result<()> {
-        same_loop(self.cell())
-    }
-}
-
-/// A future of another loop is refused before anything is started (rows 19, 104).
-pub(crate) fn same_loop(cell: &Arc<Cell>) -> Result<()> {
-    match ambient::find() {
-        Some(home) if !cell.home.is_nowhere() && !Arc::ptr_eq(home.session(), cell.home.session()) => {
-            Err(Error::LoopMismatch)
-        }
-        _ => Ok(()),
-    }
-}
-
-impl<T: DeserializeOwned> IntoTask for Coro<T> {
-    type Out = T;
-    fn into_task(self) -> Task<T> {
-        schedule(self, Owner::Root, false)
-    }
-    fn into_member(self) -> Task<T> {
-        schedule(self, Owner::Root, true)
-    }
-    fn into_owned_task(self) -> Task<T> {
-        schedule(self, Owner::Await, true)
-    }
-    fn check(&self) -> Result<()> {
-        self.check_call()
-    }
-    fn is_fresh(&self) -> bool {
-        true
-    }
-    fn discard(self) {
-        self.close();
-    }
-}
-
-pub(crate) fn schedule<T: DeserializeOwned>(coro: Coro<T>, owner: Owner, reserved: bool) -> Task<T> {
-    let mut call = coro.take();
-    call.reserved = reserved;
-    let cell = match ambient::find() {
-        Some(home) => home.schedule(call, owner),
-        None => ambient::nowhere(call.function, call.location),
-    };
-    Task::from_cell(cell, read_value::<T>)
-}
-
-/// Schedules a coroutine and returns at once; a task, gather or shield is returned as it is (asyncio rows 16, 17).
-///
-/// The task belongs to the session at the top of the task tree. Where the session's buffer is full, or no loop is
-/// there, the handle has failed already and the body never runs; [`submit`](crate::submit) waits for room instead.
-#[track_caller]
-pub fn ensure_future<A: IntoTask>(what: A) -> Task<A::Out> {
-    what.into_task()
-}
-
-/// As [`ensure_future`], for coroutines only (asyncio's `create_task`).
-#[track_caller]
-pub fn create_task<A: IntoTask>(coro: A) -> Task<A::Out> {
-    coro.into_task()
-}
-
-/// As [`ensure_future`], but gives the coroutine back where it can't be scheduled.
-///
-/// # Errors
-/// No loop, a closed loop, or a full buffer; with the coroutine.
-#[track_caller]
-#[allow(clippy::result_large_err, reason = "the coroutine comes back as it was, and this is no hot path")]
-pub fn try_ensure_future<T: DeserializeOwned>(coro: Coro<T>) -> std::result::Result<Task<T>, (Error, Coro<T>)> {
-    let Some(home) = ambient::find() else {
-        return Err((Error::no_running_loop(Location::caller()), coro));
-    };
-    if home.is_closed() || home.session().is_closing() {
-        return Err((Error::LoopClosed, coro));
-    }
-    if let Some(limit) = home.session().full() {
-        return Err((Error::resource_exhausted(coro.function(), limit), coro));
-    }
-    Ok(schedule(coro, Owner::Root, false))
-}
-
-/// Waits until the session's buffer has room, then schedules.
-///
-/// Cancelled or dropped while it waits, the coroutine never runs.
-///
-/// # Errors
-/// No loop, or a closed one; `Cancelled` of the waiting task.
-pub async fn submit<T: DeserializeOwned>(coro: Coro<T>) -> Result<Task<T>> {
-    let location = coro.location();
-    let home = ambient::find().ok_or_else(|| Error::no_running_loop(location))?;
-    let mut room = std::pin::pin!(home.session().room());
-    let mut point = Point::default();
-    std::future::poll_fn(|cx| {
-        if let Some(error) = point.cut() {
-            return Poll::Ready(Err(error));
-        }
-        if room.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Ok(()));
-        }
-        match point.local(cx) {
-            Ok(()) => Poll::Pending,
-            Err(error) => Poll::Ready(Err(error)),
-        }
-    })
-    .await?;
-    Ok(schedule(coro, Owner::Root, false))
-}
-
-// ---- awaiting a coroutine directly
-
-/// The await of a coroutine: owns what it started.
-///
-/// Starts at the first poll. **Dropping** it before the end cancels the task, because nobody else can.
-pub struct Call<T> {
-    coro: Option<Coro<T>>,
-    task: Option<Task<T>>,
-    over: bool,
-}
-
-impl<T: DeserializeOwned> std::future::IntoFuture for Coro<T> {
-    type Output = Result<T>;
-    type IntoFuture = Call<T>;
-    fn into_future(self) -> Call<T> {
-        Call { coro: Some(self), task: None, over: false }
-    }
-}
-
-impl<T> Unpin for Call<T> {}
-
-impl<T: DeserializeOwned> Future for Call<T> {
-    type Output = Result<T>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T>> {
-        let this = &mut *self;
-        if let Some(coro) = this.coro.take() {
-            // A request that stands already is delivered here: nothing is started (rows 223, 224).
-            let mut point = Point::default();
-            if let Err(error) = point.local(cx) {
-                coro.close();
-                this.over = true;
-                return Poll::Ready(Err(error));
-            }
-            drop(point);
-            this.task = Some(schedule(coro, Owner::Await, false));
-        }
-        let Some(task) = &mut this.task else {
-            return Poll::Ready(Err(Error::already_awaited()));
-        };
-        let polled = Pin::new(&mut *task).poll(cx);
-        this.over = polled.is_ready() && task.done();
-        polled
-    }
-}
-
-impl<T> Drop for Call<T> {
-    fn drop(&mut self) {
-        if let (Some(task), false) = (&self.task, self.over)
-            && !task.done()
-        {
-            task.cell().cancel(None);
-            task.cell().mark_read();
-        }
-    }
-}
-
-impl<T> fmt::Debug for Call<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.task {
-            Some(task) => write!(f, "Call({task:?})"),
-            None => write!(f, "Call(not started)"),
-        }
     }
 }
