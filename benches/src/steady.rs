@@ -116,6 +116,7 @@ impl Steady {
             received: 0,
             functions: if role == Role::Worker { vec![function] } else { Vec::new() },
             slots: 1,
+            connection: 1,
         };
         self.handle(Input::Hello { conn: ConnId(session.0 as u64), hello });
     }

@@ -61,7 +61,17 @@ impl Bench {
             let def = FunctionDef { name: function.clone(), fingerprint: 7, args: Vec::new(), returns: "()".into() };
             let functions = if role == Role::Worker { vec![def] } else { Vec::new() };
             let (name, protocol) = (String::new(), PROTOCOL_VERSION);
-            let hello = Hello { session, protocol, role, name, resume: false, received: 0, functions, slots: 64 };
+            let hello = Hello {
+                session,
+                protocol,
+                role,
+                name,
+                resume: false,
+                received: 0,
+                functions,
+                slots: 64,
+                connection: 1,
+            };
             bench.core.handle(Time(0), Input::Hello { conn: ConnId(session.0 as u64), hello });
         }
         bench

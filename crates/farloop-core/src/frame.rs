@@ -17,6 +17,9 @@ use crate::spec::{FunctionDef, Spec};
 /// Version of the session protocol. A peer with another one is refused.
 pub const PROTOCOL_VERSION: u32 = 1;
 
+/// Reason of [`HelloReply::Rejected`] that concerns one connection alone: a newer one of the session has said hello.
+pub const SUPERSEDED: &str = "SUPERSEDED";
+
 /// What a peer may do. Every rpc and every frame is in the role table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
@@ -47,6 +50,9 @@ pub struct Hello {
     pub functions: Vec<FunctionDef>,
     /// Attempts that may hold a slot at once (workers); for people.
     pub slots: u32,
+    /// Number of this connection among those that the peer opened for this session, from 1: a hello that arrives after
+    /// its successor's is then no resume. 0: the peer does not count.
+    pub connection: u64,
 }
 
 /// Answer to [`Hello`].
@@ -65,7 +71,7 @@ pub enum HelloReply {
     },
     /// No: say why in words a person can act upon.
     Rejected {
-        /// `PROTOCOL_MISMATCH`, `SESSION_IN_USE`, `TOO_MANY_SESSIONS`, `SIGNATURE_MISMATCH`, …
+        /// `PROTOCOL_MISMATCH`, `SESSION_IN_USE`, `TOO_MANY_SESSIONS`, [`SUPERSEDED`], …
         reason: String,
         /// One sentence.
         message: String,

@@ -185,11 +185,10 @@ fn from_peer() -> impl Strategy<Value = FromPeer> {
     let role = prop_oneof![Just(Role::Client), Just(Role::Worker), Just(Role::Operator)];
     let session = any::<u128>().prop_map(SessionId);
     prop_oneof![
-        1 => (session, any::<u32>(), role, text(), any::<bool>(), any::<u64>(), functions(), any::<u32>()).prop_map(
-            |(session, protocol, role, name, resume, received, functions, slots)| {
-                FromPeer::Hello(Hello { session, protocol, role, name, resume, received, functions, slots })
-            }
-        ),
+        1 => (session, any::<u32>(), role, text(), any::<bool>(), any::<u64>(), functions(), any::<u32>(), any::<u64>())
+            .prop_map(|(session, protocol, role, name, resume, received, functions, slots, connection)| {
+                FromPeer::Hello(Hello { session, protocol, role, name, resume, received, functions, slots, connection })
+            }),
         8 => batch(up().boxed()).prop_map(FromPeer::Batch),
     ]
 }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::thread::ThreadId;
 use std::time::Duration;
 
-use farloop_core::frame::{HelloReply, Role, Up};
+use farloop_core::frame::{HelloReply, Role, SUPERSEDED, Up};
 use farloop_core::limits;
 use farloop_proto::convert::{FromPeer, ToPeer};
 use farloop_proto::v1::session_service_client::SessionServiceClient;
@@ -287,6 +287,7 @@ impl Driver {
                 }
                 dead_after
             }
+            HelloReply::Rejected { reason, message } if reason == SUPERSEDED => return End::Cut(message),
             HelloReply::Rejected { reason, message } => {
                 return End::Refused(Error::msg(format!("the coordinator refused this session ({reason}): {message}")));
             }

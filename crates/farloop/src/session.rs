@@ -52,6 +52,8 @@ pub(crate) struct SessionShared {
     worker: OnceLock<Arc<WorkerShared>>,
     learn: OnceLock<Learn>,
     names: AtomicU64,
+    /// Connections opened so far: the coordinator must not take a late hello for a new one.
+    connections: AtomicU64,
     room: Notify,
     welcomed: AtomicBool,
     closing: AtomicBool,
@@ -79,6 +81,7 @@ impl SessionShared {
             worker: OnceLock::new(),
             learn: OnceLock::new(),
             names: AtomicU64::new(1),
+            connections: AtomicU64::new(0),
             room: Notify::new(),
             welcomed: AtomicBool::new(false),
             closing: AtomicBool::new(false),
@@ -237,6 +240,7 @@ impl SessionShared {
 
     // ---- the transport's side
 
+    /// For each connection a new one.
     pub(crate) fn hello(&self) -> Hello {
         let worker = self.worker.get();
         Hello {
@@ -248,6 +252,7 @@ impl SessionShared {
             received: lock(&self.link).received(),
             functions: worker.map(|w| w.registry().function_defs()).unwrap_or_default(),
             slots: worker.map_or(0, |w| w.slots().total()),
+            connection: self.connections.fetch_add(1, Ordering::Relaxed) + 1,
         }
     }
 

@@ -85,6 +85,8 @@ pub struct Peer {
     pub session: SessionId,
     /// Its end of it.
     pub link: Link<Up>,
+    /// Connections it opened so far.
+    pub connections: u64,
     /// Its newest connection.
     pub conn: Option<ConnId>,
     /// Whether it was welcomed over that one.
@@ -109,6 +111,7 @@ impl Peer {
         Self {
             session: SessionId(new_task(rng, now).0),
             link: Link::new(limits::MAX_PAYLOAD),
+            connections: 0,
             conn: None,
             welcomed: false,
             known: false,
@@ -131,7 +134,8 @@ impl Peer {
 
     /// First message of a connection.
     #[must_use]
-    pub fn hello(&self) -> Hello {
+    pub fn hello(&mut self) -> Hello {
+        self.connections += 1;
         let (functions, slots) = match &self.kind {
             Kind::Client(_) => (Vec::new(), 0),
             Kind::Worker(w) => (w.functions.iter().map(|f| def(*f)).collect(), w.slots),
@@ -145,6 +149,7 @@ impl Peer {
             received: self.link.received(),
             functions,
             slots,
+            connection: self.connections,
         }
     }
 

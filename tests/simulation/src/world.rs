@@ -335,8 +335,9 @@ impl World {
             self.at(away, Event::Connect { peer, life });
             return;
         }
-        let hello = p.hello();
-        let conn = self.network.open(peer, life, p.session);
+        let session = p.session;
+        let hello = self.peers[peer].hello();
+        let conn = self.network.open(peer, life, session);
         self.peers[peer].conn = Some(conn);
         if let Some(at) = self.network.send(conn, Direction::Up, self.now, &self.plan, &mut self.rng) {
             self.at(at, Event::Hello(conn, hello));

@@ -10,7 +10,7 @@ use super::lists::List;
 use super::outbox::Outbox;
 use super::sessions::{Session, Worker};
 use crate::api::{Event, Output};
-use crate::frame::{Hello, HelloReply, PROTOCOL_VERSION, Role};
+use crate::frame::{Hello, HelloReply, PROTOCOL_VERSION, Role, SUPERSEDED};
 use crate::id::{ConnId, WorkerId};
 use crate::limits;
 
@@ -22,6 +22,16 @@ impl Core {
             return;
         }
         let known = self.session_ids.get(&hello.session).copied();
+        if let Some(index) = known
+            && hello.connection != 0
+            && hello.connection <= self.sessions[index as usize].connection
+        {
+            // It was under way while the peer had given up on it and come back: what it says is not true any more.
+            let message = format!("connection {} of this session came after a newer one", hello.connection);
+            let reply = HelloReply::Rejected { reason: SUPERSEDED.into(), message };
+            self.outputs.push_back(Output::Hello { conn, reply });
+            return;
+        }
         let resumed = known.and_then(|index| self.resume(index, conn, &hello).then_some(index));
         let index = match resumed {
             Some(index) => index,
@@ -100,6 +110,7 @@ impl Core {
             return false;
         }
         session.conn = Some(conn);
+        session.connection = hello.connection;
         session.outbox.awake = false;
         if session.name != hello.name {
             session.name.clone_from(&hello.name);
@@ -133,6 +144,7 @@ impl Core {
             role: hello.role,
             name: hello.name.clone(),
             conn: Some(conn),
+            connection: hello.connection,
             reopened: hello.resume,
             over: false,
             outbox: Outbox::new(self.config.max_payload),

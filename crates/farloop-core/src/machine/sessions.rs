@@ -34,6 +34,8 @@ pub(crate) struct Session {
     pub(crate) role: Role,
     pub(crate) name: String,
     pub(crate) conn: Option<ConnId>,
+    /// Its number, as the peer counts.
+    pub(crate) connection: u64,
     /// Opened for a peer that wanted to resume another one under this id.
     pub(crate) reopened: bool,
     /// No longer known by its id; the slot stays until what it owns and holds has been taken care of.

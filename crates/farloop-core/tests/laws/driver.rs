@@ -142,6 +142,7 @@ impl Cluster {
             received: peer.link.received(),
             functions: peer.functions.clone(),
             slots: 4,
+            connection: self.conns,
         };
         self.hello = Some((id, conn));
         self.input(Input::Hello { conn, hello });

@@ -172,6 +172,7 @@ pub(crate) fn hellos_are_refused_with_a_reason() {
             received: 0,
             functions: vec![],
             slots: 0,
+            connection: 1,
         };
         change(&mut hello);
         c.core.handle(c.now, Input::Hello { conn: ConnId(1), hello });
@@ -181,6 +182,38 @@ pub(crate) fn hellos_are_refused_with_a_reason() {
             "{reply:?}"
         );
     }
+}
+
+/// The peer gave up on a connection, came back over another and has told and heard things there since; only now the
+/// hello of the first one arrives. It once ended the session: what it says was received is too old to resume from.
+#[test]
+fn l10_a_hello_that_comes_after_its_successors_changes_nothing() {
+    let mut c = Cluster::new();
+    let client = c.client(1);
+    let late = Hello {
+        session: client,
+        protocol: farloop_core::frame::PROTOCOL_VERSION,
+        role: Role::Client,
+        name: String::new(),
+        resume: true,
+        received: 0,
+        functions: vec![],
+        slots: 0,
+        connection: 2,
+    };
+    c.cut(client);
+    c.connect(client, true);
+    c.connect(client, true);
+    c.submit(client, id(7), spec("nowhere"));
+    let before = c.peers[&client].conn;
+    c.core.handle(c.now, Input::Hello { conn: ConnId(99), hello: late });
+    let Some(Output::Hello { conn: ConnId(99), reply }) = c.core.poll_output() else { panic!("no answer") };
+    assert!(
+        matches!(&reply, farloop_core::frame::HelloReply::Rejected { reason, .. } if reason == farloop_core::frame::SUPERSEDED),
+        "{reply:?}"
+    );
+    assert!(c.core.poll_output().is_none(), "nobody else was told anything");
+    assert_eq!(c.peers[&client].conn, before);
 }
 
 #[test]

@@ -22,6 +22,7 @@ impl From<Hello> for v1::Hello {
             received: hello.received,
             functions: hello.functions.into_iter().map(Into::into).collect(),
             slots: hello.slots,
+            connection: hello.connection,
         }
     }
 }
@@ -43,6 +44,7 @@ impl TryFrom<v1::Hello> for Hello {
             received: hello.received,
             functions: hello.functions.into_iter().map(Into::into).collect(),
             slots: hello.slots,
+            connection: hello.connection,
         })
     }
 }

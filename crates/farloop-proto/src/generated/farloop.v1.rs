@@ -502,6 +502,10 @@ pub struct Hello {
     /// Attempts that may hold a slot at once (workers).
     #[prost(uint32, tag = "8")]
     pub slots: u32,
+    /// Number of this connection among those that the peer opened for this session, from 1; 0: the peer does not count.
+    /// A hello that arrives after its successor's is rejected as `SUPERSEDED`.
+    #[prost(uint64, tag = "9")]
+    pub connection: u64,
 }
 /// A function that a worker offers.
 #[derive(Clone, PartialEq, ::prost::Message)]

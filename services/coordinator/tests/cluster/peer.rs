@@ -41,6 +41,7 @@ impl Peer {
             received: 0,
             functions: Vec::new(),
             slots: 0,
+            connection: 0,
         };
         Self { hello, link: Link::new(MAX_PAYLOAD), inbox: VecDeque::new(), wire: None, token: None }
     }
