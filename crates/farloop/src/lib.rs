@@ -56,6 +56,7 @@ pub mod state;
 mod task;
 pub mod testing;
 mod time;
+pub mod token;
 mod untyped;
 mod worker;
 

@@ -26,6 +26,7 @@ use crate::event_loop::LoopShared;
 use crate::in_process::spawn_thread;
 use crate::runtime::{Inner, Loop};
 use crate::session::SessionShared;
+use crate::token::Side;
 
 /// How long a client waits for a coordinator before it gives up.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -140,28 +141,12 @@ fn endpoint(address: &str) -> Result<Endpoint> {
         .initial_connection_window_size(8 * 1024 * 1024))
 }
 
-/// `FARLOOP_TOKEN`, or the contents of the file that `FARLOOP_TOKEN_FILE` names.
-///
-/// # Errors
-/// The file can't be read.
-pub(crate) fn token_from_env() -> Result<Option<String>> {
-    let variable = |name| std::env::var(name).ok().filter(|text: &String| !text.is_empty());
-    if let Some(token) = variable("FARLOOP_TOKEN") {
-        return Ok(Some(token));
-    }
-    let Some(path) = variable("FARLOOP_TOKEN_FILE") else { return Ok(None) };
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Ok(Some(text.trim().to_owned())),
-        Err(error) => Err(Error::msg(format!("FARLOOP_TOKEN_FILE={path} can't be read: {error}"))),
-    }
-}
-
 /// A client's loop over gRPC, not bound to a runtime yet.
 pub(crate) async fn connect_client(address: &str, local: Option<ThreadId>) -> Result<Loop> {
     crate::report::watch_panics();
     let session = SessionShared::new(Role::Client, format!("client, pid {}", std::process::id()));
     let home = LoopShared::new(session.clone(), local);
-    let remote = Remote::start(session.clone(), address, token_from_env()?)?;
+    let remote = Remote::start(session.clone(), address, crate::token::from_env(Side::Client)?)?;
     if let Err(error) = remote.open(CONNECT_LIMIT, address).await {
         // Or its thread would go on trying.
         session.begin_close();

@@ -1,7 +1,9 @@
 //! What a coordinator is told once, by flags, the environment or the program around it.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
-use std::path::PathBuf;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fmt, fs, io};
 
@@ -66,6 +68,9 @@ pub struct Flags {
     /// grant one role each
     #[arg(long, env = "FARLOOP_TOKEN_FILE")]
     token_file: Option<PathBuf>,
+    /// Make the token file with a random token if there is none
+    #[arg(long, env = "FARLOOP_CREATE_TOKEN", requires = "token_file")]
+    create_token: bool,
     /// The bearer token itself, for every role. Environment only: the command line is visible to other users
     #[arg(skip = std::env::var("FARLOOP_TOKEN").ok().filter(|t| !t.is_empty()).map(Secret))]
     token: Option<Secret>,
@@ -90,6 +95,9 @@ impl Flags {
     pub fn config(self) -> Result<Config, StartError> {
         let tokens = match (self.token_file, self.token) {
             (Some(path), _) => {
+                if self.create_token && !path.exists() {
+                    create_token(&path).map_err(|source| StartError::CreateToken { path: path.clone(), source })?;
+                }
                 let text =
                     fs::read_to_string(&path).map_err(|source| StartError::TokenFile { path: path.clone(), source })?;
                 Tokens::parse(&text).map_err(|source| StartError::Token { from: path.display().to_string(), source })?
@@ -102,6 +110,19 @@ impl Flags {
         let listen = self.port.map_or(self.listen, |port| format!("127.0.0.1:{port}"));
         Ok(Config { listen, tokens, stop_within: Duration::from_secs(self.stop_seconds), ..Config::default() })
     }
+}
+
+/// Writes a random token that only this user can read. The kernel's own source: a token must not be guessable.
+fn create_token(path: &Path) -> io::Result<()> {
+    let mut random = [0; 32];
+    fs::File::open("/dev/urandom")?.read_exact(&mut random)?;
+    let token: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    // Whole or not there at all: workers may look for it at this moment.
+    let unfinished = path.with_extension("new");
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+    writeln!(file, "{token}")?;
+    file.sync_all()?;
+    fs::rename(unfinished, path)
 }
 
 /// Why a coordinator did not start, or stopped by itself.
@@ -142,6 +163,14 @@ pub enum StartError {
     /// The token file cannot be read.
     #[error("cannot read the token file {}: {source}", path.display())]
     TokenFile {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The token file cannot be made.
+    #[error("cannot make the token file {}: {source}; its directory must exist and be writable", path.display())]
+    CreateToken {
         /// Which.
         path: PathBuf,
         /// Why.

@@ -1,7 +1,9 @@
 //! The `farloop` command: what people install. Each command is a module; this file is the list of them.
 
 mod dev;
+mod health;
 mod run;
+mod token;
 mod worker;
 
 use std::process::ExitCode;
@@ -26,6 +28,10 @@ enum Command {
     Worker(worker::Args),
     /// Call a function and print what it returns
     Run(run::Args),
+    /// Tell whether a coordinator serves, or a worker is connected: exit code 0 or 1
+    Health(health::Args),
+    /// Print the token that a client needs, out of the token file
+    Token(token::Args),
 }
 
 /// Runs the command line; what `main` of the binary does.
@@ -39,6 +45,8 @@ pub fn main() -> ExitCode {
         Command::Coordinator(flags) => farloop_coordinator::run(flags).map(|()| ExitCode::SUCCESS).map_err(Into::into),
         Command::Worker(args) => worker::main(args),
         Command::Run(args) => run::main(args),
+        Command::Health(args) => health::main(args),
+        Command::Token(args) => token::main(&args),
     };
     match ran {
         Ok(code) => code,

@@ -15,6 +15,7 @@ use crate::in_process::spawn_thread;
 use crate::remote::Remote;
 use crate::session::SessionShared;
 use crate::state::StateMap;
+use crate::token::{self, Side};
 use host::{Host, WorkerShared};
 
 /// Attempts that may hold a slot at once, unless told otherwise.
@@ -66,7 +67,7 @@ impl Worker {
     pub fn from_env() -> Self {
         let mut worker = Self::new(variable("FARLOOP_ADDRESS").unwrap_or_else(|| DEFAULT_ADDRESS.into()));
         worker.name = variable("FARLOOP_WORKER_NAME");
-        match crate::remote::token_from_env() {
+        match token::from_env(Side::Worker) {
             Ok(token) => worker.token = token,
             Err(error) => worker.refused = Some(error),
         }
@@ -109,7 +110,7 @@ impl Worker {
         self
     }
 
-    /// Name for people.
+    /// Name for people; `host/pid` unless given.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
@@ -169,7 +170,7 @@ impl Worker {
             return Err(error);
         }
         crate::report::watch_panics();
-        let name = self.name.unwrap_or_else(|| format!("worker, pid {}", std::process::id()));
+        let name = self.name.unwrap_or_else(|| format!("{}/{}", host_name(), std::process::id()));
         let session = SessionShared::new(Role::Worker, name);
         let functions = self.registry.len();
         let worker =
@@ -202,6 +203,18 @@ impl Worker {
 
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|text| !text.is_empty())
+}
+
+/// What this machine calls itself; in a container that is the container's own id.
+fn host_name() -> String {
+    #[cfg(unix)]
+    {
+        rustix::system::uname().nodename().to_string_lossy().into_owned()
+    }
+    #[cfg(not(unix))]
+    {
+        std::env::var("COMPUTERNAME").unwrap_or_else(|_| "worker".into())
+    }
 }
 
 /// SIGTERM or Ctrl-C.
