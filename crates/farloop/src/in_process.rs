@@ -7,42 +7,27 @@ use std::thread::ThreadId;
 use farloop_core::frame::Role;
 use tokio::sync::Notify;
 
-use crate::definition::{Registry, TaskFn};
+use crate::definition::TaskFn;
 use crate::error::{Error, Result};
 use crate::event_loop::LoopShared;
 use crate::hub::Hub;
 use crate::runtime::{Inner, Loop};
 use crate::session::SessionShared;
-use crate::state::StateMap;
-use crate::worker::host::{Host, WorkerShared};
-use crate::worker::{DEFAULT_MAX_RESIDENT, DEFAULT_SLOTS};
+use crate::worker::host::WorkerShared;
+use crate::worker::hosting::{Hosting, start_loops};
 
 /// Describes an in-process cluster; [`start`](Self::start) it.
 #[derive(Debug)]
 pub struct InProcess {
     workers: usize,
-    loops: usize,
-    slots: u32,
-    max_resident: usize,
-    state: StateMap,
-    registry: Registry,
+    hosting: Hosting,
     local: Option<ThreadId>,
-    refused: Option<Error>,
 }
 
 /// A cluster in this process: one worker with one event loop per core unless told otherwise.
 #[must_use]
 pub fn builder() -> InProcess {
-    InProcess {
-        workers: 1,
-        loops: std::thread::available_parallelism().map_or(1, usize::from),
-        slots: DEFAULT_SLOTS,
-        max_resident: DEFAULT_MAX_RESIDENT,
-        state: StateMap::default(),
-        registry: Registry::default(),
-        local: None,
-        refused: None,
-    }
+    InProcess { workers: 1, hosting: Hosting::default(), local: None }
 }
 
 impl InProcess {
@@ -56,37 +41,35 @@ impl InProcess {
     /// Event loops (threads) per worker; at least one.
     #[must_use]
     pub fn loops(mut self, n: usize) -> Self {
-        self.loops = n.max(1);
+        self.hosting.loops = n.max(1);
         self
     }
 
     /// Slots per worker; at least one.
     #[must_use]
     pub fn slots(mut self, n: u32) -> Self {
-        self.slots = n.max(1);
+        self.hosting.slots = n.max(1);
         self
     }
 
     /// Attempts that a worker may host before it holds new roots back.
     #[must_use]
     pub fn max_resident(mut self, n: usize) -> Self {
-        self.max_resident = n.max(1);
+        self.hosting.max_resident = n.max(1);
         self
     }
 
     /// Shared state for bodies (`#[state]`).
     #[must_use]
     pub fn with<T: Send + Sync + 'static>(mut self, state: T) -> Self {
-        self.state.insert(state);
+        self.hosting.with(state);
         self
     }
 
     /// Registers a function by name. Typed calls need none: they carry their definition.
     #[must_use]
     pub fn task<F: TaskFn>(mut self) -> Self {
-        if let Err(error) = self.registry.insert(F::DEFINITION) {
-            self.refused.get_or_insert(Error::msg(error));
-        }
+        self.hosting.task::<F>();
         self
     }
 
@@ -112,15 +95,10 @@ impl InProcess {
     /// The threads, without binding.
     pub(crate) fn spawn(self) -> Result<Loop> {
         crate::report::watch_panics();
-        let loops = self.loops;
+        let loops = self.hosting.loops;
         let assembled = self.assemble()?;
         for worker in &assembled.workers {
-            for (n, home) in worker.loops().iter().enumerate() {
-                let (home, worker) = (home.clone(), worker.clone());
-                spawn_thread(format!("farloop-loop-{n}"), move || async move {
-                    home.run(Some(Host::new(worker))).await;
-                })?;
-            }
+            start_loops(worker)?;
         }
         tracing::debug!(workers = assembled.workers.len(), loops, "in-process cluster started");
         let (sessions, stop, flushed) = (assembled.sessions, assembled.stop.clone(), assembled.flushed.clone());
@@ -137,21 +115,15 @@ impl InProcess {
     }
 
     /// Everything but where it runs.
-    pub(crate) fn assemble(self) -> Result<Assembled> {
-        if let Some(error) = self.refused {
-            return Err(error);
-        }
+    pub(crate) fn assemble(mut self) -> Result<Assembled> {
+        self.hosting.check()?;
         let client = SessionShared::new(Role::Client, format!("in-process client, pid {}", std::process::id()));
         let home = LoopShared::new(client.clone(), self.local);
-        let state = Arc::new(self.state);
         let mut sessions = vec![client.clone()];
         let mut workers = Vec::new();
         for n in 0..self.workers {
             let session = SessionShared::new(Role::Worker, format!("in-process worker {n}"));
-            let worker =
-                WorkerShared::new(session.clone(), self.registry.clone(), state.clone(), self.slots, self.max_resident);
-            let loops = (0..self.loops).map(|_| LoopShared::new(session.clone(), self.local)).collect();
-            worker.set_loops(loops);
+            let worker = self.hosting.worker(&session, self.local);
             sessions.push(session);
             workers.push(worker);
         }

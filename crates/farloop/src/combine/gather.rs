@@ -410,10 +410,10 @@ where
     type Out = Vec<A::Out>;
     type Settled = Vec<Result<A::Out>>;
     fn gather(self, location: &'static Location<'static>) -> Gather<Self::Out> {
-        start_list(self, false, read_list::<A::Out>, location)
+        Vec::from(self).gather(location)
     }
     fn settled(self, location: &'static Location<'static>) -> Gather<Self::Settled> {
-        start_list(self, true, read_list_settled::<A::Out>, location)
+        Vec::from(self).settled(location)
     }
 }
 

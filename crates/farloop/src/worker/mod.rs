@@ -1,27 +1,21 @@
 //! [`Worker`]: a process that hosts event loops and offers functions.
 
 pub(crate) mod host;
+pub(crate) mod hosting;
 pub(crate) mod slots;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use farloop_core::frame::Role;
 
-use crate::definition::{Registry, TaskFn};
+pub use self::hosting::{DEFAULT_MAX_RESIDENT, DEFAULT_SLOTS};
+use self::hosting::{Hosting, start_loops};
+use crate::definition::TaskFn;
 use crate::error::{Error, Result};
-use crate::event_loop::LoopShared;
-use crate::in_process::spawn_thread;
 use crate::remote::Remote;
 use crate::session::SessionShared;
-use crate::state::StateMap;
 use crate::token::{self, Side};
-use host::{Host, WorkerShared};
 
-/// Attempts that may hold a slot at once, unless told otherwise.
-pub const DEFAULT_SLOTS: u32 = 64;
-/// Attempts that a worker hosts before it holds new roots back, unless told otherwise.
-pub const DEFAULT_MAX_RESIDENT: usize = 100_000;
 /// Address of the coordinator, unless told otherwise.
 pub const DEFAULT_ADDRESS: &str = "http://127.0.0.1:7171";
 /// How long running work may go on after SIGTERM, unless told otherwise.
@@ -33,31 +27,15 @@ pub struct Worker {
     address: String,
     name: Option<String>,
     token: Option<String>,
-    loops: usize,
-    slots: u32,
-    max_resident: usize,
     drain_limit: Duration,
-    state: StateMap,
-    registry: Registry,
-    refused: Option<Error>,
+    hosting: Hosting,
 }
 
 impl Worker {
     /// A worker of the coordinator at `address` (`http://127.0.0.1:7171`).
     #[must_use]
     pub fn new(address: impl Into<String>) -> Self {
-        Self {
-            address: address.into(),
-            name: None,
-            token: None,
-            loops: std::thread::available_parallelism().map_or(1, usize::from),
-            slots: DEFAULT_SLOTS,
-            max_resident: DEFAULT_MAX_RESIDENT,
-            drain_limit: DRAIN_LIMIT,
-            state: StateMap::default(),
-            registry: Registry::default(),
-            refused: None,
-        }
+        Self { address: address.into(), name: None, token: None, drain_limit: DRAIN_LIMIT, hosting: Hosting::default() }
     }
 
     /// As the environment says: `FARLOOP_ADDRESS`, `FARLOOP_TOKEN` or `FARLOOP_TOKEN_FILE`, `FARLOOP_WORKER_NAME`,
@@ -69,21 +47,19 @@ impl Worker {
         worker.name = variable("FARLOOP_WORKER_NAME");
         match token::from_env(Side::Worker) {
             Ok(token) => worker.token = token,
-            Err(error) => worker.refused = Some(error),
+            Err(error) => worker.hosting.refuse(error),
         }
-        worker.number("FARLOOP_SLOTS", |w, n| w.slots = n.max(1));
-        worker.number("FARLOOP_LOOPS", |w, n| w.loops = (n as usize).max(1));
-        worker.number("FARLOOP_MAX_RESIDENT", |w, n| w.max_resident = (n as usize).max(1));
+        worker.number("FARLOOP_SLOTS", |hosting, n| hosting.slots = n.max(1));
+        worker.number("FARLOOP_LOOPS", |hosting, n| hosting.loops = (n as usize).max(1));
+        worker.number("FARLOOP_MAX_RESIDENT", |hosting, n| hosting.max_resident = (n as usize).max(1));
         worker
     }
 
-    fn number(&mut self, name: &str, set: impl FnOnce(&mut Self, u32)) {
+    fn number(&mut self, name: &str, set: impl FnOnce(&mut Hosting, u32)) {
         let Some(text) = variable(name) else { return };
         match text.parse() {
-            Ok(n) => set(self, n),
-            Err(_) => {
-                self.refused.get_or_insert(Error::msg(format!("{name} is '{text}' and must be a whole number")));
-            }
+            Ok(n) => set(&mut self.hosting, n),
+            Err(_) => self.hosting.refuse(Error::msg(format!("{name} is '{text}' and must be a whole number"))),
         }
     }
 
@@ -97,16 +73,14 @@ impl Worker {
     /// Offers a function.
     #[must_use]
     pub fn task<F: TaskFn>(mut self) -> Self {
-        if let Err(error) = self.registry.insert(F::DEFINITION) {
-            self.refused.get_or_insert(error);
-        }
+        self.hosting.task::<F>();
         self
     }
 
     /// Shared state for bodies (`#[state]`), one value per type.
     #[must_use]
     pub fn with<T: Send + Sync + 'static>(mut self, state: T) -> Self {
-        self.state.insert(state);
+        self.hosting.with(state);
         self
     }
 
@@ -127,21 +101,21 @@ impl Worker {
     /// Event loops (threads); at least one.
     #[must_use]
     pub fn loops(mut self, n: usize) -> Self {
-        self.loops = n.max(1);
+        self.hosting.loops = n.max(1);
         self
     }
 
     /// Attempts that may hold a slot at once; at least one.
     #[must_use]
     pub fn slots(mut self, n: u32) -> Self {
-        self.slots = n.max(1);
+        self.hosting.slots = n.max(1);
         self
     }
 
     /// Attempts hosted before new roots are held back; at least one.
     #[must_use]
     pub fn max_resident(mut self, n: usize) -> Self {
-        self.max_resident = n.max(1);
+        self.hosting.max_resident = n.max(1);
         self
     }
 
@@ -165,25 +139,16 @@ impl Worker {
     ///
     /// # Errors
     /// As [`run`](Self::run).
-    pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<()> {
-        if let Some(error) = self.refused {
-            return Err(error);
-        }
+    pub async fn run_until(mut self, stop: impl Future<Output = ()>) -> Result<()> {
+        self.hosting.check()?;
         crate::report::watch_panics();
         let name = self.name.unwrap_or_else(|| format!("{}/{}", host_name(), std::process::id()));
         let session = SessionShared::new(Role::Worker, name);
-        let functions = self.registry.len();
-        let worker =
-            WorkerShared::new(session.clone(), self.registry, Arc::new(self.state), self.slots, self.max_resident);
-        worker.set_loops((0..self.loops).map(|_| LoopShared::new(session.clone(), None)).collect());
-        for (n, home) in worker.loops().iter().enumerate() {
-            let (home, worker) = (home.clone(), worker.clone());
-            drop(spawn_thread(format!("farloop-loop-{n}"), move || async move {
-                home.run(Some(Host::new(worker))).await;
-            })?);
-        }
+        let worker = self.hosting.worker(&session, None);
+        start_loops(&worker)?;
         let remote = Remote::start(session.clone(), &self.address, self.token)?;
-        tracing::info!(address = self.address, functions, slots = self.slots, loops = self.loops, "worker started");
+        let Hosting { registry, slots, loops, .. } = &self.hosting;
+        tracing::info!(address = self.address, functions = registry.len(), slots, loops, "worker started");
         tokio::select! {
             failed = remote.failed() => return Err(failed),
             () = stop => {}
