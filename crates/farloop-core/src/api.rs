@@ -351,6 +351,17 @@ pub struct TaskView {
     pub started: Option<Time>,
     /// When it was over.
     pub ended: Option<Time>,
+    /// What it printed, in answers to [`Call::Get`] and [`Call::Explain`].
+    pub log: TaskLog,
+}
+
+/// The end of what a task printed, over all its attempts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TaskLog {
+    /// At most [`LOG`](crate::limits::LOG) bytes, both streams in the order in which they came.
+    pub text: String,
+    /// Lines before it that are not kept, or were lost on the way.
+    pub lost: u64,
 }
 
 /// A worker as people see it.
@@ -436,12 +447,16 @@ pub enum Planted {
     SecondBodyAccepted,
     /// L6: a cancel request that came before its task is forgotten.
     TombstoneForgotten,
+    /// L4: what an older attempt prints is shown.
+    StalePrintShown,
+    /// L18: what is printed piles up before a client that does not take it.
+    PrintsPileUp,
 }
 
 #[cfg(feature = "planted-bugs")]
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::StaleReportAccepted,
         Self::CancelLostWhileLeased,
         Self::ResolveTwice,
@@ -454,6 +469,8 @@ impl Planted {
         Self::DeadlineNotInherited,
         Self::SecondBodyAccepted,
         Self::TombstoneForgotten,
+        Self::StalePrintShown,
+        Self::PrintsPileUp,
     ];
 }
 
@@ -490,6 +507,7 @@ pub fn may_send(role: Role, frame: &Up) -> bool {
         | Up::CancelSeen { .. }
         | Up::Ended { .. }
         | Up::Returned(_)
+        | Up::Print { .. }
         | Up::Drain => role == Role::Worker,
     }
 }

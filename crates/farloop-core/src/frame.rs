@@ -111,6 +111,26 @@ pub enum Activity {
     Suspended,
 }
 
+/// Where a body prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stdio {
+    /// `println!`, `print!`.
+    Out,
+    /// `eprintln!`, `eprint!`.
+    Err,
+}
+
+/// Something that an attempt printed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Print {
+    /// Where to.
+    pub stream: Stdio,
+    /// At most [`limits::PRINT`](crate::limits::PRINT) bytes.
+    pub text: String,
+    /// Lines lost on the way since the last piece, because more was printed than the bounds allow.
+    pub lost: u32,
+}
+
 /// From a client or worker to the coordinator.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Up {
@@ -163,6 +183,14 @@ pub enum Up {
     },
     /// Worker: answer to [`Down::Recall`]: it never started and never will here.
     Returned(AttemptId),
+    /// Worker: the body printed something. Before the attempt's [`Up::Ended`], so that what it printed is there when
+    /// its outcome is.
+    Print {
+        /// Which.
+        attempt: AttemptId,
+        /// What.
+        print: Print,
+    },
     /// Sign of life.
     Heartbeat,
     /// Worker: give me no new work; end the session when the last attempt is over.
@@ -194,6 +222,13 @@ pub enum Down {
         task: TaskId,
         /// One sentence.
         why: String,
+    },
+    /// A body of the tree whose root this session is printed something.
+    Print {
+        /// Which.
+        task: TaskId,
+        /// What.
+        print: Print,
     },
     /// Worker: value of a dependency, sent before the [`Down::Start`] that needs it.
     Input {
@@ -284,6 +319,7 @@ impl LinkFrame for Up {
             Self::Ended { outcome: Outcome::Raised(failure), .. } => failure.weight(),
             Self::Progress { awaits, .. } => awaits.len() * 20,
             Self::Cancel { message, .. } => message.as_ref().map_or(0, String::len),
+            Self::Print { print, .. } => print.text.len(),
             _ => 0,
         }
     }
@@ -315,6 +351,7 @@ impl LinkFrame for Down {
             Self::Start(s) => s.spec.aside_len(),
             Self::Resolved { outcome: Outcome::Raised(failure), .. } => failure.weight(),
             Self::Stranded { why, .. } => why.len(),
+            Self::Print { print, .. } => print.text.len(),
             Self::Deadlock { cycle, .. } => cycle.len() * 20,
             Self::Cancel { message, .. } => message.as_ref().map_or(0, String::len),
             _ => 0,

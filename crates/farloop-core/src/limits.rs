@@ -68,3 +68,12 @@ pub const RETENTION: Duration = Duration::from_secs(3_600);
 pub const RETAINED_TASKS: usize = 100_000;
 /// Result bytes that are kept at most.
 pub const RETAINED_BYTES: usize = 256 * 1024 * 1024;
+/// Bytes of one printed piece; a longer line travels in several.
+pub const PRINT: usize = 8 * 1_024;
+/// Bytes printed by bodies that may wait for one session, each piece counted with its note; what is above is lost, and
+/// the session is told how many lines that were.
+pub const PRINTS_WAITING: usize = 1_024 * 1_024;
+/// Bytes of what a task printed that are kept with it: the last ones.
+pub const LOG: usize = 16 * 1_024;
+/// Bytes of what all tasks printed that are kept.
+pub const LOGS: usize = 64 * 1_024 * 1_024;

@@ -73,13 +73,19 @@ fn local(item: &FunctionItem, task: &Task<'_>) -> TokenStream {
     });
     let doc = format!("The body of `{name}`: runs here and now, as an ordinary function. For unit tests.");
     let allow_unused_async = asyncness.map(|_| quote!(#[allow(clippy::unused_async)]));
+    // What a body prints travels, however it is spelled: names that stand in the function itself go before std's. (Those
+    // of a glob import would be ambiguous with std's prelude.)
     quote! {
         impl #name {
             #[doc = #doc]
             #(#kept)*
             #[allow(dead_code)]
             #allow_unused_async
-            #visibility #asyncness fn local(#(#params),*) #output #body
+            #visibility #asyncness fn local(#(#params),*) #output {
+                #[allow(unused_imports)]
+                use ::farloop::{eprint, eprintln, print, println};
+                #body
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use farloop_core::frame::{Activity, Down, Hello, HelloReply, Owner, Role, Start, Submit, Up};
+use farloop_core::frame::{Activity, Down, Hello, HelloReply, Owner, Print, Role, Start, Stdio, Submit, Up};
 use farloop_core::id::{AttemptId, Epoch, SessionId, TaskId, WorkerId};
 use farloop_core::link::{Batch, Item};
 use farloop_core::outcome::{Cancellation, Failure, FailureKind, Outcome};
@@ -122,6 +122,11 @@ fn outcome() -> impl Strategy<Value = Outcome> {
     ]
 }
 
+fn print() -> impl Strategy<Value = Print> {
+    let stream = prop_oneof![Just(Stdio::Out), Just(Stdio::Err)];
+    (stream, text(), any::<u32>()).prop_map(|(stream, text, lost)| Print { stream, text, lost })
+}
+
 fn up() -> impl Strategy<Value = Up> {
     let owner = prop_oneof![Just(Owner::Await), Just(Owner::Root), Just(Owner::Nobody)];
     let activity = prop_oneof![Just(Activity::Running), Just(Activity::Suspended)];
@@ -146,6 +151,7 @@ fn up() -> impl Strategy<Value = Up> {
             delivered
         }),
         attempt().prop_map(Up::Returned),
+        (attempt(), print()).prop_map(|(attempt, print)| Up::Print { attempt, print }),
         Just(Up::Heartbeat),
         Just(Up::Drain),
         Just(Up::Bye),
@@ -156,6 +162,7 @@ fn down() -> impl Strategy<Value = Down> {
     prop_oneof![
         (task(), outcome()).prop_map(|(task, outcome)| Down::Resolved { task, outcome }),
         (task(), text()).prop_map(|(task, why)| Down::Stranded { task, why }),
+        (task(), print()).prop_map(|(task, print)| Down::Print { task, print }),
         (task(), any::<u32>()).prop_map(|(task, count)| Down::CancelCount { task, count }),
         (attempt(), task(), payload()).prop_map(|(attempt, task, value)| Down::Input { attempt, task, value }),
         (attempt(), any::<u32>(), spec(), root, any::<u32>(), of(time()), any::<u32>()).prop_map(

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::thread::ThreadId;
 
-use farloop_core::frame::Owner;
+use farloop_core::frame::{Owner, Print};
 use farloop_core::id::{AttemptId, TaskId};
 use farloop_core::outcome::Outcome;
 use futures_util::task::AtomicWaker;
@@ -30,6 +30,7 @@ pub(crate) enum Ready {
     CancelCount(Arc<Cell>, u32),
     Listeners(Arc<Cell>, Vec<Listener>),
     Report(Arc<Cell>),
+    Print(Print),
     Start(Box<Started>),
     Cancel { attempt: AttemptId, number: u32, message: Option<String> },
     CancelWithdrawn { attempt: AttemptId, standing: u32 },
@@ -61,7 +62,7 @@ impl LoopShared {
     }
 
     fn make(session: Arc<SessionShared>, local_thread: Option<ThreadId>, nowhere: bool) -> Arc<Self> {
-        Arc::new(Self {
+        let home = Arc::new(Self {
             id: NEXT_LOOP.fetch_add(1, Ordering::Relaxed),
             session,
             queue: Mutex::new(VecDeque::new()),
@@ -69,7 +70,9 @@ impl LoopShared {
             closed: AtomicBool::new(false),
             local_thread,
             nowhere,
-        })
+        });
+        home.session.set_home(&home);
+        home
     }
 
     pub(crate) fn session(&self) -> &Arc<SessionShared> {
@@ -171,6 +174,7 @@ impl LoopShared {
                 Ready::CancelCount(cell, count) => cell.cancel_count_told(count),
                 Ready::Listeners(cell, listeners) => self.run_listeners(&cell, listeners).await,
                 Ready::Report(cell) => cell.report_unread(),
+                Ready::Print(print) => self.session.show(&print),
                 other => {
                     if let Some(host) = host.as_deref_mut() {
                         host.take(self, other);

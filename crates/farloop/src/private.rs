@@ -143,3 +143,13 @@ impl Nothing {
     note = "`farloop::Error`, `anyhow::Error`, `Box<dyn Error + Send + Sync>` and `String` will do too"
 )]
 pub trait TaskError {}
+
+/// What `farloop::println!` and `farloop::print!` expand to.
+pub fn print_out(text: std::fmt::Arguments<'_>) {
+    crate::print::print(farloop_core::frame::Stdio::Out, text);
+}
+
+/// What `farloop::eprintln!` and `farloop::eprint!` expand to.
+pub fn print_err(text: std::fmt::Arguments<'_>) {
+    crate::print::print(farloop_core::frame::Stdio::Err, text);
+}

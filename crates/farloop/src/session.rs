@@ -4,14 +4,14 @@
 
 use std::collections::VecDeque;
 use std::panic::Location;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 
 use dashmap::DashMap;
-use farloop_core::frame::{Down, Hello, Owner, PROTOCOL_VERSION, Role, Submit, Up};
+use farloop_core::frame::{Down, Hello, Owner, PROTOCOL_VERSION, Print, Role, Submit, Up};
 use farloop_core::id::{AttemptId, SessionId, TaskId};
 use farloop_core::limits;
-use farloop_core::link::{Batch, Link, LinkError};
+use farloop_core::link::{Batch, Item, Link, LinkError};
 use farloop_core::outcome::{Failure, FailureKind, Outcome};
 use farloop_core::spec::{Spec, Trace};
 use futures_util::task::AtomicWaker;
@@ -58,6 +58,12 @@ pub(crate) struct SessionShared {
     welcomed: AtomicBool,
     closing: AtomicBool,
     closing_told: Notify,
+    /// The first loop of this session: what bodies elsewhere print is shown there, in order with their outcomes.
+    home: OnceLock<Weak<LoopShared>>,
+    /// Bytes that bodies printed and that have not left, or that have come and not been shown.
+    prints: AtomicUsize,
+    /// Lines that came and for which there was no room.
+    prints_lost: AtomicU32,
 }
 
 #[derive(Default)]
@@ -86,6 +92,9 @@ impl SessionShared {
             welcomed: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             closing_told: Notify::new(),
+            home: OnceLock::new(),
+            prints: AtomicUsize::new(0),
+            prints_lost: AtomicU32::new(0),
         })
     }
 
@@ -100,6 +109,15 @@ impl SessionShared {
 
     pub(crate) fn set_learn(&self, learn: Learn) {
         let _ = self.learn.set(learn);
+    }
+
+    /// The coordinator and the workers are in this process.
+    pub(crate) fn is_in_process(&self) -> bool {
+        self.learn.get().is_some()
+    }
+
+    pub(crate) fn set_home(&self, home: &Arc<LoopShared>) {
+        let _ = self.home.set(Arc::downgrade(home));
     }
 
     pub(crate) fn next_task_name(&self) -> Arc<str> {
@@ -127,6 +145,43 @@ impl SessionShared {
 
     pub(crate) fn cancel_seen(&self, attempt: AttemptId, seen: u32) {
         self.push(Up::CancelSeen { attempt, seen });
+    }
+
+    /// Sends what a body printed, if no more than `room` bytes wait already.
+    pub(crate) fn print(&self, attempt: AttemptId, print: Print, room: usize) -> bool {
+        let weight = print_weight(&print);
+        if self.prints.fetch_add(weight, Ordering::Relaxed).saturating_add(weight) > room {
+            self.prints_gone(weight);
+            return false;
+        }
+        self.push(Up::Print { attempt, print });
+        true
+    }
+
+    fn prints_gone(&self, weight: usize) {
+        // What is sent again after a cut leaves twice.
+        let less = |waiting: usize| Some(waiting.saturating_sub(weight));
+        let _ = self.prints.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
+    /// A body elsewhere printed something. It is shown on the loop, where the program itself prints; a program that
+    /// does not get round to it loses lines.
+    fn printed(&self, print: Print, sorted: &mut Sorted) {
+        let Some(home) = self.home.get().and_then(Weak::upgrade) else { return };
+        let weight = print_weight(&print);
+        if self.prints.fetch_add(weight, Ordering::Relaxed).saturating_add(weight) > limits::PRINTS_WAITING {
+            self.prints_gone(weight);
+            let lines = print.text.lines().count() as u32;
+            self.prints_lost.fetch_add(lines.saturating_add(print.lost), Ordering::Relaxed);
+            return;
+        }
+        sorted.push(&home, Ready::Print(print));
+    }
+
+    /// On the loop: shows it.
+    pub(crate) fn show(&self, print: &Print) {
+        self.prints_gone(print_weight(print));
+        crate::print::show(print, self.prints_lost.swap(0, Ordering::Relaxed));
     }
 
     /// Whether the buffer takes another task; the limit that stands against it otherwise.
@@ -285,6 +340,7 @@ impl SessionShared {
         *lock(&self.outbox) = Outbox::default();
         self.unsent.store(0, Ordering::Relaxed);
         self.unsent_bytes.store(0, Ordering::Relaxed);
+        self.prints.store(0, Ordering::Relaxed);
         let remote = |cell: &Arc<Cell>| matches!(cell.kind, Kind::Remote);
         let cells: Vec<Arc<Cell>> = self.cells.iter().map(|e| e.value().clone()).filter(remote).collect();
         self.cells.retain(|_, cell| !remote(cell));
@@ -323,6 +379,15 @@ impl SessionShared {
         drop(link);
         self.unsent.store(unsent, Ordering::Relaxed);
         self.unsent_bytes.store(unsent_bytes, Ordering::Relaxed);
+        if self.prints.load(Ordering::Relaxed) > 0
+            && let Some(batch) = &batch
+        {
+            let weight = |item: &Item<Up>| match item {
+                Item::Frame(Up::Print { print, .. }) => print_weight(print),
+                _ => 0,
+            };
+            self.prints_gone(batch.items.iter().map(weight).sum());
+        }
         if unsent < BUFFER_TASKS {
             self.room.notify_waiters();
         }
@@ -373,6 +438,8 @@ impl SessionShared {
                     sorted.push(&cell.home.clone(), Ready::CancelCount(cell, count));
                 }
             }
+            // Bodies of an in-process cluster have written it themselves.
+            Down::Print { print, .. } => self.printed(print, sorted),
             Down::Stranded { task, why } => {
                 if let Some(cell) = self.cells.get(&task).map(|e| e.clone()) {
                     crate::report::stranded(&cell, &why);
@@ -437,6 +504,11 @@ fn trace() -> Option<Arc<Trace>> {
         Some(context) => Some(Arc::new(Trace { parent: context.parent, state: context.state })),
         None => Body::current().and_then(|body| body.trace.clone()),
     }
+}
+
+/// What a printed piece counts against [`limits::PRINTS_WAITING`].
+fn print_weight(print: &Print) -> usize {
+    64 + print.text.len()
 }
 
 fn payload_len(frame: &Up) -> usize {

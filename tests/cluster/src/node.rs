@@ -75,6 +75,28 @@ impl Program {
         std::thread::spawn(move || BufReader::new(out).lines().map_while(Result::ok).for_each(|l| drop(tell.send(l))));
         Node { child, lines }
     }
+
+    /// Runs it to its end: its standard output and its standard error.
+    ///
+    /// # Panics
+    /// If it does not start, or ends badly.
+    #[must_use]
+    pub fn output(mut self) -> (String, String) {
+        let output = self.0.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let output = output.spawn().and_then(wait_with_open_input).expect("a binary that cargo built can be run");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        assert!(output.status.success(), "{}\n{out}\n{err}", output.status);
+        (out, err)
+    }
+}
+
+/// Its input stays open until it ends: such processes take the end of it for the end of the test.
+fn wait_with_open_input(mut child: Child) -> std::io::Result<std::process::Output> {
+    let input = child.stdin.take();
+    let output = child.wait_with_output();
+    drop(input);
+    output
 }
 
 /// A process of the cluster.

@@ -58,6 +58,20 @@ impl People {
         Ok(self.tasks.get_task(request).await?.into_inner().task.unwrap_or_default())
     }
 
+    /// What a task printed, as `GetTask` and `ExplainTask` show it.
+    ///
+    /// # Panics
+    /// If they disagree, though the task is over.
+    pub async fn log(&mut self, id: TaskId) -> v1::TaskLog {
+        let request = v1::GetTaskRequest { task_id: id.to_string(), ..Default::default() };
+        let got = self.tasks.get_task(request).await.map(|r| r.into_inner()).unwrap_or_default();
+        let request = v1::ExplainTaskRequest { task_id: id.to_string(), ..Default::default() };
+        let explained = self.tasks.explain_task(request).await.map(|r| r.into_inner()).unwrap_or_default();
+        let over = got.task.as_ref().is_some_and(|t| t.end_time.is_some());
+        assert!(!over || got.log == explained.log, "{got:?} {explained:?}");
+        got.log.unwrap_or_default()
+    }
+
     /// The state of a task that exists, or [`State::Unspecified`].
     pub async fn state(&mut self, id: TaskId) -> State {
         self.task(id).await.map_or(State::Unspecified, |task| task.state())

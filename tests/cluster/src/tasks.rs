@@ -138,6 +138,28 @@ pub async fn gated(label: String, gate: String) -> u32 {
     std::process::id()
 }
 
+/// Prints that many lines, the last one without an end, and one to standard error; then it waits for the gate, if one
+/// is named.
+#[farloop::task(name = "count.says")]
+pub async fn says(label: String, lines: u32, gate: String) -> farloop::Result<String> {
+    for n in 1..lines {
+        println!("{label} {n}");
+    }
+    eprintln!("{label} err");
+    print!("{label} {lines}");
+    aside(&label);
+    while !gate.is_empty() && !tally::is_open(&gate) {
+        farloop::sleep(Duration::from_millis(10)).await?;
+    }
+    Ok(label)
+}
+
+/// A helper that prints for a body.
+fn aside(label: &str) {
+    use farloop::println;
+    println!(" by {label}");
+}
+
 /// Starts a task of its own, and waits for it.
 #[farloop::task(name = "count.parent")]
 pub async fn parent(label: String) -> farloop::Result<()> {
@@ -174,4 +196,5 @@ fn offer_all(worker: farloop::Worker) -> farloop::Worker {
         .task::<defiant>()
         .task::<gated>()
         .task::<parent>()
+        .task::<says>()
 }

@@ -315,6 +315,8 @@ impl Body {
             return Flow::End(Outcome::Returned(value_of(self.attempt, false)));
         };
         self.pc += 1;
+        // Not drawn: what is printed changes nothing else in a world.
+        crate::printed::by(self.attempt, self.pc, hands.out);
         match op {
             Op::Sleep(ms) => Flow::Block(Point::Sleep, Some(ms * 1_000)),
             Op::Work(ms) => Flow::Block(Point::Work, Some(ms * 1_000)),

@@ -72,6 +72,7 @@ pub fn up(frame: &Up) -> String {
             format!("Ended {} {} delivered {delivered}", attempt(*a), outcome(o))
         }
         Up::Returned(a) => format!("Returned {}", attempt(*a)),
+        Up::Print { attempt: a, print } => format!("Print {} {} bytes", attempt(*a), print.text.len()),
         other => format!("{other:?}"),
     }
 }
@@ -95,6 +96,7 @@ pub fn down(frame: &Down) -> String {
         Down::Recall(a) => format!("Recall {}", attempt(*a)),
         Down::Deadlock { attempt: a, cycle } => format!("Deadlock {} [{}]", attempt(*a), tasks(cycle)),
         Down::Stranded { task: t, .. } => format!("Stranded {}", task(*t)),
+        Down::Print { task: t, print } => format!("Print {} {} bytes, {} lost", task(*t), print.text.len(), print.lost),
         Down::Drain => "Drain".into(),
     }
 }

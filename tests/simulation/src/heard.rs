@@ -44,6 +44,7 @@ impl History {
                     self.close(*attempt, Over::Returned);
                 }
             }
+            Up::Print { attempt, print } => self.printed(session, *attempt, print),
             Up::CancelSeen { .. } | Up::Heartbeat | Up::Drain | Up::Bye | Up::Offer(_) => {}
         }
     }

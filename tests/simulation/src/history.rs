@@ -14,6 +14,7 @@ use farloop_core::time::Time;
 use crate::brief;
 use crate::ledger::{Mirror, Over, SessionLog, TaskLog};
 use crate::plan::Plan;
+use crate::printed::Printed;
 use crate::trace::Trace;
 
 /// A law that does not hold.
@@ -49,6 +50,7 @@ pub struct History {
     pub(crate) unfinished: bool,
     pub(crate) persisted: u64,
     pub(crate) durable: u64,
+    pub(crate) printed: Printed,
     /// Starts that were seen.
     pub starts: u64,
     /// Outcomes that were told, by kind.
@@ -77,6 +79,7 @@ impl History {
             unfinished: false,
             persisted: 0,
             durable: 0,
+            printed: Printed::default(),
             starts: 0,
             outcomes: BTreeMap::new(),
             seen: BTreeMap::new(),
@@ -319,5 +322,6 @@ fn mark_up(frame: &Up) -> u64 {
         Up::Drain => 11,
         Up::Bye => 12,
         Up::Offer(defs) => (defs.len() as u64) << 8 | 13,
+        Up::Print { attempt, print } => attempt.epoch.0 << 20 | (print.text.len() as u64) << 8 | 14,
     }
 }

@@ -18,6 +18,7 @@ mod ledger;
 pub mod network;
 pub mod peer;
 pub mod plan;
+mod printed;
 pub mod rng;
 pub mod run;
 pub mod script;

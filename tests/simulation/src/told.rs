@@ -55,6 +55,7 @@ impl History {
                     }
                 }
                 Down::CancelWithdrawn { .. } => self.saw("cancel withdrawn"),
+                Down::Print { task, print } => self.shown(session, *task, print),
                 Down::CancelCount { .. } | Down::Recall(_) | Down::Drain => {}
             }
         }
@@ -342,6 +343,7 @@ fn mark_down(frame: &Down) -> u64 {
         Down::Recall(attempt) => attempt.epoch.0 << 8 | 5,
         Down::Deadlock { attempt, cycle } => attempt.epoch.0 << 20 | (cycle.len() as u64) << 8 | 6,
         Down::Stranded { task, .. } => id(task.0) ^ 8,
+        Down::Print { task, print } => id(task.0) ^ (print.text.len() as u64) << 8 ^ 9,
         Down::Drain => 7,
     }
 }

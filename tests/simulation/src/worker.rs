@@ -74,6 +74,7 @@ impl Worker {
     pub fn haunt(&mut self, ctx: &mut Ctx<'_>, out: &mut Vec<Up>) {
         let Some(attempt) = self.ghosts.pop() else { return };
         let task = ctx.new_task();
+        out.push(Up::Print { attempt, print: crate::printed::line(attempt, u32::MAX) });
         out.push(match ctx.rng.below(5) {
             0 => Up::Progress { attempt, activity: Activity::Suspended, awaits: vec![attempt.task], blocked: true },
             1 => Up::CancelSeen { attempt, seen: 1_000 },
@@ -132,7 +133,7 @@ impl Worker {
                 }
             }
             Down::Drain => self.draining = true,
-            Down::CancelCount { .. } | Down::Input { .. } | Down::Stranded { .. } => {}
+            Down::CancelCount { .. } | Down::Input { .. } | Down::Stranded { .. } | Down::Print { .. } => {}
         }
         self.run(ctx, out);
     }

@@ -23,6 +23,8 @@ fn every_law_holds_in_a_hundred_worlds() {
         "cancel delivered",
         "deadlock",
         "failed argument",
+        "printed line",
+        "printed lines lost",
         "recalled lease",
         "refused: AlreadyExists",
         "refused: Expired",

@@ -87,7 +87,7 @@ impl Core {
                 }
                 other => other.map(|index| Reply::Task(self.view(index))),
             },
-            Call::Get(task) => self.known(task).map(|index| Reply::Task(self.view(index))),
+            Call::Get(task) => self.known(task).map(|index| Reply::Task(self.full_view(index))),
             Call::Cancel { task, message } => self.known(task).map(|index| {
                 let requested = self.request_cancel(index, message);
                 Reply::Cancelled { requested, task: self.view(index) }
@@ -103,7 +103,7 @@ impl Core {
             },
             Call::Workers => Ok(Reply::Workers(self.workers().filter_map(|(i, _)| self.worker_view(i)).collect())),
             Call::Explain(task) => {
-                self.known(task).map(|index| Reply::Explained { task: self.view(index), why: self.explain(index) })
+                self.known(task).map(|index| Reply::Explained { task: self.full_view(index), why: self.explain(index) })
             }
             Call::Find(text) => match self.find_by_text(call, &text) {
                 Some(reply) => reply,

@@ -20,7 +20,7 @@ pub struct LawViolation {
     pub what: String,
 }
 
-fn broken(law: &'static str, what: String) -> Result<(), LawViolation> {
+pub(crate) fn broken(law: &'static str, what: String) -> Result<(), LawViolation> {
     Err(LawViolation { law, what })
 }
 
@@ -34,6 +34,7 @@ impl Core {
         self.check_workers()?;
         self.check_queues()?;
         self.check_retained()?;
+        self.check_prints()?;
         let mut live = 0;
         for (index, task) in self.tasks.iter() {
             live += usize::from(!task.over());
@@ -51,6 +52,7 @@ impl Core {
             ("TOMBSTONES", self.tombstones.len(), limits::TOMBSTONES),
             ("MAX_SESSIONS", self.session_ids.len(), limits::MAX_SESSIONS),
             ("CALLS", self.calls.len(), limits::CALLS),
+            ("LOGS", self.log_bytes, limits::LOGS),
         ];
         match bounds.iter().find(|(_, is, limit)| is > limit) {
             Some((name, is, limit)) => broken("L18", format!("{name}: {is} of {limit}")),

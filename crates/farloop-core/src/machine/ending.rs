@@ -7,7 +7,7 @@ use super::lists::{Chain, NIL};
 use super::outbox::Tell;
 use super::tasks::{Phase, TaskKey};
 use super::{Core, Timer, Work};
-use crate::api::Record;
+use crate::api::{Record, TaskLog};
 use crate::frame::Owner;
 use crate::limits;
 use crate::outcome::Outcome;
@@ -78,6 +78,9 @@ impl Core {
                 self.work.push_back(Work::Dependents { of: id, outcome, dependents: rare.dependents });
             }
             calls = rare.calls;
+            if rare.log != TaskLog::default() {
+                self.tasks[index].rare().log = rare.log;
+            }
         }
         self.retain(index);
         for call in calls {
@@ -128,6 +131,7 @@ impl Core {
         let task = &self.tasks[index];
         RECORD_BYTES
             + task.spec.args.len()
+            + task.log().map_or(0, |log| log.text.len())
             + match &task.outcome {
                 Some(Outcome::Returned(value)) => value.len(),
                 Some(Outcome::Raised(f)) => f.message.len() + f.details.as_ref().map_or(0, |d| d.len()),
@@ -147,7 +151,8 @@ impl Core {
             let mut retained = self.retained;
             retained.remove(&mut self.tasks, Chain::Place, index);
             self.retained = retained;
-            self.tasks.remove(index);
+            let task = self.tasks.remove(index);
+            self.log_bytes -= task.log().map_or(0, |log| log.text.len());
         }
     }
 

@@ -49,6 +49,7 @@ mod hash;
 mod hello;
 mod lists;
 mod outbox;
+mod prints;
 mod scan;
 mod schedule;
 mod sessions;
@@ -84,6 +85,8 @@ pub struct Core {
     /// Finished tasks, oldest first.
     retained: List,
     retained_bytes: usize,
+    /// Bytes that tasks printed and that are kept.
+    log_bytes: usize,
     tombstones: Tombstones,
 
     sessions: Slab<Session>,
@@ -187,6 +190,7 @@ impl Core {
             live: 0,
             retained: List::default(),
             retained_bytes: 0,
+            log_bytes: 0,
             tombstones: Tombstones::new(keyed),
             sessions: Slab::new(),
             session_ids: HashMap::with_hasher(keyed),

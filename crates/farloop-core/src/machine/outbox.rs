@@ -8,7 +8,7 @@ use super::Core;
 use super::sessions::SessionKey;
 use super::tasks::{Phase, TaskKey};
 use crate::api::Output;
-use crate::frame::{Down, Start};
+use crate::frame::{Down, Print, Start};
 use crate::id::{AttemptId, Epoch, SessionId, TaskId};
 use crate::limits;
 use crate::link::{Batch, Link};
@@ -21,6 +21,7 @@ pub(crate) enum Tell {
     Resolved { task: TaskId, outcome: Outcome },
     CancelCount(TaskKey),
     Stranded { task: TaskId, why: alloc::string::String },
+    Print { task: TaskId, print: Print },
     Start { index: u32, epoch: Epoch },
     Cancel { index: u32, epoch: Epoch },
     Withdrawn { index: u32, epoch: Epoch },
@@ -41,6 +42,10 @@ pub(crate) struct Outbox {
     pub(crate) awake: bool,
     /// Listed among the sessions that wait for a record to be durable.
     gated: bool,
+    /// Of `data`, what bodies printed, in bytes.
+    pub(crate) prints: usize,
+    /// Printed lines for which there was no room, and that the peer has not been told of.
+    pub(crate) prints_lost: u32,
 }
 
 impl Outbox {
@@ -51,6 +56,8 @@ impl Outbox {
             data: VecDeque::new(),
             awake: false,
             gated: false,
+            prints: 0,
+            prints_lost: 0,
         }
     }
 
@@ -62,6 +69,13 @@ impl Outbox {
     pub(crate) fn clear(&mut self) {
         self.control.clear();
         self.data.clear();
+        self.prints = 0;
+    }
+
+    /// What bodies printed and what waits here, as [`prints`](Self::prints) should say.
+    pub(crate) fn count_prints(&self) -> usize {
+        let weight = |tell: &Tell| if let Tell::Print { print, .. } = tell { super::prints::weight(print) } else { 0 };
+        self.data.iter().map(|(_, tell)| weight(tell)).sum()
     }
 
     fn gate_open(&self, durable: u64) -> bool {
@@ -167,6 +181,7 @@ impl Core {
             Tell::Resolved { task, outcome } => Some(Down::Resolved { task, outcome }),
             Tell::CancelCount(key) => self.derive_count(index, key),
             Tell::Stranded { task, why } => Some(Down::Stranded { task, why }),
+            Tell::Print { task, print } => Some(self.derive_print(index, task, print)),
             Tell::Start { index: task, epoch } => return self.derive_start(index, now, task, epoch),
             Tell::Cancel { index: task, epoch } => self.derive_cancel(task, epoch),
             Tell::Withdrawn { index: task, epoch } => self.leased(task, epoch).then(|| {
@@ -179,7 +194,10 @@ impl Core {
             Tell::Drain => Some(Down::Drain),
         };
         let Some(frame) = frame else { return 0 };
-        let bytes = crate::link::LinkFrame::payload_len(&frame);
+        let bytes = match &frame {
+            Down::Print { print, .. } => print.text.len(),
+            other => crate::link::LinkFrame::payload_len(other),
+        };
         self.sessions[index as usize].outbox.link.push(frame);
         bytes
     }

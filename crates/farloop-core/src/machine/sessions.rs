@@ -165,6 +165,14 @@ impl Core {
             Up::CancelSeen { attempt, seen } => self.on_cancel_seen(index, attempt, seen),
             Up::Ended { attempt, outcome, delivered } => self.on_ended(index, attempt, outcome, delivered),
             Up::Returned(attempt) => self.on_returned(index, attempt),
+            Up::Print { print, .. } if print.text.len() > limits::PRINT => {
+                return Err(format!(
+                    "{} bytes printed in one frame; the limit PRINT is {}",
+                    print.text.len(),
+                    limits::PRINT
+                ));
+            }
+            Up::Print { attempt, print } => self.on_print(index, attempt, print),
             Up::Heartbeat => {}
             Up::Drain => self.on_drain_worker(index),
             Up::Bye => {

@@ -16,6 +16,7 @@ use slab::Slab;
 use super::hash::Keyed;
 use super::lists::{Links, List, NIL};
 use super::sessions::SessionKey;
+use crate::api::TaskLog;
 use crate::frame::{Activity, Owner};
 use crate::id::{AttemptId, CallId, Epoch, SessionId, TaskId, WorkerId};
 use crate::outcome::Outcome;
@@ -122,6 +123,8 @@ pub(crate) struct Rare {
     pub(crate) awaits: Vec<TaskId>,
     /// Length and hash of arguments that were dropped when the task was over.
     pub(crate) args_were: Option<(usize, u64)>,
+    /// What it printed last.
+    pub(crate) log: TaskLog,
 }
 
 /// Cancel requests of one task.
@@ -210,6 +213,10 @@ impl Task {
 
     pub(crate) fn standing(&self) -> u32 {
         self.rare.as_ref().map_or(0, |r| r.cancels.standing)
+    }
+
+    pub(crate) fn log(&self) -> Option<&TaskLog> {
+        self.rare.as_ref().map(|r| &r.log)
     }
 
     pub(crate) fn awaits(&self) -> &[TaskId] {

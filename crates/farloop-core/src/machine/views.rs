@@ -4,7 +4,7 @@ use alloc::sync::Arc;
 
 use super::Core;
 use super::tasks::{Phase, Task};
-use crate::api::{TaskState, TaskView, WorkerView};
+use crate::api::{TaskLog, TaskState, TaskView, WorkerView};
 use crate::frame::Activity;
 use crate::id::{SessionId, TaskId, WorkerId};
 use crate::outcome::Outcome;
@@ -26,7 +26,13 @@ impl Core {
             created: task.created,
             started: (task.attempts > 0).then_some(task.started),
             ended: task.over().then_some(task.ended),
+            log: TaskLog::default(),
         }
+    }
+
+    /// A view with what the task printed.
+    pub(crate) fn full_view(&self, index: u32) -> TaskView {
+        TaskView { log: self.tasks[index].log().cloned().unwrap_or_default(), ..self.view(index) }
     }
 
     pub(crate) fn worker_view(&self, index: u32) -> Option<WorkerView> {

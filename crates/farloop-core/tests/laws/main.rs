@@ -6,6 +6,7 @@ mod driver;
 mod link;
 #[cfg(feature = "planted-bugs")]
 mod planted;
+mod printing;
 mod random;
 mod running;
 mod sessions;

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use farloop_core::api::Planted;
 
-use crate::{cancelling, running, sessions};
+use crate::{cancelling, printing, running, sessions};
 
 thread_local! {
     /// The bug in every core that this thread makes.
@@ -31,6 +31,8 @@ fn every_planted_bug_fails_the_test_of_its_law() {
             Planted::DeadlineNotInherited => running::l19_a_deadline_travels_and_work_past_it_never_starts,
             Planted::SecondBodyAccepted => running::l2_submitting_twice_is_submitting_once,
             Planted::TombstoneForgotten => cancelling::l6_a_cancel_may_come_before_its_task,
+            Planted::StalePrintShown => printing::l4_what_an_older_attempt_prints_is_not_shown,
+            Planted::PrintsPileUp => printing::l18_a_client_that_takes_nothing_loses_lines_and_is_told_how_many,
             other => panic!("{other:?} has no test"),
         }
     };

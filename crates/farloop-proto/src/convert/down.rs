@@ -3,7 +3,7 @@
 use farloop_core::frame::{Down, Start};
 use farloop_core::link::Item;
 
-use super::{WireError, duration_from_wire, duration_to_wire, item, outcome, scalar, spec};
+use super::{WireError, duration_from_wire, duration_to_wire, item, outcome, print, scalar, spec};
 use crate::v1;
 use crate::v1::down_item::Item as Wire;
 
@@ -16,6 +16,9 @@ pub(crate) fn to_wire(item: Item<Down>) -> v1::DownItem {
     let item = match frame {
         Down::Resolved { task, outcome } => {
             Wire::Resolved(v1::Resolved { task: Some(task.into()), outcome: Some(outcome::to_wire(&outcome)) })
+        }
+        Down::Print { task, print } => {
+            Wire::Print(v1::TaskPrint { task: Some(task.into()), print: Some(print::to_wire(print)) })
         }
         Down::Stranded { task, why } => Wire::Stranded(v1::Stranded { task: Some(task.into()), why }),
         Down::CancelCount { task, count } => Wire::CancelCount(v1::CancelCount { task: Some(task.into()), count }),
@@ -53,6 +56,7 @@ pub(crate) fn from_wire(wire: v1::DownItem) -> Result<Item<Down>, WireError> {
         Wire::Resolved(r) => {
             Down::Resolved { task: scalar::id(r.task, "the task")?, outcome: outcome::from_wire(r.outcome)? }
         }
+        Wire::Print(p) => Down::Print { task: scalar::id(p.task, "the task")?, print: print::from_wire(p.print)? },
         Wire::Stranded(s) => Down::Stranded { task: scalar::id(s.task, "the task")?, why: s.why },
         Wire::CancelCount(c) => Down::CancelCount { task: scalar::id(c.task, "the task")?, count: c.count },
         Wire::Input(i) => {

@@ -6,6 +6,7 @@
 pub(crate) mod down;
 mod hello;
 mod outcome;
+mod print;
 mod scalar;
 mod spec;
 pub(crate) mod up;

@@ -3,7 +3,7 @@
 use farloop_core::frame::{Activity, Owner, Submit, Up};
 use farloop_core::link::Item;
 
-use super::{WireError, item, outcome, scalar, spec};
+use super::{WireError, item, outcome, print, scalar, spec};
 use crate::v1;
 use crate::v1::up_item::Item as Wire;
 
@@ -40,6 +40,9 @@ pub(crate) fn to_wire(item: Item<Up>) -> v1::UpItem {
             delivered,
         }),
         Up::Returned(attempt) => Wire::Returned(attempt.into()),
+        Up::Print { attempt, print } => {
+            Wire::Print(v1::AttemptPrint { attempt: Some(attempt.into()), print: Some(print::to_wire(print)) })
+        }
         Up::Offer(functions) => Wire::Offer(v1::Offer { functions: functions.into_iter().map(Into::into).collect() }),
         Up::Heartbeat => Wire::Heartbeat(v1::Heartbeat {}),
         Up::Drain => Wire::Drain(v1::Drain {}),
@@ -79,6 +82,7 @@ pub(crate) fn from_wire(wire: v1::UpItem) -> Result<Item<Up>, WireError> {
             delivered: e.delivered,
         },
         Wire::Returned(attempt) => Up::Returned(attempt.into()),
+        Wire::Print(p) => Up::Print { attempt: scalar::attempt(p.attempt)?, print: print::from_wire(p.print)? },
         Wire::Offer(offer) => Up::Offer(offer.functions.into_iter().map(Into::into).collect()),
         Wire::Heartbeat(_) => Up::Heartbeat,
         Wire::Drain(_) => Up::Drain,

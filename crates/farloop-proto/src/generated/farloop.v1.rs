@@ -612,7 +612,7 @@ pub struct UpItem {
     #[prost(bool, tag = "14")]
     pub tail: bool,
     /// What it is.
-    #[prost(oneof = "up_item::Item", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15")]
+    #[prost(oneof = "up_item::Item", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 16")]
     pub item: ::core::option::Option<up_item::Item>,
 }
 /// Nested message and enum types in `UpItem`.
@@ -662,6 +662,9 @@ pub mod up_item {
         /// A piece of the payload of the next item that is a tail.
         #[prost(bytes, tag = "15")]
         Part(::prost::bytes::Bytes),
+        /// Worker: a body printed something.
+        #[prost(message, tag = "16")]
+        Print(super::AttemptPrint),
     }
 }
 /// One numbered item from the coordinator: a frame, or a piece of a large payload.
@@ -671,7 +674,7 @@ pub struct DownItem {
     #[prost(bool, tag = "14")]
     pub tail: bool,
     /// What it is.
-    #[prost(oneof = "down_item::Item", tags = "1, 2, 3, 4, 5, 6, 11, 7, 8, 9, 10, 15")]
+    #[prost(oneof = "down_item::Item", tags = "1, 2, 3, 4, 5, 6, 11, 7, 8, 9, 10, 15, 16")]
     pub item: ::core::option::Option<down_item::Item>,
 }
 /// Nested message and enum types in `DownItem`.
@@ -715,6 +718,9 @@ pub mod down_item {
         /// A piece of the payload of the next item that is a tail.
         #[prost(bytes, tag = "15")]
         Part(::prost::bytes::Bytes),
+        /// A body of the tree whose root this session is printed something.
+        #[prost(message, tag = "16")]
+        Print(super::TaskPrint),
     }
 }
 /// A new task.
@@ -878,6 +884,39 @@ pub struct Drain {}
 /// The session ends now.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Bye {}
+/// Something that a body printed.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Print {
+    /// Where to.
+    #[prost(enumeration = "Stdio", tag = "1")]
+    pub stream: i32,
+    /// Whole lines, unless one is too long or has no end; at most 8 KiB.
+    #[prost(string, tag = "2")]
+    pub text: ::prost::alloc::string::String,
+    /// Lines lost on the way since the last piece.
+    #[prost(uint32, tag = "3")]
+    pub lost: u32,
+}
+/// An attempt printed something.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AttemptPrint {
+    /// Which.
+    #[prost(message, optional, tag = "1")]
+    pub attempt: ::core::option::Option<AttemptId>,
+    /// What.
+    #[prost(message, optional, tag = "2")]
+    pub print: ::core::option::Option<Print>,
+}
+/// A task printed something.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TaskPrint {
+    /// Which.
+    #[prost(message, optional, tag = "1")]
+    pub task: ::core::option::Option<Id>,
+    /// What.
+    #[prost(message, optional, tag = "2")]
+    pub print: ::core::option::Option<Print>,
+}
 /// How a task ended.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Outcome {
@@ -1171,6 +1210,39 @@ impl Activity {
             "ACTIVITY_UNSPECIFIED" => Some(Self::Unspecified),
             "ACTIVITY_RUNNING" => Some(Self::Running),
             "ACTIVITY_SUSPENDED" => Some(Self::Suspended),
+            _ => None,
+        }
+    }
+}
+/// Where a body prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Stdio {
+    /// Never sent.
+    Unspecified = 0,
+    /// Standard output.
+    Out = 1,
+    /// Standard error.
+    Err = 2,
+}
+impl Stdio {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "STDIO_UNSPECIFIED",
+            Self::Out => "STDIO_OUT",
+            Self::Err => "STDIO_ERR",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "STDIO_UNSPECIFIED" => Some(Self::Unspecified),
+            "STDIO_OUT" => Some(Self::Out),
+            "STDIO_ERR" => Some(Self::Err),
             _ => None,
         }
     }
@@ -1568,6 +1640,16 @@ pub struct Task {
     #[prost(btree_map = "string, string", tag = "18")]
     pub labels: ::prost::alloc::collections::BTreeMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
 }
+/// The end of what a task printed.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TaskLog {
+    /// Both streams in the order in which they came, the last 16 KiB.
+    #[prost(string, tag = "1")]
+    pub text: ::prost::alloc::string::String,
+    /// Lines before that which are not kept, or were lost on the way.
+    #[prost(int32, tag = "2")]
+    pub lost_lines: i32,
+}
 /// Request of SubmitTask.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SubmitTaskRequest {
@@ -1651,6 +1733,9 @@ pub struct GetTaskResponse {
     /// The task.
     #[prost(message, optional, tag = "1")]
     pub task: ::core::option::Option<Task>,
+    /// What it printed; absent if it printed nothing.
+    #[prost(message, optional, tag = "2")]
+    pub log: ::core::option::Option<TaskLog>,
 }
 /// Request of CancelTask.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1749,6 +1834,9 @@ pub struct ExplainTaskResponse {
     /// The task.
     #[prost(message, optional, tag = "2")]
     pub task: ::core::option::Option<Task>,
+    /// What it printed; absent if it printed nothing.
+    #[prost(message, optional, tag = "3")]
+    pub log: ::core::option::Option<TaskLog>,
 }
 /// Where a task stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

@@ -14,10 +14,11 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
+use farloop_core::frame::Stdio;
 use farloop_core::id::{AttemptId, TaskId};
 use farloop_core::spec::Trace;
 use farloop_telemetry::TraceContext;
@@ -27,6 +28,7 @@ pub(crate) use self::point::Point;
 use crate::cell::{Cell, Wakeable};
 use crate::error::{Cancelled, DeliveryToken, Error};
 use crate::event_loop::LoopShared;
+use crate::print::Prints;
 
 /// A poll longer than this blocks its event loop for all others and is reported.
 const SLOW_POLL: Duration = Duration::from_millis(100);
@@ -54,6 +56,8 @@ pub(crate) struct Body {
     pub(crate) trace: Option<Arc<Trace>>,
     span: tracing::Span,
     state: Mutex<State>,
+    /// What it printed and has not sent; made when it first prints.
+    prints: OnceLock<Mutex<Prints>>,
 }
 
 #[derive(Default)]
@@ -138,6 +142,7 @@ impl Body {
             trace,
             span,
             state: Mutex::new(State::default()),
+            prints: OnceLock::new(),
         })
     }
 
@@ -416,6 +421,21 @@ impl Body {
         self.state().poll_waker = None;
         let foreign = Arc::strong_count(&marker) > 1;
         (polled, foreign)
+    }
+
+    /// It printed this. A body that is over for the cluster is not heard any more.
+    pub(crate) fn print(&self, stream: Stdio, text: &str) {
+        let Who::Attempt { attempt, .. } = self.who else { return };
+        let prints = self.prints.get_or_init(|| Mutex::new(Prints::new()));
+        let mut prints = prints.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        prints.add(stream, text, |print, room| self.home.session().print(attempt, print, room));
+    }
+
+    /// Its outcome is about to be reported: what it printed goes first.
+    pub(crate) fn finish_prints(&self) {
+        let (Who::Attempt { attempt, .. }, Some(prints)) = (&self.who, self.prints.get()) else { return };
+        let mut prints = prints.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        prints.finish(|print, room| self.home.session().print(*attempt, print, room));
     }
 
     /// Runs `f` as this body, outside of a poll: making its future, or a blocking function on another thread.

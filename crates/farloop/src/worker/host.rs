@@ -152,7 +152,11 @@ impl WorkerShared {
                     to(&home, Ready::Deadlock { attempt, cycle });
                 }
             }
-            Down::Drain | Down::Resolved { .. } | Down::CancelCount { .. } | Down::Stranded { .. } => {}
+            Down::Drain
+            | Down::Resolved { .. }
+            | Down::CancelCount { .. }
+            | Down::Stranded { .. }
+            | Down::Print { .. } => {}
         }
         self.tell_idle();
         self.grant();
@@ -463,6 +467,7 @@ impl Attempt {
         // cancelled, since an accepted request is never lost.
         let failed = matches!(outcome, Outcome::Raised(_));
         let delivered = if failed { self.body.heard() } else { self.body.seen() };
+        self.body.finish_prints();
         self.worker.session.push(Up::Ended { attempt: self.attempt(), outcome, delivered });
         self.over()
     }

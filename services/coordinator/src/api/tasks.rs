@@ -112,7 +112,8 @@ impl TaskService for Tasks {
         let show = Show::one(request.payload_format());
         let task = self.find(&request.task_id, "taskId").await?;
         let view = self.ask_task(Call::Get(task)).await?;
-        Ok(Response::new(v1::GetTaskResponse { task: Some(self.shown(view, show)) }))
+        let log = view::log(&view);
+        Ok(Response::new(v1::GetTaskResponse { task: Some(self.shown(view, show)), log }))
     }
 
     async fn cancel_task(
@@ -217,7 +218,8 @@ impl TaskService for Tasks {
         let task = self.find(&request.task_id, "taskId").await?;
         match self.ask(Call::Explain(task)).await? {
             Reply::Explained { task, why } => {
-                Ok(Response::new(v1::ExplainTaskResponse { reasons: why, task: Some(self.shown(task, show)) }))
+                let log = view::log(&task);
+                Ok(Response::new(v1::ExplainTaskResponse { reasons: why, task: Some(self.shown(task, show)), log }))
             }
             _ => Err(unexpected()),
         }

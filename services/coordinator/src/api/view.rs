@@ -82,6 +82,13 @@ pub(crate) fn task(view: TaskView, show: Show, driver: &Driver) -> v1::Task {
     }
 }
 
+/// What a task printed, if it printed anything.
+pub(crate) fn log(view: &TaskView) -> Option<v1::TaskLog> {
+    let log = &view.log;
+    let printed = !log.text.is_empty() || log.lost > 0;
+    printed.then(|| v1::TaskLog { text: log.text.clone(), lost_lines: clamp(log.lost) })
+}
+
 pub(crate) fn worker(view: WorkerView) -> v1::Worker {
     let mut functions: Vec<_> = view
         .functions

@@ -1,6 +1,7 @@
 //! A client process of a test, with what the test cannot do to itself: be killed, or be another one.
 //!
 //! `owns`: starts a task of its own and a detached one, prints both handles, and waits until it is killed.
+//! `hears LABEL LINES ..`: gathers tasks that print that many lines each, then prints what they returned.
 //! `awaits HANDLE`: awaits a task that somebody else started, and prints its value.
 
 use farloop::Task;
@@ -20,11 +21,17 @@ async fn main() -> farloop::Result<()> {
             }
             std::future::pending().await
         }
+        ["hears", ref pairs @ ..] => {
+            let says = |pair: &[&str]| tasks::says(pair[0], pair[1].parse::<u32>().unwrap_or(1), "");
+            let labels = gather_all(pairs.chunks_exact(2).map(says)).await?;
+            println!("gathered {}", labels.join(" "));
+            Ok(())
+        }
         ["awaits", handle] => {
             let task: Task<serde_json::Value> = serde_json::from_str(handle).map_err(farloop::Error::new)?;
             println!("{}", task.await?);
             Ok(())
         }
-        _ => Err(farloop::Error::msg("usage: cluster_client owns | awaits HANDLE")),
+        _ => Err(farloop::Error::msg("usage: cluster_client owns | hears LABEL LINES .. | awaits HANDLE")),
     }
 }
