@@ -180,6 +180,32 @@ pub enum Event {
         /// Which.
         task: TaskId,
     },
+    /// A traced task went to a worker. Of tasks without a trace nothing is told.
+    Scheduled {
+        /// Which.
+        task: TaskId,
+        /// What it is; has a trace.
+        spec: Arc<Spec>,
+        /// Number of the attempt, from 1.
+        attempt: u32,
+        /// Where it went.
+        worker: WorkerId,
+        /// Since when it waited for that: since it was accepted, or its last attempt was lost or failed.
+        since: Time,
+    },
+    /// A traced task is over.
+    Over {
+        /// Which.
+        task: TaskId,
+        /// What it was; has a trace.
+        spec: Arc<Spec>,
+        /// Attempts that were sent to workers.
+        attempts: u32,
+        /// When it was accepted.
+        created: Time,
+        /// How it ended.
+        outcome: Outcome,
+    },
 }
 
 /// A call of the public API.

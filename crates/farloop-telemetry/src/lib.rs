@@ -1,13 +1,22 @@
-//! Logging, and W3C trace context in and out of farloop's calls.
+//! Logging, traces over OTLP, and W3C trace context in and out of farloop's calls.
 //!
-//! A program that exports traces installs its own `tracing-opentelemetry` layer and calls [`propagate_traces`]: from
-//! then on the span around a call travels with it (`traceparent`, `tracestate`), and the body runs in a child of it.
-//! Until then a call costs one atomic load more. Exporters are deliberately absent here: they are the program's choice.
+//! [`init`] is what a process does first: it logs, and where `OTEL_EXPORTER_OTLP_ENDPOINT` is set it exports traces
+//! there. From then on the span around a call travels with it (`traceparent`, `tracestate`), and the body runs in a
+//! descendant of it, whatever machine it is on and at whatever attempt. A program with a subscriber of its own adds its
+//! own `tracing-opentelemetry` layer to that and calls [`propagate_traces`].
+//!
+//! Without either a call costs one atomic load more.
 
+mod export;
+mod past;
 mod w3c;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tracing_subscriber::EnvFilter;
+
+pub use export::{ENDPOINT_VARIABLE, FLUSH_LIMIT, Telemetry, init};
+pub use past::{Past, exports, span_of};
 pub use w3c::TraceContext;
 
 static PROPAGATE: AtomicBool = AtomicBool::new(false);
@@ -25,12 +34,14 @@ pub fn propagates_traces() -> bool {
 
 /// Logs to standard error as `RUST_LOG` says (`info` unless set). Does nothing if the program has a subscriber already.
 pub fn init_logging() {
-    use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     // A program that set its own subscriber keeps it.
     let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(log_filter())
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_writer(std::io::stderr)
         .try_init();
+}
+
+fn log_filter() -> EnvFilter {
+    EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"))
 }

@@ -37,7 +37,7 @@ impl TraceContext {
         }
     }
 
-    fn span_context(&self) -> Option<SpanContext> {
+    pub(crate) fn span_context(&self) -> Option<SpanContext> {
         let mut parts = self.parent.split('-');
         let (version, trace, span, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
         if version != "00" || parts.next().is_some() || trace.len() != 32 || span.len() != 16 || flags.len() != 2 {

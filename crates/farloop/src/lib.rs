@@ -92,6 +92,12 @@ pub use time::{Sleep, sleep, sleep_with, yield_now};
 pub use untyped::{Untyped, call};
 pub use worker::{DEFAULT_ADDRESS, DEFAULT_MAX_RESIDENT, DEFAULT_SLOTS, DRAIN_LIMIT, Worker};
 
+/// Logs, and traces over OTLP where the environment names a collector: `let _telemetry = farloop::telemetry::init("shop");`
+/// as the first thing in `main`.
+pub mod telemetry {
+    pub use farloop_telemetry::{ENDPOINT_VARIABLE, FLUSH_LIMIT, Telemetry, init, init_logging, propagate_traces};
+}
+
 /// What programs use: `use farloop::prelude::*;`
 pub mod prelude {
     pub use std::time::Duration;

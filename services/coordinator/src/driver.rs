@@ -19,6 +19,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::journal::Journal;
 use crate::session::Connection;
+use crate::traces;
 
 type Answer = Result<Reply, CallError>;
 
@@ -84,8 +85,11 @@ impl Driver {
         if !current() {
             return None;
         }
-        let batch = inner.core.poll_batch(self.now(), session, force_ack);
+        let mut batch = inner.core.poll_batch(self.now(), session, force_ack);
         self.carry_out(&mut inner);
+        if let Some(batch) = &mut batch {
+            traces::adopt(batch);
+        }
         batch
     }
 
@@ -219,7 +223,11 @@ impl Driver {
                         connection.end(tonic::Status::aborted(reason));
                     }
                 }
-                Output::Event(event) => log(&event),
+                Output::Event(event) => {
+                    if !traces::told(&event, |at| self.on_the_wall(at)) {
+                        log(&event);
+                    }
+                }
             }
         }
         let due = inner.core.next_deadline();

@@ -23,6 +23,7 @@ mod journal;
 mod process;
 mod server;
 mod session;
+mod traces;
 
 pub use auth::{TokenError, Tokens};
 pub use config::{Config, DEFAULT_LISTEN, Flags, StartError};

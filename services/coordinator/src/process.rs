@@ -15,7 +15,7 @@ use crate::server::Coordinator;
 /// # Errors
 /// The coordinator did not start, or failed.
 pub fn run(flags: Flags) -> Result<(), StartError> {
-    farloop_telemetry::init_logging();
+    let _telemetry = farloop_telemetry::init("farloop-coordinator");
     let config = flags.config()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -39,8 +39,14 @@ enum Command {
 /// Exit codes: 0 done; 1 the task failed, or the command did; 2 wrong usage; 130 interrupted.
 #[must_use]
 pub fn main() -> ExitCode {
-    farloop_telemetry::init_logging();
-    let ran = match Cli::parse().command {
+    let command = Cli::parse().command;
+    // Dropped last: the spans of what has just ended leave then.
+    let _telemetry = farloop_telemetry::init(match &command {
+        Command::Coordinator(_) => "farloop-coordinator",
+        Command::Worker(_) => "farloop-worker",
+        _ => "farloop",
+    });
+    let ran = match command {
         Command::Dev(args) => dev::main(args),
         Command::Coordinator(flags) => farloop_coordinator::run(flags).map(|()| ExitCode::SUCCESS).map_err(Into::into),
         Command::Worker(args) => worker::main(args),

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
+use tracing::Instrument as _;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -30,7 +31,9 @@ pub(crate) fn main(args: Args) -> anyhow::Result<ExitCode> {
         ),
         None => None,
     };
-    crate::runtime()?.block_on(run(args, timeout))
+    // The root of the trace, where traces are exported.
+    let span = tracing::info_span!("run", otel.name = format!("farloop run {}", args.function));
+    crate::runtime()?.block_on(run(args, timeout).instrument(span))
 }
 
 async fn run(args: Args, timeout: Option<Duration>) -> anyhow::Result<ExitCode> {

@@ -5,6 +5,7 @@
 //! Nothing here waits for a fixed time: a test waits for what it needs to see ([`until`]), and gives up late enough for
 //! a machine that does other things too.
 
+pub mod collector;
 pub mod embedded;
 pub mod node;
 pub mod people;

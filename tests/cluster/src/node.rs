@@ -19,7 +19,8 @@ impl Program {
     #[must_use]
     pub fn new(binary: &str) -> Self {
         let mut command = Command::new(binary);
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("FARLOOP_")) {
+        let theirs = |name: &str| name.starts_with("FARLOOP_") || name.starts_with("OTEL_");
+        for (name, _) in std::env::vars().filter(|(name, _)| theirs(name)) {
             // What the shell of whoever runs the tests has set is for their own cluster.
             command.env_remove(name);
         }

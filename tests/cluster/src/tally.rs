@@ -139,3 +139,8 @@ pub(crate) fn mark(what: &str, label: &str, task: &str) {
 pub(crate) fn is_open(gate: &str) -> bool {
     place(gate).is_some_and(|path| path.exists())
 }
+
+/// Whether nobody has asked this before, in any process.
+pub(crate) fn is_first(what: &str) -> bool {
+    place(what).is_some_and(|path| OpenOptions::new().write(true).create_new(true).open(path).is_ok())
+}

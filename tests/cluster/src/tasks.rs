@@ -160,6 +160,26 @@ fn aside(label: &str) {
     println!(" by {label}");
 }
 
+/// Holds its slot until the gate is open; fails the first time, if it shall. Tells in which process it ran.
+#[farloop::task(name = "count.flaky")]
+pub async fn flaky(label: String, gate: String, fails_first: bool) -> farloop::Result<u32> {
+    let _body = Body::begin(&label);
+    while !tally::is_open(&gate) {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    if fails_first && tally::is_first(&label) {
+        return Err(farloop::Error::msg("it fails the first time"));
+    }
+    Ok(std::process::id())
+}
+
+/// Two of them, of which the second is tried twice.
+#[farloop::task(name = "count.pair")]
+pub async fn pair(gate: String) -> farloop::Result<(u32, u32)> {
+    let _body = Body::begin("pair");
+    gather((flaky("left", &*gate, false), flaky("right", gate, true).attempts(2))).await
+}
+
 /// Starts a task of its own, and waits for it.
 #[farloop::task(name = "count.parent")]
 pub async fn parent(label: String) -> farloop::Result<()> {
@@ -197,4 +217,6 @@ fn offer_all(worker: farloop::Worker) -> farloop::Worker {
         .task::<gated>()
         .task::<parent>()
         .task::<says>()
+        .task::<flaky>()
+        .task::<pair>()
 }

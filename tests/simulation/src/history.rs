@@ -51,6 +51,8 @@ pub struct History {
     pub(crate) persisted: u64,
     pub(crate) durable: u64,
     pub(crate) printed: Printed,
+    /// Traced tasks that are over.
+    pub(crate) traced: BTreeSet<TaskId>,
     /// Starts that were seen.
     pub starts: u64,
     /// Outcomes that were told, by kind.
@@ -80,6 +82,7 @@ impl History {
             persisted: 0,
             durable: 0,
             printed: Printed::default(),
+            traced: BTreeSet::new(),
             starts: 0,
             outcomes: BTreeMap::new(),
             seen: BTreeMap::new(),
@@ -176,6 +179,12 @@ impl History {
                 match event {
                     Event::Stranded { .. } => self.saw("stranded"),
                     Event::StaleReport { .. } => self.saw("stale report"),
+                    Event::Scheduled { .. } => self.saw("traced start"),
+                    Event::Over { task, .. } => {
+                        if !self.traced.insert(*task) {
+                            self.fail("L3", format!("the end of {task} was told twice to whoever traces it"));
+                        }
+                    }
                     Event::WorkerLost { worker, .. } => self.session_over(SessionId(worker.0)),
                     Event::SessionOver { session, .. } => match self.replaced.get_mut(session) {
                         Some(n) if *n > 0 => *n -= 1,

@@ -10,7 +10,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use farloop_core::frame::Owner;
 use farloop_core::id::{AttemptId, Epoch, TaskId};
 use farloop_core::limits;
-use farloop_core::spec::{Options, Spec};
+use farloop_core::spec::{Options, Spec, Trace};
 
 use crate::plan::{FUNCTIONS, Plan};
 use crate::rng::Rng;
@@ -229,6 +229,7 @@ impl Library {
             })
             .collect();
         let wrong = rng.chance(4);
+        let trace = (script.function == 0).then(|| Arc::new(Trace { parent: "traced".into(), state: String::new() }));
         Arc::new(Spec {
             function: function_name(script.function),
             fingerprint: if wrong { 1 } else { *rng.pick(&[0, fingerprint(script.function)]) },
@@ -236,7 +237,7 @@ impl Library {
             dependencies,
             name: None,
             options: script.options.clone(),
-            trace: None,
+            trace,
         })
     }
 }

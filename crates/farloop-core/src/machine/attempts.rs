@@ -201,6 +201,7 @@ impl Core {
         let task = &mut self.tasks[index];
         task.activity = Activity::Running;
         task.blocked = false;
+        task.ended = self.now;
         if let Some(rare) = &mut task.rare {
             rare.awaits = Vec::new();
             if let Some(at) = rare.cancels.grace.take() {

@@ -7,7 +7,7 @@ use super::lists::{Chain, NIL};
 use super::outbox::Tell;
 use super::tasks::{Phase, TaskKey};
 use super::{Core, Timer, Work};
-use crate::api::{Record, TaskLog};
+use crate::api::{Output, Record, TaskLog};
 use crate::frame::Owner;
 use crate::limits;
 use crate::outcome::Outcome;
@@ -42,6 +42,10 @@ impl Core {
             self.timers.remove(&(task.deadline, Timer::Deadline(key)));
         }
         let id = task.id;
+        if task.spec.trace.is_some() {
+            let event = task.ending(outcome.clone());
+            self.outputs.push_back(Output::Event(event));
+        }
         let gate =
             if self.config.durable { self.persist(Record::Ended { task: id, outcome: outcome.clone() }) } else { 0 };
         let task = &mut self.tasks[index];

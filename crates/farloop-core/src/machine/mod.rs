@@ -55,6 +55,7 @@ mod schedule;
 mod sessions;
 mod submit;
 mod tasks;
+mod traces;
 mod views;
 
 pub use check::LawViolation;

@@ -241,6 +241,9 @@ impl Core {
         let task = &mut self.tasks[at];
         task.sent = true;
         task.attempts += 1;
+        if task.spec.trace.is_some() {
+            self.outputs.push_back(Output::Event(task.scheduled()));
+        }
         let link = &mut self.sessions[index as usize].outbox.link;
         let mut bytes = task.spec.args.len();
         let attempt = task.attempt();

@@ -57,6 +57,7 @@ pub(crate) struct Task {
     pub(crate) spec: Arc<Spec>,
     pub(crate) created: Time,
     pub(crate) started: Time,
+    /// Before it is over: when its last attempt was lost or failed, or zero.
     pub(crate) ended: Time,
     /// `Time(u64::MAX)`: none.
     pub(crate) deadline: Time,

@@ -10,3 +10,4 @@ mod printing;
 mod random;
 mod running;
 mod sessions;
+mod traces;

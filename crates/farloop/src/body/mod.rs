@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use farloop_core::frame::Stdio;
 use farloop_core::id::{AttemptId, TaskId};
+use farloop_core::outcome::Outcome;
 use farloop_core::spec::Trace;
 use farloop_telemetry::TraceContext;
 use slab::Slab;
@@ -114,25 +115,35 @@ impl State {
 
 impl Body {
     pub(crate) fn new(who: Who, function: Arc<str>, name: Option<Arc<str>>, home: Arc<LoopShared>) -> Arc<Self> {
-        Self::traced(who, function, name, home, None)
+        Self::with_span(who, function, name, home, None, tracing::Span::none())
     }
 
-    /// As `new`, for a call that came with a trace context.
-    pub(crate) fn traced(
+    /// An attempt, which has a span if traces travel: below what the call came with, or else a root.
+    pub(crate) fn of_attempt(
         who: Who,
         function: Arc<str>,
         name: Option<Arc<str>>,
         home: Arc<LoopShared>,
         trace: Option<Arc<Trace>>,
+        number: u32,
     ) -> Arc<Self> {
-        let span = match &trace {
-            Some(trace) if farloop_telemetry::propagates_traces() => {
-                let span = tracing::info_span!("farloop.task", otel.name = %function, function = %function);
-                TraceContext { parent: trace.parent.clone(), state: trace.state.clone() }.adopt(&span);
-                span
+        let span = match &who {
+            Who::Attempt { attempt, .. } if farloop_telemetry::propagates_traces() => {
+                attempt_span(&function, *attempt, number, trace.as_deref())
             }
             _ => tracing::Span::none(),
         };
+        Self::with_span(who, function, name, home, trace, span)
+    }
+
+    fn with_span(
+        who: Who,
+        function: Arc<str>,
+        name: Option<Arc<str>>,
+        home: Arc<LoopShared>,
+        trace: Option<Arc<Trace>>,
+        span: tracing::Span,
+    ) -> Arc<Self> {
         Arc::new(Self {
             who,
             function,
@@ -194,6 +205,23 @@ impl Body {
 
     pub(crate) fn take_slot_grant(&self) -> bool {
         std::mem::take(&mut self.state().slot_granted)
+    }
+
+    /// How the attempt ended, for its span.
+    pub(crate) fn trace_end(&self, outcome: &Outcome) {
+        if self.span.is_disabled() {
+            return;
+        }
+        let ended = match outcome {
+            Outcome::Returned(_) => "returned",
+            Outcome::Cancelled(_) => "cancelled",
+            Outcome::Raised(failure) => {
+                self.span.record("otel.status_code", "ERROR");
+                self.span.record("otel.status_description", failure.message.as_str());
+                "raised"
+            }
+        };
+        self.span.record("farloop.outcome", ended);
     }
 
     /// Requests that earlier attempts had: they count, and this body will not see them.
@@ -449,6 +477,26 @@ impl Body {
         let _restore = Restore(CURRENT.take());
         f()
     }
+}
+
+/// Told when the last hold on the body is gone, which is when the attempt is over.
+fn attempt_span(function: &str, attempt: AttemptId, number: u32, trace: Option<&Trace>) -> tracing::Span {
+    let span = tracing::info_span!(
+        parent: None,
+        "farloop.attempt",
+        otel.name = format!("run {function}"),
+        otel.kind = "consumer",
+        otel.status_code = tracing::field::Empty,
+        otel.status_description = tracing::field::Empty,
+        farloop.task.id = %attempt.task,
+        farloop.task.attempt = number,
+        farloop.function = function,
+        farloop.outcome = tracing::field::Empty,
+    );
+    if let Some(trace) = trace {
+        TraceContext { parent: trace.parent.clone(), state: trace.state.clone() }.adopt(&span);
+    }
+    span
 }
 
 impl std::fmt::Debug for Body {

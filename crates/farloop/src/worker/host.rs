@@ -286,7 +286,7 @@ impl Host {
         let function = start.spec.function.clone();
         let who = Who::Attempt { attempt: start.attempt, depth: start.depth };
         let (name, trace) = (start.spec.name.clone(), start.spec.trace.clone());
-        let body = Body::traced(who, function.clone(), name, home.clone(), trace);
+        let body = Body::of_attempt(who, function.clone(), name, home.clone(), trace, start.number);
         body.had_before(start.cancels);
         if let Some(mut placed) = self.worker.placed.get_mut(&start.attempt.task) {
             placed.body = Some(body.clone());
@@ -468,6 +468,7 @@ impl Attempt {
         let failed = matches!(outcome, Outcome::Raised(_));
         let delivered = if failed { self.body.heard() } else { self.body.seen() };
         self.body.finish_prints();
+        self.body.trace_end(&outcome);
         self.worker.session.push(Up::Ended { attempt: self.attempt(), outcome, delivered });
         self.over()
     }

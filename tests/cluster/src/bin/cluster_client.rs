@@ -2,11 +2,13 @@
 //!
 //! `owns`: starts a task of its own and a detached one, prints both handles, and waits until it is killed.
 //! `hears LABEL LINES ..`: gathers tasks that print that many lines each, then prints what they returned.
+//! `traced`: calls inside of a span, and exports it.
 //! `awaits HANDLE`: awaits a task that somebody else started, and prints its value.
 
 use farloop::Task;
 use farloop::prelude::*;
 use farloop_test_cluster::tasks;
+use tracing::Instrument as _;
 
 #[farloop::main]
 async fn main() -> farloop::Result<()> {
@@ -27,11 +29,18 @@ async fn main() -> farloop::Result<()> {
             println!("gathered {}", labels.join(" "));
             Ok(())
         }
+        ["traced"] => {
+            let _telemetry = farloop::telemetry::init("client");
+            let span = tracing::info_span!("request");
+            let (left, right) = async { tasks::pair("gate").await }.instrument(span).await?;
+            println!("{left} {right}");
+            Ok(())
+        }
         ["awaits", handle] => {
             let task: Task<serde_json::Value> = serde_json::from_str(handle).map_err(farloop::Error::new)?;
             println!("{}", task.await?);
             Ok(())
         }
-        _ => Err(farloop::Error::msg("usage: cluster_client owns | hears LABEL LINES .. | awaits HANDLE")),
+        _ => Err(farloop::Error::msg("usage: cluster_client owns | hears LABEL LINES .. | traced | awaits HANDLE")),
     }
 }
