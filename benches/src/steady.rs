@@ -28,6 +28,7 @@ pub fn submit(number: u128, args: &Bytes) -> Up {
         name: None,
         options: Options::default(),
         trace: None,
+        context: None,
     };
     Up::Submit(Submit { task: TaskId(number), spec: Arc::new(spec), owner: Owner::Root, creator: None })
 }

@@ -45,6 +45,7 @@ impl Bench {
             name: None,
             options: Options::default(),
             trace: None,
+            context: None,
         };
         let mut bench = Self {
             core: Core::new(config),

@@ -68,6 +68,8 @@ pub const RETENTION: Duration = Duration::from_secs(3_600);
 pub const RETAINED_TASKS: usize = 100_000;
 /// Result bytes that are kept at most.
 pub const RETAINED_BYTES: usize = 256 * 1024 * 1024;
+/// Bytes of the context variables that travel with a call.
+pub const CONTEXT: usize = 16 * 1_024;
 /// Bytes of one printed piece; a longer line travels in several.
 pub const PRINT: usize = 8 * 1_024;
 /// Bytes printed by bodies that may wait for one session, each piece counted with its note; what is above is lost, and

@@ -25,6 +25,8 @@ pub struct Spec {
     pub options: Options,
     /// W3C trace context of the caller, if it is traced.
     pub trace: Option<Arc<Trace>>,
+    /// The caller's context variables, sorted by name; at most [`limits::CONTEXT`](crate::limits::CONTEXT) bytes.
+    pub context: Option<Arc<Vec<ContextValue>>>,
 }
 
 impl Spec {
@@ -34,7 +36,31 @@ impl Spec {
         let dependencies: usize = self.dependencies.iter().map(|d| 8 + d.tasks.len() * 20).sum();
         let labels: usize = self.options.labels.iter().map(|(k, v)| k.len() + v.len() + 8).sum();
         let trace = self.trace.as_ref().map_or(0, |t| t.parent.len() + t.state.len());
-        self.function.len() + self.name.as_ref().map_or(0, |n| n.len()) + dependencies + labels + trace
+        let context = self.context_len();
+        self.function.len() + self.name.as_ref().map_or(0, |n| n.len()) + dependencies + labels + trace + context
+    }
+
+    /// Bytes of the context variables.
+    #[must_use]
+    pub fn context_len(&self) -> usize {
+        self.context.iter().flat_map(|values| values.iter()).map(ContextValue::size).sum()
+    }
+}
+
+/// A context variable and its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContextValue {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its value, in MessagePack.
+    pub value: Bytes,
+}
+
+impl ContextValue {
+    /// What it counts against [`limits::CONTEXT`](crate::limits::CONTEXT), in bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        16 + self.name.len() + self.value.len()
     }
 }
 

@@ -31,6 +31,7 @@ fn main() {
         name: None,
         options: Options::default(),
         trace: None,
+        context: None,
     });
     let outcome = || Outcome::Returned(Bytes::from_static(&[5]));
     let submit = Submit { task, spec: spec.clone(), owner: Owner::Root, creator: None };

@@ -10,7 +10,7 @@ use farloop_core::frame::{Activity, Down, Hello, HelloReply, Owner, Print, Role,
 use farloop_core::id::{AttemptId, Epoch, SessionId, TaskId, WorkerId};
 use farloop_core::link::{Batch, Item};
 use farloop_core::outcome::{Cancellation, Failure, FailureKind, Outcome};
-use farloop_core::spec::{Dependency, FunctionDef, Options, Spec, Trace};
+use farloop_core::spec::{ContextValue, Dependency, FunctionDef, Options, Spec, Trace};
 use farloop_proto::convert::{FromPeer, ToPeer, WireError};
 use farloop_proto::v1::{self, ConnectRequest, ConnectResponse};
 use proptest::collection::vec;
@@ -62,10 +62,12 @@ fn spec() -> impl Strategy<Value = Arc<Spec>> {
     });
     let trace = (text(), text()).prop_map(|(parent, state)| Arc::new(Trace { parent, state }));
     let dependencies = prop_oneof![Just(Vec::new()), vec(dependency, 0..3)];
-    (text(), any::<u64>(), payload(), dependencies, of(text()), options(), of(trace)).prop_map(
-        |(function, fingerprint, args, dependencies, name, options, trace)| {
+    let value = (text(), payload()).prop_map(|(name, value)| ContextValue { name: name.into(), value });
+    let context = of(vec(value, 1..3).prop_map(Arc::new));
+    (text(), any::<u64>(), payload(), dependencies, of(text()), options(), of(trace), context).prop_map(
+        |(function, fingerprint, args, dependencies, name, options, trace, context)| {
             let name = name.map(Into::into);
-            Arc::new(Spec { function: function.into(), fingerprint, args, dependencies, name, options, trace })
+            Arc::new(Spec { function: function.into(), fingerprint, args, dependencies, name, options, trace, context })
         },
     )
 }

@@ -11,6 +11,7 @@ use farloop_core::spec::{Dependency, Options};
 use serde::Serialize;
 
 use crate::arg::{ArgEncoder, IntoArg};
+use crate::context::Context;
 use crate::definition::Definition;
 use crate::error::Error;
 
@@ -55,6 +56,8 @@ pub(crate) struct CallSpec {
     pub(crate) foreign: Option<u128>,
     /// Room for it in the session's buffer was made before.
     pub(crate) reserved: bool,
+    /// Context variables; none: a copy of the current ones when it is scheduled.
+    pub(crate) context: Option<Context>,
 }
 
 impl<T> Coro<T> {
@@ -138,6 +141,11 @@ impl<T> Coro<T> {
     /// unless given, `None` for ever.
     pub fn cancel_grace(self, grace: impl Into<Option<Duration>>) -> Self {
         self.with(|call| call.options.cancel_grace = grace.into())
+    }
+
+    /// Context variables that the body sees, instead of a copy of the current ones (asyncio's `context=`).
+    pub fn context(self, context: Context) -> Self {
+        self.with(|call| call.context = Some(context))
     }
 
     /// Nobody owns the task: it goes on when this session, or the body that creates it, is over.
@@ -236,6 +244,7 @@ pub(crate) fn spec(
         location,
         foreign: encoded.session,
         reserved: false,
+        context: None,
     }
 }
 

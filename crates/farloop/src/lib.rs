@@ -37,6 +37,7 @@ mod body_error;
 mod cell;
 pub mod codec;
 mod combine;
+pub mod context;
 pub mod coro;
 pub mod definition;
 pub mod error;

@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use crate::ambient;
 use crate::body::{Body, Who};
 use crate::cell::{Cell, Kind};
+use crate::context;
 use crate::error::{Error, Result};
 use crate::event_loop::LoopShared;
 use crate::report::Caught;
@@ -25,6 +26,7 @@ use crate::task::{IntoTask, Task, read_value};
 pub struct LocalCoro<T> {
     future: Option<Pin<Box<dyn Future<Output = Result<T>>>>>,
     name: Option<Arc<str>>,
+    context: Option<context::Context>,
     location: &'static Location<'static>,
 }
 
@@ -32,13 +34,20 @@ pub struct LocalCoro<T> {
 /// body, or `farloop::testing`.
 #[track_caller]
 pub fn local<T>(future: impl Future<Output = Result<T>> + 'static) -> LocalCoro<T> {
-    LocalCoro { future: Some(Box::pin(future)), name: None, location: Location::caller() }
+    LocalCoro { future: Some(Box::pin(future)), name: None, context: None, location: Location::caller() }
 }
 
 impl<T> LocalCoro<T> {
     /// Names the task; `Task-N` otherwise.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into().into());
+        self
+    }
+
+    /// Context variables that it sees as a task, instead of a copy of the current ones (asyncio's `context=`).
+    /// Awaited directly it runs in its caller's context.
+    pub fn context(mut self, context: context::Context) -> Self {
+        self.context = Some(context);
         self
     }
 
@@ -69,7 +78,10 @@ impl<T: Serialize + DeserializeOwned + 'static> IntoTask for LocalCoro<T> {
         let name = self.name.take();
         let cell = match ambient::find() {
             Some(home) if home.is_closed() => home.failed("local".into(), self.location, Error::LoopClosed),
-            Some(home) if home.runs_local() => spawn(&home, future, name, self.location),
+            Some(home) if home.runs_local() => {
+                let context = self.context.take().unwrap_or_else(context::Context::current);
+                spawn(&home, future, name, context, self.location)
+            }
             Some(home) => home.failed("local".into(), self.location, Error::no_local_loop()),
             None => ambient::nowhere("local".into(), self.location),
         };
@@ -96,12 +108,14 @@ fn spawn<T: Serialize + 'static>(
     home: &Arc<LoopShared>,
     future: Pin<Box<dyn Future<Output = Result<T>>>>,
     name: Option<Arc<str>>,
+    context: context::Context,
     location: &'static Location<'static>,
 ) -> Arc<Cell> {
     let name = name.unwrap_or_else(|| home.next_task_name());
     let kind = Kind::Local(Mutex::new(Weak::new()));
     let cell = Cell::new(crate::session::new_id(), "local".into(), Some(name.clone()), location, home.clone(), kind);
     let body = Body::new(Who::Local(cell.clone()), "local".into(), Some(name), home.clone());
+    body.set_context(context);
     if let Kind::Local(slot) = &cell.kind {
         *slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::downgrade(&body);
     }

@@ -19,6 +19,7 @@ use tokio::sync::Notify;
 
 use crate::body::Body;
 use crate::cell::{Cell, Kind};
+use crate::context::Context;
 use crate::coro::CallSpec;
 use crate::definition::Definition;
 use crate::error::Error;
@@ -237,6 +238,7 @@ impl SessionShared {
             name,
             options: call.options,
             trace: trace(),
+            context: call.context.unwrap_or_else(Context::current).into_spec(),
         };
         self.push(Up::Submit(Submit { task: id, spec: Arc::new(spec), owner, creator }));
         cell

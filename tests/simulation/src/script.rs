@@ -238,6 +238,7 @@ impl Library {
             name: None,
             options: script.options.clone(),
             trace,
+            context: None,
         })
     }
 }

@@ -231,6 +231,10 @@ impl Core {
         if name > limits::MAX_NAME {
             return exceeded("bytes of a name", name, "MAX_NAME", limits::MAX_NAME);
         }
+        let context = spec.context_len();
+        if context > limits::CONTEXT {
+            return exceeded("bytes of context variables", context, "CONTEXT", limits::CONTEXT);
+        }
         if spec.options.labels.len() > limits::LABELS {
             return exceeded("labels", spec.options.labels.len(), "LABELS", limits::LABELS);
         }
@@ -277,6 +281,7 @@ impl Core {
             && known.dependencies == spec.dependencies
             && known.name == spec.name
             && known.options == spec.options
+            && known.context == spec.context
     }
 
     /// Takes the task out of its owner session's list.

@@ -70,6 +70,7 @@ pub(crate) fn spec(function: &str) -> Spec {
         name: None,
         options: Options::default(),
         trace: None,
+        context: None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use farloop_core::spec::{Dependency, Options, Spec, Trace};
+use farloop_core::spec::{ContextValue, Dependency, Options, Spec, Trace};
 
 use super::{WireError, duration_from_wire, duration_to_wire};
 use crate::v1;
@@ -18,6 +18,7 @@ pub(super) fn to_wire(spec: &Spec) -> v1::Spec {
         // Most calls have none, and an absent message costs nothing.
         options: (spec.options != Options::default()).then(|| options(&spec.options)),
         trace: spec.trace.as_deref().map(|t| v1::Trace { parent: t.parent.clone(), state: t.state.clone() }),
+        context: spec.context.iter().flat_map(|values| values.iter()).map(context_value).collect(),
     }
 }
 
@@ -40,7 +41,15 @@ pub(super) fn from_wire(spec: Option<v1::Spec>) -> Result<Arc<Spec>, WireError> 
         name: spec.name.map(Into::into),
         options: spec.options.map_or_else(|| Ok(Options::default()), read_options)?,
         trace: spec.trace.map(|t| Arc::new(Trace { parent: t.parent, state: t.state })),
+        context: (!spec.context.is_empty()).then(|| {
+            let value = |v: v1::ContextValue| ContextValue { name: v.name.into(), value: v.value };
+            Arc::new(spec.context.into_iter().map(value).collect())
+        }),
     }))
+}
+
+fn context_value(v: &ContextValue) -> v1::ContextValue {
+    v1::ContextValue { name: v.name.as_ref().into(), value: v.value.clone() }
 }
 
 fn dependency(d: &Dependency) -> v1::Dependency {

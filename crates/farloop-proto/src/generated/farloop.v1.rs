@@ -763,6 +763,19 @@ pub struct Spec {
     /// Trace context of the caller, if it is traced.
     #[prost(message, optional, tag = "7")]
     pub trace: ::core::option::Option<Trace>,
+    /// The caller's context variables, sorted by name; at most 16 KiB.
+    #[prost(message, repeated, tag = "9")]
+    pub context: ::prost::alloc::vec::Vec<ContextValue>,
+}
+/// A context variable and its value.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ContextValue {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Its value, in MessagePack.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub value: ::prost::bytes::Bytes,
 }
 /// An argument whose value is another task's result, or the list of the results of several.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -135,6 +135,7 @@ impl<'a> Reader<'a> {
             name: None,
             options: Options::default(),
             trace: None,
+            context: None,
         };
         while let Some(key) = body.key() {
             match key {

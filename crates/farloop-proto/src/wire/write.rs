@@ -145,9 +145,10 @@ pub(super) fn attempt_len(attempt: AttemptId) -> usize {
     ID + number_len(attempt.epoch.0)
 }
 
-/// Bytes of a spec without dependencies, options and trace; none if it has some.
+/// Bytes of a spec without dependencies, options, trace and context; none if it has some.
 pub(super) fn spec_len(spec: &Spec) -> Option<usize> {
-    let usual = spec.dependencies.is_empty() && spec.trace.is_none() && spec.options == Options::default();
+    let plain = spec.trace.is_none() && spec.context.is_none();
+    let usual = plain && spec.dependencies.is_empty() && spec.options == Options::default();
     let name = spec.name.as_ref().map_or(0, |name| field_len(name.len()));
     let fingerprint = if spec.fingerprint == 0 { 0 } else { 9 };
     usual.then(|| text_len(spec.function.as_bytes()) + fingerprint + text_len(&spec.args) + name)

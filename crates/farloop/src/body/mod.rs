@@ -27,6 +27,7 @@ use slab::Slab;
 
 pub(crate) use self::point::Point;
 use crate::cell::{Cell, Wakeable};
+use crate::context;
 use crate::error::{Cancelled, DeliveryToken, Error};
 use crate::event_loop::LoopShared;
 use crate::print::Prints;
@@ -79,6 +80,7 @@ struct State {
     fenced: bool,
     /// A slot was handed over while the attempt waited in line for one.
     slot_granted: bool,
+    context: context::Context,
 }
 
 enum PointState {
@@ -179,6 +181,15 @@ impl Body {
             Who::Attempt { attempt, .. } => attempt.task,
             Who::Local(cell) => cell.id,
         }
+    }
+
+    /// A copy of its context variables.
+    pub(crate) fn context(&self) -> context::Context {
+        self.state().context.clone()
+    }
+
+    pub(crate) fn set_context(&self, context: context::Context) {
+        self.state().context = context;
     }
 
     pub(crate) fn is_waker(&self, waker: &Waker) -> bool {

@@ -24,6 +24,7 @@ pub use self::scheduling::{IntoTask, create_task, ensure_future, submit, try_ens
 use crate::ambient;
 use crate::arg::{Arg, ArgHandle, DependencyRef, IntoArg};
 use crate::cell::{Cell, Kind};
+use crate::context;
 use crate::error::{Error, InvalidState, Misuse, Result};
 
 /// How a handle reads the value out of what it points to.
@@ -238,10 +239,10 @@ impl<T: 'static> Task<T> {
     fn callback(&self, key: Option<String>, f: impl FnOnce(&Self) + Send + 'static) -> CallbackId {
         let read = self.read;
         // It runs in the context of its registration (row 77).
-        let span = tracing::Span::current();
+        let (span, mut context) = (tracing::Span::current(), context::Context::current());
         // The callback gets a handle; while it is registered it is none, or the task would never be orphaned.
         CallbackId(self.cell().listen_callback(key, move |cell| {
-            span.in_scope(|| f(&Self::from_cell(cell.clone(), read)));
+            span.in_scope(|| context.run(|| f(&Self::from_cell(cell.clone(), read))));
         }))
     }
 

@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 
 use super::slots::Slots;
 use crate::body::{Body, Who};
+use crate::context;
 use crate::definition::{self, BodyEnd, BodyVerdict, LocalBoxFuture, Registry};
 use crate::event_loop::{LoopShared, Ready};
 use crate::invocation::{Input, Invocation};
@@ -288,6 +289,9 @@ impl Host {
         let (name, trace) = (start.spec.name.clone(), start.spec.trace.clone());
         let body = Body::of_attempt(who, function.clone(), name, home.clone(), trace, start.number);
         body.had_before(start.cancels);
+        if start.spec.context.is_some() {
+            body.set_context(context::Context::from_spec(start.spec.context.clone()));
+        }
         if let Some(mut placed) = self.worker.placed.get_mut(&start.attempt.task) {
             placed.body = Some(body.clone());
         }

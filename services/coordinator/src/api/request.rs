@@ -109,6 +109,7 @@ pub(crate) fn draft(request: v1::SubmitTaskRequest) -> Result<Draft, Status> {
             labels: request.labels.into_iter().collect(),
         },
         trace: None,
+        context: None,
     };
     Ok(Draft { task, spec, named })
 }

@@ -164,6 +164,7 @@ impl Peer {
             name: None,
             options: Options::default(),
             trace: None,
+            context: None,
         });
         self.send(Up::Submit(Submit { task, spec, owner: Owner::Root, creator: None })).await;
         task
