@@ -107,6 +107,39 @@ pub(crate) fn debug(bytes: &[u8]) -> String {
     text
 }
 
+/// A value whose texts that are whole numbers past 2^53 are these numbers; none if it holds no such text, or cannot be
+/// said in JSON (then nobody has typed it).
+pub(crate) fn large_numbers(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut value = rmp_serde::from_slice(bytes).ok()?;
+    if !read_numbers(&mut value) {
+        return None;
+    }
+    let mut numbers = Vec::with_capacity(bytes.len());
+    encode_into(&mut numbers, &value).ok()?;
+    Some(numbers)
+}
+
+/// Replaces such texts; whether there were any.
+fn read_numbers(value: &mut serde_json::Value) -> bool {
+    use serde_json::Value;
+    const SAFE: u64 = 1 << 53;
+    match value {
+        Value::String(text) => {
+            let number = match (text.parse::<u64>(), text.parse::<i64>()) {
+                (Ok(n), _) if n > SAFE => Value::from(n),
+                (_, Ok(n)) if n.unsigned_abs() > SAFE => Value::from(n),
+                _ => return false,
+            };
+            *value = number;
+            true
+        }
+        // All of them, whatever the first says.
+        Value::Array(list) => list.iter_mut().fold(false, |any, v| read_numbers(v) | any),
+        Value::Object(map) => map.values_mut().fold(false, |any, v| read_numbers(v) | any),
+        _ => false,
+    }
+}
+
 /// Begins an array of `len` elements, which the caller appends.
 pub(crate) fn array_header(buffer: &mut Vec<u8>, len: usize) {
     match len {
@@ -164,6 +197,21 @@ mod tests {
             let mut ours = Vec::new();
             array_header(&mut ours, len);
             assert!(encode(&vec![(); len]).unwrap().starts_with(&ours), "{len}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_json_cannot_carry_are_read_from_text() {
+        let read = |value: &serde_json::Value| {
+            large_numbers(&encode(value).unwrap()).map(|bytes| decode::<serde_json::Value>(&bytes).unwrap())
+        };
+        let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+        assert_eq!(
+            read(&json(r#"["18446744073709551615", 1, {"n": "-9007199254740993"}]"#)).unwrap(),
+            json(r#"[18446744073709551615, 1, {"n": -9007199254740993}]"#)
+        );
+        for small in [r#""7""#, r#""9007199254740992""#, r#""99999999999999999999""#, r#""words""#, "5"] {
+            assert_eq!(read(&json(small)), None, "{small}");
         }
     }
 

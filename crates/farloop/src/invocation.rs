@@ -88,7 +88,7 @@ pub struct ArgDecoder<'a> {
     position: u32,
 }
 
-impl ArgDecoder<'_> {
+impl<'a> ArgDecoder<'a> {
     /// The next argument.
     ///
     /// # Errors
@@ -96,9 +96,12 @@ impl ArgDecoder<'_> {
     pub fn next_arg<T: DeserializeOwned>(&mut self) -> Result<T, BodyError> {
         let position = self.position;
         self.position += 1;
-        let here: &[u8] = self.rest.get_ref();
+        let here: &'a [u8] = self.rest.get_ref();
         match self.inputs.iter().find(|input| input.position == position) {
-            None => T::deserialize(&mut self.rest).map_err(|error| self.wrong(position, "", here, &error)),
+            None => match T::deserialize(&mut self.rest) {
+                Ok(value) => Ok(value),
+                Err(error) => self.typed_by_hand(here).ok_or_else(|| self.wrong(position, "", here, &error)),
+            },
             Some(input) => {
                 // Its place in the array is nil.
                 IgnoredAny::deserialize(&mut self.rest).map_err(|error| self.wrong(position, "", here, &error))?;
@@ -107,6 +110,18 @@ impl ArgDecoder<'_> {
                     .map_err(|error| self.wrong(position, ", the result of another task", &value, &error))
             }
         }
+    }
+
+    /// The argument at the head of `here`, which is no `T` as it stands: JSON has no whole numbers past 2^53, so people
+    /// type them as texts, which is also how they are shown.
+    fn typed_by_hand<T: DeserializeOwned>(&mut self, here: &'a [u8]) -> Option<T> {
+        let mut rest = rmp_serde::Deserializer::new(here);
+        IgnoredAny::deserialize(&mut rest).ok()?;
+        let (value, after) = here.split_at(here.len() - rest.get_ref().len());
+        let value = rmp_serde::from_slice(&codec::large_numbers(value)?).ok()?;
+        // Where a deserializer stands that has failed is nobody's promise.
+        self.rest = rmp_serde::Deserializer::new(after);
+        Some(value)
     }
 
     fn wrong(&self, position: u32, what: &str, bytes: &[u8], error: &rmp_serde::decode::Error) -> BodyError {

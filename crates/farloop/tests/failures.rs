@@ -49,6 +49,12 @@ async fn next(n: u32) -> u32 {
 }
 
 #[farloop::task]
+async fn large(n: u64, label: String) -> u64 {
+    assert_eq!(label, "7");
+    n + 1
+}
+
+#[farloop::task]
 async fn sleeps() -> anyhow::Result<u32> {
     use anyhow::Context;
     farloop::sleep(Duration::from_secs(60)).await.context("while sleeping")?;
@@ -132,11 +138,16 @@ fn a_failed_argument_is_the_source() {
 
 #[test]
 fn wrong_arguments_of_an_untyped_call_are_named() {
-    Cluster::new().task::<next>().run(async || {
+    Cluster::new().task::<next>().task::<large>().run(async || {
         assert_eq!(farloop::call("farloop.next").arg(1).returns::<u32>().await.unwrap(), 2);
         assert_eq!(farloop::call("farloop.next").arg(1).await.unwrap(), serde_json::json!(2));
         let task = ensure_future(next(1));
         assert_eq!(farloop::call("farloop.next").arg_task(&task).returns::<u32>().await.unwrap(), 3);
+        // JSON has no whole numbers past 2^53: they are shown, and typed, as texts.
+        let large = farloop::call("farloop.large").arg("18446744073709551614").arg("7");
+        assert_eq!(large.returns::<u64>().await.unwrap(), u64::MAX);
+        let text = farloop::call("farloop.large").arg("17").arg("7").await.unwrap_err().to_string();
+        assert!(text.contains("argument 1 (n: u64): expected u64, found the text \"17\""), "{text}");
         let text = farloop::call("farloop.next").arg("x").await.unwrap_err().to_string();
         assert!(text.contains("argument 1 (n: u32): expected u32, found the text \"x\""), "{text}");
         let text = farloop::call("farloop.next").await.unwrap_err().to_string();

@@ -95,3 +95,61 @@ fn cancelling_a_parent_reaches_what_it_awaits() {
         assert!(farloop::all_tasks().unwrap().iter().all(|t| t.name == "main"));
     });
 }
+
+/// Awaits the task twice; how often it was told of a deadlock instead.
+async fn insist(on: &Task<u32>) -> farloop::Result<u32> {
+    let mut deadlocks = 0;
+    for _ in 0..2 {
+        match on.clone().await {
+            Err(farloop::Error::Deadlock(_)) => deadlocks += 1,
+            other => return other.map(|more| deadlocks + more),
+        }
+    }
+    Ok(deadlocks)
+}
+
+#[farloop::task]
+async fn insists(on: String) -> farloop::Result<u32> {
+    insist(&Task::attach(farloop::TaskId::parse(&on).expect("an id"))).await
+}
+
+#[farloop::task]
+async fn awaits_who_awaits_it() -> farloop::Result<u32> {
+    let me = farloop::current_task().expect("a task runs this").id();
+    insist(&ensure_future(insists(me.to_string()))).await
+}
+
+#[test]
+fn a_deadlock_is_told_each_time_it_comes_about() {
+    Cluster::new().run(async || {
+        let told = wait_for(awaits_who_awaits_it(), Duration::from_secs(60)).await;
+        assert_eq!(told.expect("nobody waits for ever"), 2);
+    });
+}
+
+#[farloop::task]
+async fn awaits_or_hears(on: String) -> farloop::Result<u32> {
+    let other = Task::<u32>::attach(farloop::TaskId::parse(&on).expect("an id"));
+    tokio::select! {
+        answer = other => answer,
+        // It could be woken by this, so nobody can say that it is in a deadlock.
+        () = tokio::time::sleep(Duration::from_secs(3_600)) => Ok(0),
+    }
+}
+
+#[farloop::task]
+async fn half_of_a_circle() -> farloop::Result<u32> {
+    let me = farloop::current_task().expect("a task runs this").id();
+    awaits_or_hears(me.to_string()).await
+}
+
+#[test]
+fn l6_a_cancel_does_not_go_round_for_ever() {
+    Cluster::new().workers(2).run(async || {
+        let circle = ensure_future(half_of_a_circle());
+        farloop::sleep(Duration::from_millis(50)).await.expect("nobody cancels this");
+        circle.cancel("enough");
+        let ended = wait_for(&circle, Duration::from_secs(5)).await;
+        assert!(circle.cancelled(), "{ended:?}");
+    });
+}

@@ -78,7 +78,14 @@ impl Core {
                     FailureKind::DependencyFailed(first) => (first.0, first.1.clone()),
                     _ => (of, failure.clone()),
                 };
-                let message = format!("its argument, task {task} ('{}'), failed: {}", cause.function, cause.message);
+                let (function_of, why) = (&cause.function, &cause.message);
+                let message = if task == of {
+                    format!("its argument, task {of} ('{function_of}'), failed: {why}")
+                } else {
+                    format!(
+                        "its argument, task {of}, could not run because task {task} ('{function_of}') failed: {why}"
+                    )
+                };
                 let kind = FailureKind::DependencyFailed(Box::new((task, cause)));
                 Some(Outcome::Raised(Arc::new(Failure {
                     task: Some(task),

@@ -326,6 +326,8 @@ pub(crate) fn l22_failures_and_cancels_of_arguments_use_no_attempt() {
         let failure = c.failure(client, id(n));
         let FailureKind::DependencyFailed(first) = failure.kind else { panic!("{failure:?}") };
         assert_eq!((first.0, &*first.1.message), (id(1), "broken"), "the first cause, at every distance");
+        let indirect = failure.message.contains(&format!("its argument, task {}, could not run", id(2)));
+        assert_eq!(indirect, n == 3, "{}", failure.message);
     }
     c.submit(client, id(4), spec("nobody"));
     c.submit(client, id(5), depends("f", &[4]));

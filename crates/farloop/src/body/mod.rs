@@ -35,6 +35,10 @@ use crate::print::Prints;
 /// A poll longer than this blocks its event loop for all others and is reported.
 const SLOW_POLL: Duration = Duration::from_millis(100);
 
+/// Cancel requests that a body passes on to what it awaits; later ones are delivered to itself. Two bodies may await
+/// each other without a deadlock (one could also be woken by something else): a request would go round for ever.
+const FORWARDED_CANCELS: u32 = 32;
+
 thread_local! {
     static CURRENT: RefCell<Option<Arc<Body>>> = const { RefCell::new(None) };
 }
@@ -78,6 +82,8 @@ struct State {
     task_waker: Option<Waker>,
     poll_waker: Option<Waker>,
     fenced: bool,
+    /// It was told of a deadlock since it last parked.
+    deadlocked: bool,
     /// A slot was handed over while the attempt waited in line for one.
     slot_granted: bool,
     context: context::Context,
@@ -292,7 +298,7 @@ impl Body {
                         wake.push(whom.clone());
                     }
                     PointState::Forward { to, once, spent, forwarded, cut, whom, .. } => {
-                        if *once && (*forwarded || *spent) {
+                        if *once && (*forwarded || *spent) || number > FORWARDED_CANCELS {
                             // A caller must stay cancellable while what it waits for is stubborn (V3).
                             cut.get_or_insert_with(|| mine(message.clone(), token));
                             wake.push(whom.clone());
@@ -386,15 +392,24 @@ impl Body {
     /// The tasks it awaits await it in turn.
     pub(crate) fn deadlocked(&self, cycle: &[TaskId]) {
         let mut wake = Vec::new();
-        for (_, point) in &mut self.state().points {
-            if let PointState::Forward { cut, whom, .. } = point {
-                cut.get_or_insert_with(|| Error::Deadlock(cycle.to_vec()));
-                wake.push(whom.clone());
+        {
+            let mut state = self.state();
+            state.deadlocked = true;
+            for (_, point) in &mut state.points {
+                if let PointState::Forward { cut, whom, .. } = point {
+                    cut.get_or_insert_with(|| Error::Deadlock(cycle.to_vec()));
+                    wake.push(whom.clone());
+                }
             }
         }
         for whom in wake {
             whom.wake();
         }
+    }
+
+    /// Whether it was told of a deadlock since this was last asked.
+    pub(crate) fn take_deadlock(&self) -> bool {
+        std::mem::take(&mut self.state().deadlocked)
     }
 
     /// Changes whenever an await point opens or closes.

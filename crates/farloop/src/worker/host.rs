@@ -499,6 +499,10 @@ impl Attempt {
             return self.give_back();
         }
         self.parked_as = Some(version);
+        if self.body.take_deadlock() {
+            // The coordinator looks for a cycle when it is told of an await: the same await must be told once more.
+            self.told = None;
+        }
         let parked = if foreign { None } else { self.body.parked() };
         let now = match parked {
             Some((awaits, blocked)) => (Activity::Suspended, awaits, blocked),
