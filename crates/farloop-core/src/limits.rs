@@ -52,6 +52,10 @@ pub const MAX_MESSAGE: usize = 4_096;
 pub const FAILURE_TEXT: usize = 64 * 1024;
 /// Bytes of an encoded error; a larger one travels as text alone.
 pub const FAILURE_DETAILS: usize = 256 * 1024;
+/// Failures that travel in one group, those of groups inside counted; the text tells how many there were.
+pub const FAILURE_MEMBERS: usize = 64;
+/// Groups inside groups that travel as such.
+pub const FAILURE_LEVELS: usize = 16;
 /// Causes of a failure that are kept.
 pub const FAILURE_CAUSES: usize = 64;
 /// Lost workers a task survives unless told otherwise.

@@ -75,22 +75,43 @@ impl Failure {
     }
 }
 
+/// What a failure may still take, members of groups included.
+struct Room {
+    text: usize,
+    details: usize,
+    members: usize,
+}
+
 impl Failure {
     /// Cuts what exceeds the limits on failures (L18): they travel beside payloads and are never split.
     #[must_use]
     pub fn bounded(mut self) -> Self {
         use crate::limits;
-        let mut left = limits::FAILURE_TEXT;
-        cut(&mut self.message, &mut left);
-        self.causes.truncate(limits::FAILURE_CAUSES);
-        for (type_name, text) in &mut self.causes {
-            cut(type_name, &mut left);
-            cut(text, &mut left);
-        }
-        if self.details.as_ref().is_some_and(|d| d.len() > limits::FAILURE_DETAILS) {
-            self.details = None;
-        }
+        let mut room =
+            Room { text: limits::FAILURE_TEXT, details: limits::FAILURE_DETAILS, members: limits::FAILURE_MEMBERS };
+        self.fit(&mut room, limits::FAILURE_LEVELS);
         self
+    }
+
+    fn fit(&mut self, room: &mut Room, levels: usize) {
+        cut(&mut self.message, &mut room.text);
+        self.causes.truncate(crate::limits::FAILURE_CAUSES);
+        for (type_name, text) in &mut self.causes {
+            cut(type_name, &mut room.text);
+            cut(text, &mut room.text);
+        }
+        match &self.details {
+            Some(details) if details.len() > room.details => self.details = None,
+            Some(details) => room.details -= details.len(),
+            None => {}
+        }
+        if let FailureKind::Group(members) = &mut self.kind {
+            members.truncate(if levels == 0 { 0 } else { room.members });
+            room.members -= members.len();
+            for member in members {
+                Arc::make_mut(member).fit(room, levels - 1);
+            }
+        }
     }
 
     /// Bytes of its parts that have no fixed size.
@@ -100,6 +121,7 @@ impl Failure {
         let below = match &self.kind {
             FailureKind::DependencyFailed(cause) => cause.1.weight(),
             FailureKind::Deadlock(cycle) => cycle.len() * 20,
+            FailureKind::Group(members) => members.iter().map(|member| member.weight() + 64).sum(),
             _ => 0,
         };
         self.message.len() + self.details.as_ref().map_or(0, Bytes::len) + causes + below
@@ -151,4 +173,6 @@ pub enum FailureKind {
     SessionLost,
     /// The definition at the caller and at the workers disagree.
     SignatureMismatch,
+    /// Several failures at once, of a task group, in the order in which they happened.
+    Group(Vec<Arc<Failure>>),
 }

@@ -112,7 +112,11 @@ fn failure_of(kind: impl Strategy<Value = FailureKind>) -> impl Strategy<Value =
 }
 fn failure() -> impl Strategy<Value = Failure> {
     failure_of(plain_kind()).prop_recursive(4, 8, 1, |inner| {
-        failure_of((task(), inner).prop_map(|(t, f)| FailureKind::DependencyFailed(Box::new((t, Arc::new(f))))))
+        let dependency =
+            (task(), inner.clone()).prop_map(|(t, f)| FailureKind::DependencyFailed(Box::new((t, Arc::new(f)))));
+        let group =
+            vec(inner, 0..3).prop_map(|members| FailureKind::Group(members.into_iter().map(Arc::new).collect()));
+        failure_of(prop_oneof![dependency, group])
     })
 }
 fn outcome() -> impl Strategy<Value = Outcome> {

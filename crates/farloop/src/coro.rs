@@ -58,6 +58,8 @@ pub(crate) struct CallSpec {
     pub(crate) reserved: bool,
     /// Context variables; none: a copy of the current ones when it is scheduled.
     pub(crate) context: Option<Context>,
+    /// Deadline of the scopes around the group that it is a member of; a call made by a running body has that body's.
+    pub(crate) deadline: Option<tokio::time::Instant>,
 }
 
 impl<T> Coro<T> {
@@ -245,6 +247,7 @@ pub(crate) fn spec(
         foreign: encoded.session,
         reserved: false,
         context: None,
+        deadline: None,
     }
 }
 

@@ -18,6 +18,7 @@ use crate::failure::{self, BoxError};
 
 mod cancelled;
 mod convert;
+mod group;
 mod misuse;
 mod recover;
 mod timed_out;
@@ -25,6 +26,7 @@ mod timed_out;
 pub use crate::failure::{Cause, Failure};
 pub use cancelled::Cancelled;
 pub(crate) use cancelled::DeliveryToken;
+pub use group::ErrorGroup;
 pub use misuse::{InvalidState, Misuse, NoRunningLoop};
 pub use recover::Recover;
 pub use timed_out::TimedOut;
@@ -44,6 +46,8 @@ pub enum Error {
     Cancelled(Cancelled),
     /// Out of time: `wait_for`, a `timeout` or an ancestor's deadline.
     TimedOut(TimedOut),
+    /// Failures in a [`TaskGroup`](crate::TaskGroup), all of them.
+    Group(ErrorGroup),
     /// The worker died more often than the task's `max_crashes` allows.
     WorkerLost(Failure),
     /// An argument was another task, and that one failed ([`Failure::dependency`]); this one never ran.
@@ -125,6 +129,7 @@ impl Error {
             | Self::NotFound(f)
             | Self::Other(f) => Some(f),
             Self::TimedOut(timed_out) => timed_out.failure(),
+            Self::Group(group) => group.failure(),
             _ => None,
         }
     }
@@ -199,12 +204,14 @@ impl Error {
         let kind = match self {
             Self::TimedOut(_) => FailureKind::TimedOut,
             Self::Deadlock(cycle) => FailureKind::Deadlock(cycle.clone()),
+            Self::Group(group) => FailureKind::Group(group.errors().iter().map(Self::recorded).collect()),
             Self::SessionLost(_) => FailureKind::SessionLost,
             _ => FailureKind::Raised,
         };
         let message = match self {
             // Its own text; the reader's Display adds the rest again.
             Self::SessionLost(why) => why.clone(),
+            Self::Group(group) => group.message(),
             other => other.to_string(),
         };
         let mut recorded = Recorded::new(kind, "".into(), message);
@@ -276,12 +283,13 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(failure) = self.failure() {
+        if let (Some(failure), false) = (self.failure(), matches!(self, Self::Group(_))) {
             return fmt::Display::fmt(failure, f);
         }
         match self {
             Self::Cancelled(cancelled) => fmt::Display::fmt(cancelled, f),
             Self::TimedOut(timed_out) => fmt::Display::fmt(timed_out, f),
+            Self::Group(group) => fmt::Display::fmt(group, f),
             Self::Deadlock(cycle) => {
                 f.write_str("deadlock: these tasks await each other: ")?;
                 for task in cycle {
@@ -312,6 +320,7 @@ impl StdError for Error {
             // shows only its content's sources (anyhow, thiserror's `transparent`).
             Self::Cancelled(cancelled) => Some(cancelled),
             Self::TimedOut(timed_out) => timed_out.source(),
+            Self::Group(group) => group.source(),
             other => other.failure()?.source(),
         }
     }

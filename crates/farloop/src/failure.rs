@@ -170,7 +170,7 @@ impl fmt::Display for Failure {
             && failure.message.contains(&*failure.function);
         if !failure.function.is_empty() && !told {
             let verb = match failure.kind {
-                FailureKind::Raised => "failed",
+                FailureKind::Raised | FailureKind::Group(_) => "failed",
                 FailureKind::Panicked => "panicked",
                 FailureKind::WorkerLost => "was lost",
                 FailureKind::DependencyFailed(_) => "did not run",

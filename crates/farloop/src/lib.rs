@@ -21,7 +21,8 @@
 //! ```
 //!
 //! Where things are: [`coro`] describes calls and [`definition`] what runs for them; `task` is the handle and `cell`
-//! what it points to; `combine` has gather, wait and their kin; `body` is what the runtime knows about a running
+//! what it points to; `combine` has gather, wait and their kin; [`scope`] has
+//! timeouts and task groups; `body` is what the runtime knows about a running
 //! coroutine; `session` keeps a process connected, over `remote` or `hub`; `worker` runs bodies; [`in_process`](mod@in_process) is a
 //! cluster without a port.
 
@@ -53,6 +54,7 @@ mod print;
 mod remote;
 mod report;
 pub mod runtime;
+pub mod scope;
 mod session;
 pub mod state;
 mod task;
@@ -85,6 +87,7 @@ pub use local::{LocalCoro, local};
 pub use print::{PRINT_BURST, PRINT_RATE};
 pub use report::{BoxedHandler, Report, set_exception_handler};
 pub use runtime::{Loop, connect};
+pub use scope::{GroupMember, TaskGroup, Timeout, timeout, timeout_at, timeout_with};
 pub use session::{BUFFER_BYTES, BUFFER_TASKS};
 pub use task::{
     Call, CallbackId, CancelMessage, IntoTask, Task, create_task, ensure_future, submit, try_ensure_future,
@@ -104,9 +107,9 @@ pub mod prelude {
     pub use std::time::Duration;
 
     pub use crate::{
-        Completed, Coro, Done, Fut, Gather, Promise, Recover, ReturnWhen, Task, as_completed, create_future,
-        create_task, ensure_future, gather, gather_all, gather_settled, gather_settled_all, map, shield, submit, wait,
-        wait_coros, wait_for,
+        Completed, Coro, Done, Fut, Gather, Promise, Recover, ReturnWhen, Task, TaskGroup, as_completed, create_future,
+        create_task, ensure_future, gather, gather_all, gather_settled, gather_settled_all, map, shield, submit,
+        timeout, timeout_at, timeout_with, wait, wait_coros, wait_for,
     };
 }
 

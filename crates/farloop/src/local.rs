@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::ambient;
-use crate::body::{Body, Who};
+use crate::body::{Body, Under, Who};
 use crate::cell::{Cell, Kind};
 use crate::context;
 use crate::error::{Error, Result};
@@ -73,25 +73,37 @@ impl<T> fmt::Debug for LocalCoro<T> {
 
 impl<T: Serialize + DeserializeOwned + 'static> IntoTask for LocalCoro<T> {
     type Out = T;
-    fn into_task(mut self) -> Task<T> {
-        let future = self.future.take().expect("only close() and into_task() take it, and both consume");
-        let name = self.name.take();
-        let cell = match ambient::find() {
-            Some(home) if home.is_closed() => home.failed("local".into(), self.location, Error::LoopClosed),
-            Some(home) if home.runs_local() => {
-                let context = self.context.take().unwrap_or_else(context::Context::current);
-                spawn(&home, future, name, context, self.location)
-            }
-            Some(home) => home.failed("local".into(), self.location, Error::no_local_loop()),
-            None => ambient::nowhere("local".into(), self.location),
-        };
-        Task::from_cell(cell, read_value::<T>)
+    fn into_task(self) -> Task<T> {
+        self.start(None)
     }
     fn is_fresh(&self) -> bool {
         true
     }
     fn discard(self) {
         self.close();
+    }
+}
+
+impl<T: Serialize + DeserializeOwned + 'static> LocalCoro<T> {
+    /// Starts it as a member of a group: its calls keep the deadlines around that.
+    pub(crate) fn start_under(self, under: Under) -> Task<T> {
+        self.start(Some(under))
+    }
+
+    fn start(mut self, under: Option<Under>) -> Task<T> {
+        let future = self.future.take().expect("only close() and into_task() take it, and both consume");
+        let name = self.name.take();
+        let home = under.as_ref().map(|under| under.body.home.clone()).or_else(ambient::find);
+        let cell = match home {
+            Some(home) if home.is_closed() => home.failed("local".into(), self.location, Error::LoopClosed),
+            Some(home) if home.runs_local() => {
+                let context = self.context.take().unwrap_or_else(context::Context::current);
+                spawn(&home, future, name, context, self.location, under)
+            }
+            Some(home) => home.failed("local".into(), self.location, Error::no_local_loop()),
+            None => ambient::nowhere("local".into(), self.location),
+        };
+        Task::from_cell(cell, read_value::<T>)
     }
 }
 
@@ -110,12 +122,16 @@ fn spawn<T: Serialize + 'static>(
     name: Option<Arc<str>>,
     context: context::Context,
     location: &'static Location<'static>,
+    under: Option<Under>,
 ) -> Arc<Cell> {
     let name = name.unwrap_or_else(|| home.next_task_name());
     let kind = Kind::Local(Mutex::new(Weak::new()));
     let cell = Cell::new(crate::session::new_id(), "local".into(), Some(name.clone()), location, home.clone(), kind);
     let body = Body::new(Who::Local(cell.clone()), "local".into(), Some(name), home.clone());
     body.set_context(context);
+    if let Some(under) = under {
+        body.set_under(under);
+    }
     if let Kind::Local(slot) = &cell.kind {
         *slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::downgrade(&body);
     }

@@ -52,6 +52,7 @@ pub fn failure_kind(kind: &FailureKind) -> v1::FailureKind {
         FailureKind::DependencyCycle => Wire::DependencyCycle,
         FailureKind::SessionLost => Wire::SessionLost,
         FailureKind::SignatureMismatch => Wire::SignatureMismatch,
+        FailureKind::Group(_) => Wire::Group,
         // A kind that this crate does not know yet is still an error of the task.
         _ => Wire::Raised,
     }
@@ -88,6 +89,10 @@ fn raised(failure: &Failure, level: usize) -> v1::RaisedFailure {
             wire.dependency_failure = Some(Box::new(raised(cause, level + 1)));
         }
         FailureKind::Deadlock(cycle) => wire.cycle = cycle.iter().map(|&t| t.into()).collect(),
+        // Groups are cut to that depth where they are made; here it keeps the decoder's limit.
+        FailureKind::Group(members) if level < LEVELS => {
+            wire.members = members.iter().map(|member| raised(member, level + 1)).collect();
+        }
         _ => {}
     }
     wire
@@ -117,6 +122,10 @@ fn read_raised(wire: Box<v1::RaisedFailure>) -> Result<Failure, WireError> {
         Wire::DependencyCycle => FailureKind::DependencyCycle,
         Wire::SessionLost => FailureKind::SessionLost,
         Wire::SignatureMismatch => FailureKind::SignatureMismatch,
+        Wire::Group => {
+            let members = wire.members.into_iter().map(|member| Ok(Arc::new(read_raised(Box::new(member))?)));
+            FailureKind::Group(members.collect::<Result<_, WireError>>()?)
+        }
         Wire::Unspecified => return Err(WireError::Unknown { what: "kind of failure", value: wire.kind }),
     };
     Ok(Failure {

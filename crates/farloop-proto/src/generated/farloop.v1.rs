@@ -401,6 +401,8 @@ pub enum FailureKind {
     SessionLost = 15,
     /// The definitions at the caller and at the workers disagree.
     SignatureMismatch = 16,
+    /// Several failures at once, of a task group.
+    Group = 24,
 }
 impl FailureKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -426,6 +428,7 @@ impl FailureKind {
             Self::DependencyCycle => "FAILURE_KIND_DEPENDENCY_CYCLE",
             Self::SessionLost => "FAILURE_KIND_SESSION_LOST",
             Self::SignatureMismatch => "FAILURE_KIND_SIGNATURE_MISMATCH",
+            Self::Group => "FAILURE_KIND_GROUP",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -448,6 +451,7 @@ impl FailureKind {
             "FAILURE_KIND_DEPENDENCY_CYCLE" => Some(Self::DependencyCycle),
             "FAILURE_KIND_SESSION_LOST" => Some(Self::SessionLost),
             "FAILURE_KIND_SIGNATURE_MISMATCH" => Some(Self::SignatureMismatch),
+            "FAILURE_KIND_GROUP" => Some(Self::Group),
             _ => None,
         }
     }
@@ -1008,6 +1012,10 @@ pub struct RaisedFailure {
     /// Of FAILURE_KIND_DEADLOCK: the tasks that await each other.
     #[prost(message, repeated, tag = "14")]
     pub cycle: ::prost::alloc::vec::Vec<Id>,
+    /// Of FAILURE_KIND_GROUP: the failures in it, in the order in which they happened. Groups inside keep theirs, sixteen
+    /// levels deep.
+    #[prost(message, repeated, tag = "20")]
+    pub members: ::prost::alloc::vec::Vec<RaisedFailure>,
 }
 /// One link of a chain of causes.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -7,8 +7,12 @@
 //! - a *forwarding* point (await of a task, gather, wait_for) passes the request on to what it awaits, and the body
 //!   goes on when that has ended (asyncio row 238);
 //! - with no point open the request stays pending until the next one (row 223).
+//!
+//! Requests that a scope of the body makes (a timeout, a group) reach the points inside that scope only, and have no
+//! number: see [`scopes`].
 
 mod point;
+mod scopes;
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -26,6 +30,9 @@ use farloop_telemetry::TraceContext;
 use slab::Slab;
 
 pub(crate) use self::point::Point;
+pub(crate) use self::scopes::Entered;
+pub(crate) use self::scopes::Under;
+use self::scopes::{Ask, Origin, Scopes};
 use crate::cell::{Cell, Wakeable};
 use crate::context;
 use crate::error::{Cancelled, DeliveryToken, Error};
@@ -69,16 +76,19 @@ pub(crate) struct Body {
 #[derive(Default)]
 struct State {
     /// Open await points. A body may have tens of thousands (a join of many awaits), so each knows its place.
-    points: Slab<PointState>,
+    points: Slab<Open>,
     /// Grows with each point opened or closed: whether what was reported about them still holds.
     version: u64,
-    pending: Option<Option<String>>,
+    /// A request that no await point took yet.
+    pending: Option<Ask>,
     /// Highest request number heard of, and highest that reached the body.
     highest: u32,
     seen: u32,
     /// Highest request that an await point really raised.
     raised: u32,
     standing: u32,
+    /// Its timeouts and groups; most bodies never have one.
+    scopes: Option<Box<Scopes>>,
     task_waker: Option<Waker>,
     poll_waker: Option<Waker>,
     fenced: bool,
@@ -89,11 +99,23 @@ struct State {
     context: context::Context,
 }
 
-enum PointState {
-    Local {
-        cut: Option<Error>,
-        whom: Wakeable,
-    },
+/// An open await point.
+struct Open {
+    /// The scope it is in; none: in the body itself.
+    scope: Origin,
+    cut: Option<Cut>,
+    whom: Wakeable,
+    kind: PointKind,
+}
+
+/// What a point fails with, and whose request that is.
+struct Cut {
+    error: Error,
+    origin: Origin,
+}
+
+enum PointKind {
+    Local,
     Forward {
         to: Arc<Cell>,
         /// Only one cancel goes through; the next is delivered here (V3).
@@ -102,22 +124,96 @@ enum PointState {
         spent: bool,
         /// A timer can wake it too.
         timed: bool,
-        /// A request of the body's went through.
-        forwarded: bool,
-        cut: Option<Error>,
-        whom: Wakeable,
+        /// A request of the body's went through: whose.
+        forwarded: Option<Origin>,
     },
 }
 
+/// Points of one request: to wake, and to forward through.
+#[derive(Default)]
+struct Delivery {
+    wake: Vec<Wakeable>,
+    forward: Vec<(usize, Arc<Cell>)>,
+}
+
 impl State {
-    fn open(&mut self, point: PointState) -> usize {
+    fn open(&mut self, kind: PointKind, whom: Wakeable) -> usize {
         self.version += 1;
-        self.points.insert(point)
+        let scope = self.scopes.as_ref().and_then(|scopes| scopes.current());
+        let id = self.points.insert(Open { scope, cut: None, whom, kind });
+        if let Some(scopes) = &mut self.scopes {
+            scopes.opened(scope, id);
+        }
+        id
     }
 
-    fn close(&mut self, id: usize) -> Option<PointState> {
+    fn close(&mut self, id: usize) -> Option<Open> {
         self.version += 1;
-        self.points.try_remove(id)
+        let point = self.points.try_remove(id)?;
+        if let Some(scopes) = &mut self.scopes {
+            scopes.closed(point.scope, id);
+        }
+        Some(point)
+    }
+
+    /// Delivers a request to one point, or says that it is to be forwarded, if it `passes` at all.
+    fn ask(&mut self, id: usize, ask: &Ask, token: &Arc<DeliveryToken>, passes: bool, delivery: &mut Delivery) {
+        let Some(point) = self.points.get_mut(id) else { return };
+        if let PointKind::Forward { to, once, spent, forwarded, .. } = &mut point.kind
+            && passes
+            && !(*once && (forwarded.is_some() || *spent))
+        {
+            let first = forwarded.unwrap_or(ask.origin);
+            *forwarded = Some(Scopes::outer(self.scopes.as_deref(), first, ask.origin));
+            delivery.forward.push((id, to.clone()));
+            return;
+        }
+        // A forwarding point whose one request is spent: a caller must stay cancellable while what it waits for is
+        // stubborn (V3).
+        self.cut(id, ask, token);
+        if let Some(point) = self.points.get(id) {
+            delivery.wake.push(point.whom.clone());
+        }
+    }
+
+    /// Makes the point fail. Of two requests at one point the first gives the words and the outer one the origin: its
+    /// asker must learn of it if the point never raises.
+    fn cut(&mut self, id: usize, ask: &Ask, token: &Arc<DeliveryToken>) {
+        let Some(point) = self.points.get_mut(id) else { return };
+        match &mut point.cut {
+            None => point.cut = Some(Cut { error: mine(ask.message.clone(), token), origin: ask.origin }),
+            Some(cut) => {
+                let origin = Scopes::outer(self.scopes.as_deref(), cut.origin, ask.origin);
+                if origin != cut.origin {
+                    *cut = Cut { error: retold(&cut.error, ask, token), origin };
+                }
+            }
+        }
+    }
+
+    /// What stands undelivered where the body is now; nothing stands afterwards.
+    fn take_pending(&mut self) -> Option<Ask> {
+        let own = self.scopes.as_mut().and_then(|scopes| scopes.take_pending());
+        self.pending.take().or(own)
+    }
+
+    /// Nothing stands from outside: what was not delivered of it never will be.
+    fn withdraw_pending(&mut self) {
+        self.pending = None;
+        if let Some(scopes) = &mut self.scopes {
+            scopes.withdraw_pending();
+        }
+    }
+
+    /// The token that goes into the delivery of a request of that origin.
+    fn token_of(&self, origin: Origin, body: &Arc<DeliveryToken>) -> Arc<DeliveryToken> {
+        let own = self.scopes.as_ref().and_then(|scopes| scopes.token(origin));
+        own.unwrap_or_else(|| body.clone())
+    }
+
+    /// All requests that stand: numbered ones, and those of its scopes.
+    fn count(&self) -> u32 {
+        self.standing + self.scopes.as_ref().map_or(0, |scopes| scopes.requested())
     }
 }
 
@@ -259,8 +355,9 @@ impl Body {
         self.state().fenced
     }
 
+    /// Requests that stand, those of its own scopes included: what `cancelling()` says.
     pub(crate) fn standing(&self) -> u32 {
-        self.state().standing
+        self.state().count()
     }
 
     /// Highest request that this body saw: what an outcome report carries.
@@ -276,8 +373,8 @@ impl Body {
 
     /// Request `number` arrived: deliver, forward, or keep until the next await.
     pub(crate) fn deliver(self: &Arc<Self>, number: u32, message: Option<String>) {
-        let mut forward = Vec::new();
-        let mut wake = Vec::new();
+        let ask = Ask { message, origin: None };
+        let mut delivery = Delivery::default();
         {
             let mut state = self.state();
             if number <= state.highest {
@@ -287,49 +384,35 @@ impl Body {
             state.highest = number;
             if state.points.is_empty() {
                 // The first message wins (row 243).
-                state.pending.get_or_insert(message);
+                state.pending.get_or_insert(ask);
                 return;
             }
-            let token = &self.token;
-            for (id, point) in &mut state.points {
-                match point {
-                    PointState::Local { cut, whom } => {
-                        cut.get_or_insert_with(|| mine(message.clone(), token));
-                        wake.push(whom.clone());
-                    }
-                    PointState::Forward { to, once, spent, forwarded, cut, whom, .. } => {
-                        if *once && (*forwarded || *spent) || number > FORWARDED_CANCELS {
-                            // A caller must stay cancellable while what it waits for is stubborn (V3).
-                            cut.get_or_insert_with(|| mine(message.clone(), token));
-                            wake.push(whom.clone());
-                        } else {
-                            *forwarded = true;
-                            forward.push((id, to.clone()));
-                        }
-                    }
-                }
+            let points: Vec<usize> = state.points.iter().map(|(id, _)| id).collect();
+            for id in points {
+                state.ask(id, &ask, &self.token, number <= FORWARDED_CANCELS, &mut delivery);
             }
         }
-        self.forward(forward, message.as_ref());
+        self.forward(delivery.forward, &ask);
         self.acknowledge(number);
-        for whom in wake {
+        for whom in delivery.wake {
             whom.wake();
         }
     }
 
     /// What does not take a forwarded request any more (it has just ended) leaves it to the awaiter, who has not
     /// resumed yet: the cancel wins, and the value stays with the task (row 237).
-    fn forward(self: &Arc<Self>, targets: Vec<(usize, Arc<Cell>)>, message: Option<&String>) {
+    fn forward(self: &Arc<Self>, targets: Vec<(usize, Arc<Cell>)>, ask: &Ask) {
         for (id, cell) in targets {
-            if cell.cancel(message.cloned()) {
+            if cell.cancel(ask.message.clone()) {
                 continue;
             }
             let mut woken = None;
             {
                 let mut state = self.state();
-                if let Some(PointState::Forward { cut, whom, .. }) = state.points.get_mut(id) {
-                    cut.get_or_insert_with(|| mine(message.cloned(), &self.token));
-                    woken = Some(whom.clone());
+                let token = state.token_of(ask.origin, &self.token);
+                state.cut(id, ask, &token);
+                if let Some(point) = state.points.get(id) {
+                    woken = Some(point.whom.clone());
                 }
             }
             if let Some(whom) = woken {
@@ -352,9 +435,9 @@ impl Body {
             state.standing = state.standing.saturating_sub(1);
             if state.standing == 0 {
                 // From 3.13, zero withdraws what was not delivered (V8).
-                state.pending = None;
+                state.withdraw_pending();
             }
-            state.standing
+            state.count()
         };
         if let Who::Attempt { attempt, .. } = self.who {
             self.home.session().uncancel(attempt.task);
@@ -367,20 +450,28 @@ impl Body {
         let mut state = self.state();
         state.standing = standing;
         if standing == 0 {
-            state.pending = None;
+            state.withdraw_pending();
         }
     }
 
     /// A request that reached no await point, if one stands: for the verdict on a local task's end (row 236).
     pub(crate) fn undelivered(&self) -> Option<Option<String>> {
-        self.state().pending.clone()
+        self.state().pending.as_ref().map(|ask| ask.message.clone())
+    }
+
+    /// As [`undelivered`](Self::undelivered), of requests that the coordinator believes seen: a group that fails puts
+    /// such a one before the next await again (row 203), and an await that was dropped did not raise its own.
+    pub(crate) fn unraised(&self) -> Option<Option<String>> {
+        let state = self.state();
+        let ask = state.pending.as_ref().filter(|_| state.seen == state.highest)?;
+        Some(ask.message.clone())
     }
 
     /// What it awaits, for its representation (row 28): the oldest point that awaits something.
     pub(crate) fn waits_for(&self) -> Option<TaskId> {
-        self.state().points.iter().find_map(|(_, p)| match p {
-            PointState::Forward { to, .. } => Some(to.id),
-            PointState::Local { .. } => None,
+        self.state().points.iter().find_map(|(_, p)| match &p.kind {
+            PointKind::Forward { to, .. } => Some(to.id),
+            PointKind::Local => None,
         })
     }
 
@@ -396,9 +487,9 @@ impl Body {
             let mut state = self.state();
             state.deadlocked = true;
             for (_, point) in &mut state.points {
-                if let PointState::Forward { cut, whom, .. } = point {
-                    cut.get_or_insert_with(|| Error::Deadlock(cycle.to_vec()));
-                    wake.push(whom.clone());
+                if let PointKind::Forward { .. } = point.kind {
+                    point.cut.get_or_insert_with(|| Cut { error: Error::Deadlock(cycle.to_vec()), origin: None });
+                    wake.push(point.whom.clone());
                 }
             }
         }
@@ -426,13 +517,17 @@ impl Body {
             if state.points.is_empty() {
                 return None;
             }
-            blocked = state.points.iter().all(|(_, p)| matches!(p, PointState::Forward { timed: false, .. }));
+            let timed = |scope| state.scopes.as_ref().is_some_and(|scopes| scopes.deadline(scope).is_some());
+            blocked = state
+                .points
+                .iter()
+                .all(|(_, p)| matches!(p.kind, PointKind::Forward { timed: false, .. }) && !timed(p.scope));
             cells = state
                 .points
                 .iter()
-                .filter_map(|(_, p)| match p {
-                    PointState::Forward { to, .. } => Some(to.clone()),
-                    PointState::Local { .. } => None,
+                .filter_map(|(_, p)| match &p.kind {
+                    PointKind::Forward { to, .. } => Some(to.clone()),
+                    PointKind::Local => None,
                 })
                 .collect();
         }
@@ -533,6 +628,16 @@ impl std::fmt::Debug for Body {
 
 fn mine(message: Option<String>, token: &Arc<DeliveryToken>) -> Error {
     Error::Cancelled(Cancelled::delivered(message, token.clone()))
+}
+
+/// The delivery that an outer asker takes over, in the words that came first.
+fn retold(first: &Error, ask: &Ask, token: &Arc<DeliveryToken>) -> Error {
+    let words = match first {
+        Error::Cancelled(cancelled) => cancelled.message().map(str::to_owned),
+        // A deadlock stays one.
+        other => return other.clone(),
+    };
+    mine(words.or_else(|| ask.message.clone()), token)
 }
 
 /// Puts the thread's current body back, also when a panic passes.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::task::Context;
 
-use super::{Body, PointState, Who, mine};
+use super::scopes::{Ask, Origin};
+use super::{Body, PointKind, State, Who, mine};
 use crate::cell::{Cell, Wakeable};
 use crate::error::{DeliveryToken, Error};
 
@@ -30,22 +31,17 @@ impl Point {
             };
         }
         let Some(body) = Body::current() else { return Ok(()) };
-        let pending = {
-            let mut state = body.state();
-            match state.pending.take() {
-                Some(message) => Some((message, state.highest)),
-                None => {
-                    let id = state.open(PointState::Local { cut: None, whom });
-                    drop(state);
-                    self.open = Some((body.clone(), id));
-                    None
-                }
-            }
-        };
-        if let Some((message, number)) = pending {
-            body.acknowledge(number);
-            return Err(mine(message, &body.token));
+        let mut state = body.state();
+        if let Some(ask) = state.take_pending() {
+            let token = state.token_of(ask.origin, &body.token);
+            let heard = state.unacknowledged();
+            drop(state);
+            body.acknowledge_some(heard);
+            return Err(mine(ask.message, &token));
         }
+        let id = state.open(PointKind::Local, whom);
+        drop(state);
+        self.open = Some((body, id));
         Ok(())
     }
 
@@ -77,24 +73,17 @@ impl Point {
         if !Arc::ptr_eq(body.home.session(), to.home.session()) {
             return Err(Error::LoopMismatch);
         }
-        let (id, pending) = {
+        let (id, pending, heard) = {
             let mut state = body.state();
-            let pending = state.pending.take();
-            let id = state.open(PointState::Forward {
-                to: to.clone(),
-                once,
-                spent: false,
-                timed,
-                forwarded: pending.is_some(),
-                cut: None,
-                whom,
-            });
-            (id, pending.map(|message| (message, state.highest)))
+            let pending = state.take_pending();
+            let forwarded = pending.as_ref().map(|ask| ask.origin);
+            let id = state.open(PointKind::Forward { to: to.clone(), once, spent: false, timed, forwarded }, whom);
+            (id, pending, state.unacknowledged())
         };
         self.open = Some((body.clone(), id));
-        if let Some((message, number)) = pending {
-            body.forward(vec![(id, to.clone())], message.as_ref());
-            body.acknowledge(number);
+        if let Some(ask) = pending {
+            body.forward(vec![(id, to.clone())], &ask);
+            body.acknowledge_some(heard);
         }
         Ok(())
     }
@@ -103,7 +92,7 @@ impl Point {
     /// goes through.
     pub(crate) fn spend(&self) {
         if let Some((body, id)) = &self.open
-            && let Some(PointState::Forward { spent, .. }) = body.state().points.get_mut(*id)
+            && let Some(PointKind::Forward { spent, .. }) = body.state().points.get_mut(*id).map(|p| &mut p.kind)
         {
             *spent = true;
         }
@@ -117,12 +106,12 @@ impl Point {
         Some(error)
     }
 
-    /// Closes the point; the body's token if a request was forwarded through it: a `Cancelled` that comes back is
+    /// Closes the point; the asker's token if a request was forwarded through it: a `Cancelled` that comes back is
     /// then the delivery of that request.
     pub(crate) fn close(&mut self) -> Option<Arc<DeliveryToken>> {
         let (body, id) = self.open.take()?;
-        let forwarded = body.remove(id);
-        forwarded.then(|| body.token.clone())
+        let origin = body.remove(id)?;
+        Some(body.state().token_of(origin, &body.token))
     }
 }
 
@@ -134,50 +123,74 @@ impl Drop for Point {
     }
 }
 
+impl State {
+    /// The highest request, if the body has not told that it saw it.
+    fn unacknowledged(&self) -> Option<u32> {
+        (self.seen < self.highest).then_some(self.highest)
+    }
+
+    fn took(&mut self, origin: Origin) {
+        match (origin, &mut self.scopes) {
+            (None, _) => self.raised = self.seen,
+            (Some(scope), Some(scopes)) => scopes.raised(scope),
+            (Some(_), None) => {}
+        }
+    }
+
+    fn was_raised(&self, origin: Origin) -> bool {
+        match origin {
+            None => self.raised == self.seen,
+            Some(scope) => self.scopes.as_ref().is_none_or(|scopes| scopes.was_raised(scope)),
+        }
+    }
+}
+
 impl Body {
+    fn acknowledge_some(&self, number: Option<u32>) {
+        if let Some(number) = number {
+            self.acknowledge(number);
+        }
+    }
+
     /// Keeps the point's waker fresh; hands out (and closes) what was delivered there.
     fn refresh(&self, id: usize, fresh: Wakeable) -> Option<Error> {
         let mut state = self.state();
-        let (cut, whom) = match state.points.get_mut(id)? {
-            PointState::Local { cut, whom } | PointState::Forward { cut, whom, .. } => (cut, whom),
-        };
-        if let Some(error) = cut.take() {
+        let point = state.points.get_mut(id)?;
+        if let Some(cut) = point.cut.take() {
             state.close(id);
-            state.raised = state.seen;
-            return Some(error);
+            state.took(cut.origin);
+            return Some(cut.error);
         }
-        *whom = fresh;
+        point.whom = fresh;
+        state.moved(id);
         None
     }
 
     fn take_cut(&self, id: usize) -> Option<Error> {
         let mut state = self.state();
-        let cut = match state.points.get_mut(id)? {
-            PointState::Local { cut, .. } | PointState::Forward { cut, .. } => cut.take(),
-        };
-        if cut.is_some() {
-            state.close(id);
-            state.raised = state.seen;
-        }
-        cut
+        let cut = state.points.get_mut(id)?.cut.take()?;
+        state.close(id);
+        state.took(cut.origin);
+        Some(cut.error)
     }
 
-    fn remove(&self, id: usize) -> bool {
+    /// Closes a point; whose request went through it, if one did.
+    fn remove(&self, id: usize) -> Option<Origin> {
         let mut state = self.state();
-        let Some(point) = state.close(id) else { return false };
-        match point {
-            PointState::Forward { forwarded, .. } => forwarded,
-            PointState::Local { cut, .. } => {
+        let point = state.close(id)?;
+        match (point.kind, point.cut) {
+            (PointKind::Forward { forwarded, .. }, _) => forwarded,
+            (PointKind::Local, Some(cut)) => {
                 // Delivered, but the await is gone before it could raise (a select! took another branch), and no
                 // other point raised it: the next await does.
-                let elsewhere = state.points.iter().any(|(_, p)| {
-                    matches!(p, PointState::Local { cut: Some(_), .. } | PointState::Forward { cut: Some(_), .. })
-                });
-                if let (Some(Error::Cancelled(c)), false) = (cut, elsewhere || state.raised == state.seen) {
-                    state.pending.get_or_insert(c.message().map(str::to_owned));
+                let origin = cut.origin;
+                let elsewhere = state.points.iter().any(|(_, p)| p.cut.as_ref().is_some_and(|c| c.origin == origin));
+                if let (Error::Cancelled(c), false) = (cut.error, elsewhere || state.was_raised(origin)) {
+                    state.put_before_next(Ask { message: c.message().map(str::to_owned), origin });
                 }
-                false
+                None
             }
+            (PointKind::Local, None) => None,
         }
     }
 }

@@ -8,12 +8,16 @@ use std::sync::Arc;
 
 use farloop_core::outcome::{Failure as Recorded, FailureKind};
 
-use super::{Cancelled, Error, Failure, InvalidState, Misuse, NoRunningLoop, TimedOut};
+use super::{Cancelled, Error, ErrorGroup, Failure, InvalidState, Misuse, NoRunningLoop, TimedOut};
 
 impl From<Arc<Recorded>> for Error {
     fn from(recorded: Arc<Recorded>) -> Self {
         match &recorded.kind {
             FailureKind::TimedOut => Self::TimedOut(TimedOut::recorded(recorded)),
+            FailureKind::Group(members) => {
+                let errors = members.iter().map(|member| member.clone().into()).collect();
+                Self::Group(ErrorGroup::recorded(errors, recorded))
+            }
             FailureKind::Deadlock(cycle) => Self::Deadlock(cycle.clone()),
             FailureKind::SessionLost => Self::SessionLost(recorded.message.clone()),
             FailureKind::WorkerLost => Self::WorkerLost(recorded.into()),

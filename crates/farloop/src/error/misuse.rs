@@ -59,6 +59,28 @@ pub enum Misuse {
         /// `file:line` of the definition.
         location: String,
     },
+    /// A timeout or a task group outside of a task: there is nobody to cancel.
+    NoCurrentTask {
+        /// `Timeout` or `TaskGroup`.
+        what: String,
+    },
+    /// The deadline of a timeout that has expired, or whose block is over, was to be moved.
+    TimeoutOver {
+        /// `expiring`, `expired` or `finished`.
+        state: String,
+    },
+    /// A coroutine was added to a task group whose members are being cancelled. It never ran.
+    GroupShuttingDown {
+        /// The group, as its `Debug` shows it.
+        group: String,
+    },
+    /// A coroutine was added to a task group that is over. It never ran.
+    GroupFinished {
+        /// The group, as its `Debug` shows it.
+        group: String,
+    },
+    /// `TaskGroup::cancel` ended a group before its body had the value that `TaskGroup::scope` returns.
+    GroupCancelled,
     /// Anything else; the text says what.
     Other(String),
 }
@@ -79,6 +101,16 @@ impl fmt::Display for Misuse {
             Self::NoBody { name, location } => {
                 write!(f, "{name}, defined at {location}, has no body: a worker can only offer functions with one")
             }
+            Self::NoCurrentTask { what } => {
+                write!(f, "{what} should be used inside a task: #[farloop::main], a task's body, or farloop::local(..)")
+            }
+            Self::TimeoutOver { state } => write!(f, "Cannot change state of {state} Timeout"),
+            Self::GroupShuttingDown { group } => write!(f, "TaskGroup {group} is shutting down"),
+            Self::GroupFinished { group } => write!(f, "TaskGroup {group} is finished"),
+            Self::GroupCancelled => f.write_str(
+                "the task group was cancelled before its body had a value: \
+                 use TaskGroup::scope_until_cancelled, or return a value when an await of the body is cancelled",
+            ),
             Self::Other(text) => f.write_str(text),
         }
     }

@@ -19,8 +19,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub(crate) use self::awaiting::{Await, Forwarding};
 pub use self::call::Call;
-pub(crate) use self::scheduling::same_loop;
 pub use self::scheduling::{IntoTask, create_task, ensure_future, submit, try_ensure_future};
+pub(crate) use self::scheduling::{same_loop, schedule_under};
 use crate::ambient;
 use crate::arg::{Arg, ArgHandle, DependencyRef, IntoArg};
 use crate::cell::{Cell, Kind};
@@ -94,6 +94,11 @@ pub struct CallbackId(u64);
 impl<T> Task<T> {
     pub(crate) fn from_cell(cell: Arc<Cell>, read: Read<T>) -> Self {
         Self { held: Arc::new(Held::new(cell)), read, wait: Await::default() }
+    }
+
+    /// A handle that has failed before anything was started.
+    pub(crate) fn refused(cell: Arc<Cell>) -> Self {
+        Self::from_cell(cell, |_| Err(Error::InvalidState(InvalidState::ResultNotSet)))
     }
 
     pub(crate) fn cell(&self) -> &Arc<Cell> {

@@ -10,8 +10,9 @@ use serde::de::DeserializeOwned;
 
 use super::{Task, read_value};
 use crate::ambient;
-use crate::body::Point;
+use crate::body::{Point, Under};
 use crate::cell::Cell;
+use crate::context::Context;
 use crate::coro::Coro;
 use crate::error::{Error, Result};
 
@@ -105,6 +106,15 @@ impl<T: DeserializeOwned> IntoTask for Coro<T> {
     fn discard(self) {
         self.close();
     }
+}
+
+/// Schedules a member of a group, as a call of the group's code.
+pub(crate) fn schedule_under<T: DeserializeOwned>(coro: Coro<T>, owner: Owner, under: &Under) -> Task<T> {
+    let mut call = coro.take();
+    call.deadline = under.deadline();
+    // Of whoever adds it, who may be a member itself.
+    call.context.get_or_insert_with(Context::current);
+    Task::from_cell(under.body.on_behalf(|| under.body.home.schedule(call, owner)), read_value::<T>)
 }
 
 pub(crate) fn schedule<T: DeserializeOwned>(coro: Coro<T>, owner: Owner, reserved: bool) -> Task<T> {

@@ -443,7 +443,13 @@ impl Attempt {
 
     fn verdict(&self, end: BodyEnd) -> Outcome {
         let error = match end {
-            Ok(value) if value.len() <= limits::MAX_PAYLOAD => return Outcome::Returned(value),
+            Ok(value) if value.len() <= limits::MAX_PAYLOAD => {
+                return match self.body.unraised() {
+                    // It returned before any await could raise the request again (rows 203, 236).
+                    Some(message) => Outcome::Cancelled(Arc::new(Cancellation { message, abandoned: false })),
+                    None => Outcome::Returned(value),
+                };
+            }
             Ok(value) => {
                 let text = format!("the result takes {} bytes and MAX_PAYLOAD is {}", value.len(), limits::MAX_PAYLOAD);
                 return Outcome::Raised(Arc::new(self.failure(FailureKind::BadPayload, &text)));

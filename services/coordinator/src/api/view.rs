@@ -189,6 +189,10 @@ fn failure(failure: &Failure, of: TaskId, show: Show, levels: usize) -> v1::Fail
             cause.task_id = task.to_string();
             Some(Box::new(cause))
         }
+        // The text says how many there are; the first stands for them.
+        FailureKind::Group(members) if levels > 0 && !members.is_empty() => {
+            members.first().map(|first| Box::new(self::failure(first, of, show, levels - 1)))
+        }
         _ => failure.causes.iter().take(levels).rev().fold(None, |inner, (r#type, message)| {
             let (r#type, message) = (r#type.clone(), message.clone());
             Some(Box::new(v1::Failure { r#type, message, cause: inner, ..Default::default() }))
