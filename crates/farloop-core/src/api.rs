@@ -93,6 +93,8 @@ pub enum Output {
         /// The answer.
         reply: Result<Reply, CallError>,
     },
+    /// A call that is answered by many messages has one: poll it with [`Core::poll_call`](crate::machine::Core).
+    More(CallId),
     /// Make this durable, in order; then [`Input::Durable`]. Never emitted when `Config::durable` is off.
     Persist {
         /// Number of the record, from 1.
@@ -217,6 +219,8 @@ pub enum Call {
         task: TaskId,
         /// What to run.
         spec: Arc<Spec>,
+        /// Accept it even if workers are connected and none of them offers the function.
+        await_worker: bool,
     },
     /// Answered when the task is over or `timeout` has passed, by [`Reply::Task`].
     Wait {
@@ -245,8 +249,20 @@ pub enum Call {
         /// Longest wait.
         timeout: Duration,
     },
+    /// Several tasks, each told once, as it is over. Answered by [`Reply::Opened`]; then poll.
+    AsCompleted {
+        /// Which; one that stands twice counts once.
+        tasks: Vec<TaskId>,
+        /// Longest wait for all of them.
+        timeout: Duration,
+    },
+    /// The tasks that fit (`before` and `limit` are not looked at), then their changes, until [`Input::Hangup`].
+    /// Answered by [`Reply::Opened`]; then poll.
+    WatchTasks(ListTasks),
     /// Answered at once by [`Reply::Workers`].
     Workers,
+    /// A worker is to leave: a whole id, or a unique ending of one. Answered at once by [`Reply::Worker`].
+    DrainWorker(String),
     /// Answered at once by [`Reply::Explained`] (L15).
     Explain(TaskId),
     /// Turns text into a task id: whole, or a unique ending of 6 or more hexadecimal digits.
@@ -265,6 +281,8 @@ pub enum GatherMode {
     FirstCompleted,
     /// One succeeded, or all are over.
     AnyOk,
+    /// All are over, or one failed; a cancelled one does not count (`asyncio.wait`).
+    FirstFailure,
 }
 
 /// Which tasks to list.
@@ -295,7 +313,13 @@ pub enum Reply {
         tasks: Vec<TaskView>,
         /// All that match.
         total: usize,
+        /// Tasks of any kind that were forgotten so far, because their retention was over.
+        dropped: u64,
     },
+    /// The call is answered by many messages: poll them.
+    Opened,
+    /// One worker.
+    Worker(WorkerView),
     /// Whether the request was counted (false: the task was over).
     Cancelled {
         /// Counted.
@@ -321,6 +345,32 @@ pub enum Reply {
     },
 }
 
+/// What a reader of a call with many answers gets when it asks for the next.
+#[derive(Clone, Debug)]
+pub enum More {
+    /// A message.
+    Told(Told),
+    /// Nothing now; [`Output::More`] says when.
+    Later,
+    /// Nothing yet, but there is more to look through (L21): ask again, after others had their turn.
+    Again,
+    /// That was the last.
+    Over,
+}
+
+/// One of many messages.
+#[derive(Clone, Debug)]
+pub enum Told {
+    /// A task: there at the start, changed, or over.
+    Task(TaskView),
+    /// The tasks that were there have been told; what follows is live.
+    SnapshotEnd,
+    /// That many changes were lost, because the reader was slow.
+    Lost(u64),
+    /// Time was over before these were.
+    Pending(Vec<TaskId>),
+}
+
 /// A call that failed (a failed *task* is an answer).
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{message}")]
@@ -329,6 +379,20 @@ pub struct CallError {
     pub kind: FailureKind,
     /// For people: what was wrong and what to do.
     pub message: String,
+    /// What it is about.
+    pub about: About,
+}
+
+/// What a failed call is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum About {
+    /// A task.
+    #[default]
+    Task,
+    /// A function.
+    Function,
+    /// A worker.
+    Worker,
 }
 
 /// States as people read them.
@@ -436,6 +500,8 @@ pub struct Config {
     pub max_live_tasks: usize,
     /// See [`crate::limits::MAX_PAYLOAD`].
     pub max_payload: usize,
+    /// See [`crate::limits::MAX_SESSIONS`].
+    pub max_sessions: usize,
     /// Wall clock at the shell's time zero, in milliseconds since 1970: tells ids that are older than the retention
     /// horizon (L2). 0: not known, no id is too old.
     pub wall_at_zero_ms: u64,
@@ -477,12 +543,16 @@ pub enum Planted {
     StalePrintShown,
     /// L18: what is printed piles up before a client that does not take it.
     PrintsPileUp,
+    /// L9: a task that is over is told twice to who asked for each once.
+    CompletedTwice,
+    /// L15: who begins to watch is not told of the tasks that are there.
+    WatchSkipsSnapshot,
 }
 
 #[cfg(feature = "planted-bugs")]
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::StaleReportAccepted,
         Self::CancelLostWhileLeased,
         Self::ResolveTwice,
@@ -497,6 +567,8 @@ impl Planted {
         Self::TombstoneForgotten,
         Self::StalePrintShown,
         Self::PrintsPileUp,
+        Self::CompletedTwice,
+        Self::WatchSkipsSnapshot,
     ];
 }
 
@@ -513,6 +585,7 @@ impl Default for Config {
             retained_bytes: l::RETAINED_BYTES,
             max_live_tasks: l::MAX_LIVE_TASKS,
             max_payload: l::MAX_PAYLOAD,
+            max_sessions: l::MAX_SESSIONS,
             wall_at_zero_ms: 0,
             #[cfg(feature = "planted-bugs")]
             planted: None,

@@ -271,6 +271,8 @@ pub enum Down {
     },
     /// Peer: no new work; the coordinator is about to stop.
     Drain,
+    /// Worker: take no new work, let what runs end within the drain limit, hand the rest back, and end.
+    Leave,
 }
 
 /// Everything a worker needs to run one attempt.
@@ -328,7 +330,7 @@ impl LinkFrame for Up {
 impl LinkFrame for Down {
     fn lane(&self) -> Lane {
         match self {
-            Self::Cancel { .. } | Self::CancelWithdrawn { .. } | Self::Drain => Lane::Control,
+            Self::Cancel { .. } | Self::CancelWithdrawn { .. } | Self::Drain | Self::Leave => Lane::Control,
             _ => Lane::Data,
         }
     }

@@ -12,6 +12,7 @@
 extern crate alloc;
 
 pub mod api;
+pub mod bounds;
 pub mod frame;
 pub mod id;
 pub mod limits;

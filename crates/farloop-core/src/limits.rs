@@ -36,6 +36,12 @@ pub const LABELS: usize = 64;
 pub const GATHER_MEMBERS: usize = 16_384;
 /// Calls of the public API that wait for something at once.
 pub const CALLS: usize = 65_536;
+/// Ids of one request that may be given by their ending: each costs a look at all records.
+pub const SHORT_IDS: usize = 256;
+/// Readers that watch tasks at once.
+pub const WATCHES: usize = 128;
+/// Changes that may wait for one reader who watches tasks; beyond that the oldest is lost, and counted.
+pub const WATCH_CHANGES: usize = 16_384;
 /// Tasks on one page of a list.
 pub const PAGE: usize = 1_000;
 /// Notes that may wait for one session; a session that does not take what it is sent is over beyond that.

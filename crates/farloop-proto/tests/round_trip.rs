@@ -186,6 +186,7 @@ fn down() -> impl Strategy<Value = Down> {
         attempt().prop_map(Down::Recall),
         (attempt(), vec(task(), 0..4)).prop_map(|(attempt, cycle)| Down::Deadlock { attempt, cycle }),
         Just(Down::Drain),
+        Just(Down::Leave),
     ]
 }
 fn batch<F: std::fmt::Debug + Clone>(frame: impl Strategy<Value = F> + Clone) -> impl Strategy<Value = Batch<F>> {

@@ -101,7 +101,7 @@ impl Hub {
                     }
                 }
                 Output::Event(event) => tracing::debug!(?event, "core"),
-                Output::Hello { .. } | Output::Reply { .. } | Output::Persist { .. } => {}
+                Output::Hello { .. } | Output::Reply { .. } | Output::More(_) | Output::Persist { .. } => {}
             }
         }
     }

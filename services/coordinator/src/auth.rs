@@ -74,8 +74,13 @@ const TABLE: &[(&str, Rule)] = &[
     ("/farloop.v1.TaskService/CancelTask", Rule::Roles(Granted::RUN)),
     ("/farloop.v1.TaskService/ListTasks", Rule::Roles(Granted::ALL)),
     ("/farloop.v1.TaskService/Gather", Rule::Roles(Granted::RUN)),
+    ("/farloop.v1.TaskService/Wait", Rule::Roles(Granted::ALL)),
+    ("/farloop.v1.TaskService/AsCompleted", Rule::Roles(Granted::ALL)),
+    ("/farloop.v1.TaskService/WatchTasks", Rule::Roles(Granted::ALL)),
     ("/farloop.v1.TaskService/ExplainTask", Rule::Roles(Granted::ALL)),
     ("/farloop.v1.ClusterService/ListWorkers", Rule::Roles(Granted::ALL)),
+    ("/farloop.v1.ClusterService/ListFunctions", Rule::Roles(Granted::ALL)),
+    ("/farloop.v1.ClusterService/DrainWorker", Rule::Roles(Granted::OPERATOR)),
     ("/farloop.v1.ClusterService/GetServerInfo", Rule::Roles(Granted::ALL)),
     // Probes of orchestrators carry no token, and learn nothing but "serving".
     ("/grpc.health.v1.Health/Check", Rule::Open),
@@ -175,16 +180,17 @@ fn denied(what: &str) -> Status {
     errors::status(Code::PermissionDenied, "PERMISSION_DENIED", message)
 }
 
-/// Asks the table before a service is reached.
+/// Asks the table before a service is reached, and gives a reason to what the transport refuses.
 #[derive(Clone, Debug)]
 pub(crate) struct Guard {
     rules: Arc<HashMap<&'static str, Rule>>,
     tokens: Arc<Tokens>,
+    max_payload: usize,
 }
 
 impl Guard {
-    pub(crate) fn new(tokens: Tokens) -> Self {
-        Self { rules: Arc::new(TABLE.iter().copied().collect()), tokens: Arc::new(tokens) }
+    pub(crate) fn new(tokens: Tokens, max_payload: usize) -> Self {
+        Self { rules: Arc::new(TABLE.iter().copied().collect()), tokens: Arc::new(tokens), max_payload }
     }
 
     /// # Errors
@@ -237,7 +243,15 @@ where
         match self.guard.admit(request.uri().path(), request.headers()) {
             Ok(granted) => {
                 request.extensions_mut().insert(granted);
-                Box::pin(self.inner.call(request))
+                let (answer, max_payload) = (self.inner.call(request), self.guard.max_payload);
+                Box::pin(async move {
+                    let answer = answer.await?;
+                    let refused = answer.extensions().get::<Status>();
+                    Ok(match refused.and_then(|status| errors::of_transport(status, max_payload)) {
+                        Some(status) => status.into_http(),
+                        None => answer,
+                    })
+                })
             }
             Err(status) => Box::pin(std::future::ready(Ok(status.into_http()))),
         }
@@ -281,7 +295,7 @@ mod tests {
     #[test]
     fn a_token_grants_its_role_and_no_other() {
         let tokens = Tokens::parse("client c1 # for people\nworker w1\n\noperator o1\n").unwrap();
-        let guard = Guard::new(tokens);
+        let guard = Guard::new(tokens, 1);
         let submit = "/farloop.v1.TaskService/SubmitTask";
         let code = |token: &str, path: &str| guard.admit(path, &headers(token)).map_err(|s| s.code());
         assert_eq!(code("c1", submit), Ok(Granted::CLIENT));

@@ -5,10 +5,12 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::Waker;
 use std::time::{Duration, Instant, SystemTime};
 
 use dashmap::DashMap;
-use farloop_core::api::{Call, CallError, Config, Event, Input, Output, Reply};
+use farloop_core::api::{Call, CallError, Config, Event, Input, More, Output, Reply};
+use farloop_core::bounds::{self, Bound};
 use farloop_core::frame::Down;
 use farloop_core::id::{CallId, ConnId, SessionId};
 use farloop_core::link::Batch;
@@ -34,6 +36,8 @@ pub(crate) struct Driver {
     connections: DashMap<ConnId, Arc<Connection>>,
     sessions: DashMap<SessionId, Arc<Connection>>,
     calls: DashMap<CallId, oneshot::Sender<Answer>>,
+    readers: DashMap<CallId, Arc<Reader>>,
+    bounds: Vec<(&'static str, Bound)>,
     journal: Option<Journal>,
     earlier: Notify,
 }
@@ -53,6 +57,7 @@ impl Driver {
         let zero_on_the_wall = SystemTime::UNIX_EPOCH + since_1970;
         config.wall_at_zero_ms = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
         config.durable = store.is_some();
+        let bounds = bounds::in_force(&config);
         Arc::new_cyclic(|driver| Self {
             inner: Mutex::new(Inner { core: Core::new(config), armed: None }),
             zero: Instant::now(),
@@ -61,6 +66,8 @@ impl Driver {
             connections: DashMap::new(),
             sessions: DashMap::new(),
             calls: DashMap::new(),
+            readers: DashMap::new(),
+            bounds,
             journal: store.map(|store| Journal::start(store, driver.clone())),
             earlier: Notify::new(),
         })
@@ -95,7 +102,19 @@ impl Driver {
 
     /// Asks the core and waits for the answer. Dropped before, it hangs up.
     pub(crate) async fn call(&self, request: Call) -> Answer {
-        let call = CallId(self.number());
+        self.ask(CallId(self.number()), request).await
+    }
+
+    /// Asks the core something that is answered by many messages. Dropped, it hangs up.
+    pub(crate) async fn open(self: &Arc<Self>, request: Call) -> Result<Opened, CallError> {
+        let (call, reader) = (CallId(self.number()), Arc::new(Reader::default()));
+        self.readers.insert(call, reader.clone());
+        // Made before the core is asked: a caller that leaves in between hangs up as well.
+        let opened = Opened { driver: self.clone(), call, reader };
+        self.ask(call, request).await.map(|_| opened)
+    }
+
+    async fn ask(&self, call: CallId, request: Call) -> Answer {
         let (answer, answered) = oneshot::channel();
         self.calls.insert(call, answer);
         let mut line = Line { driver: self, call, open: true };
@@ -151,6 +170,14 @@ impl Driver {
         for connection in &self.connections {
             connection.end(status.clone());
         }
+        for reader in &self.readers {
+            reader.end(status.clone());
+        }
+    }
+
+    /// Every bound, and where it stands.
+    pub(crate) fn bounds(&self) -> &[(&'static str, Bound)] {
+        &self.bounds
     }
 
     pub(crate) fn open_connections(&self) -> usize {
@@ -202,6 +229,11 @@ impl Driver {
                     if let Some((_, caller)) = self.calls.remove(&call) {
                         // A caller that left in this moment hangs up by itself.
                         let _ = caller.send(reply);
+                    }
+                }
+                Output::More(call) => {
+                    if let Some(reader) = self.readers.get(&call) {
+                        reader.wake();
                     }
                 }
                 Output::Persist { seq, record } => {
@@ -257,6 +289,60 @@ impl Drop for Line<'_> {
             self.driver.calls.remove(&self.call);
             self.driver.handle(Input::Hangup(self.call));
         }
+    }
+}
+
+/// Whoever reads the messages of one call.
+#[derive(Debug, Default)]
+struct Reader(Mutex<(Option<Waker>, Option<tonic::Status>)>);
+
+impl Reader {
+    fn state(&self) -> MutexGuard<'_, (Option<Waker>, Option<tonic::Status>)> {
+        self.0.lock().expect("nothing panics under this lock")
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.state().0.take() {
+            waker.wake();
+        }
+    }
+
+    /// Nothing more is told after this.
+    fn end(&self, status: tonic::Status) {
+        self.state().1.get_or_insert(status);
+        self.wake();
+    }
+}
+
+/// A call that is answered by many messages.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    driver: Arc<Driver>,
+    call: CallId,
+    reader: Arc<Reader>,
+}
+
+impl Opened {
+    /// Who is woken when there is more; what it is told instead, if all is over.
+    pub(crate) fn register(&self, waker: &Waker) -> Option<tonic::Status> {
+        let mut state = self.reader.state();
+        match &mut state.0 {
+            Some(known) => known.clone_from(waker),
+            none => *none = Some(waker.clone()),
+        }
+        state.1.take()
+    }
+
+    /// The next message.
+    pub(crate) fn poll(&self) -> More {
+        self.driver.lock().core.poll_call(self.call)
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.driver.readers.remove(&self.call);
+        self.driver.handle(Input::Hangup(self.call));
     }
 }
 

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use farloop_core::api::CallError;
+use farloop_core::api::{About, CallError};
 use farloop_core::outcome::FailureKind;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -31,10 +31,14 @@ pub(crate) fn bad_field(field: &str, message: impl Into<String>) -> Status {
 
 /// What the core refused.
 pub(crate) fn refused(error: CallError) -> Status {
-    let CallError { kind, message } = error;
+    let CallError { kind, message, about } = error;
     match kind {
-        FailureKind::NotFound => missing("TASK_NOT_FOUND", message),
-        FailureKind::Expired => missing("TASK_EXPIRED", message),
+        FailureKind::NotFound => match about {
+            About::Task => missing("TASK_NOT_FOUND", "task", message),
+            About::Function => missing("FUNCTION_NOT_FOUND", "function", message),
+            About::Worker => missing("WORKER_NOT_FOUND", "worker", message),
+        },
+        FailureKind::Expired => missing("TASK_EXPIRED", "task", message),
         FailureKind::BadArguments => status(Code::InvalidArgument, "BAD_ARGUMENTS", message),
         FailureKind::BadPayload => status(Code::InvalidArgument, "BAD_PAYLOAD", message),
         FailureKind::DependencyCycle => status(Code::InvalidArgument, "DEPENDENCY_CYCLE", message),
@@ -50,9 +54,35 @@ pub(crate) fn refused(error: CallError) -> Status {
     }
 }
 
-fn missing(reason: &str, message: String) -> Status {
+/// What tonic refused before any of this code saw it, in the words of the rest: a reason for programs, and what to do.
+pub(crate) fn of_transport(status: &Status, max_payload: usize) -> Option<Status> {
+    if !status.details().is_empty() {
+        return None;
+    }
+    match status.code() {
+        Code::OutOfRange if status.message().contains("message length too large") => {
+            let found = status.message().split(' ').find_map(|word| word.parse::<usize>().ok()).unwrap_or_default();
+            let message = format!(
+                "the request has {found} bytes and the limit MAX_PAYLOAD for its arguments is {max_payload}; put the \
+                 data where both sides reach it, and pass its name"
+            );
+            let details = ErrorDetails::with_quota_failure_violation("MAX_PAYLOAD", message.clone());
+            Some(with(Code::ResourceExhausted, "LIMIT_REACHED", message, details))
+        }
+        Code::Internal => {
+            let message = format!(
+                "the request is no message of this method ({}); `grpcurl ... describe METHOD` shows what is",
+                status.message()
+            );
+            Some(self::status(Code::InvalidArgument, "BAD_MESSAGE", message))
+        }
+        _ => None,
+    }
+}
+
+fn missing(reason: &str, what: &str, message: String) -> Status {
     let mut details = ErrorDetails::new();
-    details.set_resource_info("task", "", "", message.clone());
+    details.set_resource_info(what, "", "", message.clone());
     with(Code::NotFound, reason, message, details)
 }
 

@@ -86,7 +86,7 @@ impl Coordinator {
         let routes = routes(&driver, max_payload)?.add_service(health);
         let (close, closing) = oneshot::channel::<()>();
         let server = Server::builder()
-            .layer(Guard::new(tokens))
+            .layer(Guard::new(tokens, max_payload))
             .accept_http1(false)
             .max_concurrent_streams(1024)
             .http2_max_pending_accept_reset_streams(Some(200))

@@ -98,5 +98,6 @@ pub fn down(frame: &Down) -> String {
         Down::Stranded { task: t, .. } => format!("Stranded {}", task(*t)),
         Down::Print { task: t, print } => format!("Print {} {} bytes, {} lost", task(*t), print.text.len(), print.lost),
         Down::Drain => "Drain".into(),
+        Down::Leave => "Leave".into(),
     }
 }

@@ -55,6 +55,12 @@ impl Calls {
         call
     }
 
+    /// What an open call wants.
+    #[must_use]
+    pub fn asking(&self, call: CallId) -> Option<&Call> {
+        Some(&self.open.get(&call)?.request)
+    }
+
     /// The caller goes away. False: there was an answer already.
     pub fn hang_up(&mut self, call: CallId) -> bool {
         self.open.remove(&call).is_some()
@@ -89,7 +95,7 @@ fn judge(asked: &Asked, reply: &Reply, now: Time) -> Option<Complaint> {
             std::slice::from_ref(view)
         }
         Reply::Tasks { tasks, .. } | Reply::Gathered { tasks, .. } => tasks,
-        Reply::Workers(_) => &[],
+        Reply::Workers(_) | Reply::Worker(_) | Reply::Opened => &[],
     };
     if let Some(view) = views.iter().find(|v| over(v) != v.outcome.is_some() || over(v) != v.ended.is_some()) {
         return Some(("L3", format!("state and outcome disagree: {view:?}")));
@@ -105,7 +111,7 @@ fn judge(asked: &Asked, reply: &Reply, now: Time) -> Option<Complaint> {
         (Call::Cancel { task, .. }, Reply::Cancelled { task: view, .. }) => {
             (view.task != *task).then(|| ("L6", "another task".into()))
         }
-        (Call::List(query), Reply::Tasks { tasks, total }) => {
+        (Call::List(query), Reply::Tasks { tasks, total, .. }) => {
             let sorted = tasks.windows(2).all(|w| w[0].task > w[1].task);
             let fits = tasks.iter().all(|v| query.state.is_none_or(|s| s == v.state));
             let size = tasks.len() <= query.limit && tasks.len() <= *total;
@@ -113,6 +119,11 @@ fn judge(asked: &Asked, reply: &Reply, now: Time) -> Option<Complaint> {
         }
         (Call::Gather { members, mode, timeout }, Reply::Gathered { done, tasks }) => {
             judge_gather(members, *mode, *done, tasks, now >= asked.at + *timeout)
+        }
+        (Call::AsCompleted { .. } | Call::WatchTasks(_), Reply::Opened) => None,
+        (Call::DrainWorker(text), Reply::Worker(view)) => {
+            let right = view.draining && view.worker.to_string() == *text;
+            (!right).then(|| ("L14", format!("another worker, or one that does not drain: {view:?}")))
         }
         (Call::Workers, Reply::Workers(_)) => None,
         (Call::Explain(task), Reply::Explained { task: view, why }) => {
@@ -145,6 +156,7 @@ pub fn mode_met<'a>(mode: GatherMode, outcomes: impl Iterator<Item = Option<&'a 
         GatherMode::FirstException => outcomes.clone().any(|o| o.is_some() && !returned(&o)),
         GatherMode::FirstCompleted => outcomes.clone().any(|o| o.is_some()),
         GatherMode::AnyOk => outcomes.clone().any(|o| returned(&o)),
+        GatherMode::FirstFailure => outcomes.clone().any(|o| matches!(o, Some(Outcome::Raised(_)))),
     }
 }
 
@@ -172,16 +184,20 @@ impl World {
             if known.is_empty() || world.rng.chance(20) { fresh } else { *world.rng.pick(&known) }
         };
         let timeout = Duration::from_millis(*self.rng.pick(&[0, 10, 500, 5_000, 60_000]));
-        match self.rng.below(11) {
+        match self.rng.below(14) {
             0 | 1 => {
                 let script = self.rng.index(self.library.len());
                 let spec = self.library.spec(Args::of(script), &[], &mut self.rng);
                 if self.plan.again && self.rng.chance(100) && !self.roots.is_empty() {
                     // Somebody else's id, with that one's body or another.
                     let (task, theirs) = self.rng.pick(&self.roots).clone();
-                    return Call::Submit { task, spec: if self.rng.chance(500) { theirs } else { spec } };
+                    return Call::Submit {
+                        task,
+                        spec: if self.rng.chance(500) { theirs } else { spec },
+                        await_worker: true,
+                    };
                 }
-                Call::Submit { task: fresh, spec }
+                Call::Submit { task: fresh, spec, await_worker: self.rng.chance(500) }
             }
             2 => Call::Wait { task: any(self), timeout },
             3 => Call::Get(any(self)),
@@ -196,11 +212,21 @@ impl World {
                     GatherMode::FirstException,
                     GatherMode::FirstCompleted,
                     GatherMode::AnyOk,
+                    GatherMode::FirstFailure,
                 ]);
                 let members = (0..self.rng.below(6)).map(|_| any(self)).collect();
                 Call::Gather { members, mode, timeout }
             }
             8 => Call::Workers,
+            11 => {
+                let tasks = (0..self.rng.below(8)).map(|_| any(self)).collect();
+                Call::AsCompleted { tasks, timeout }
+            }
+            12 => Call::WatchTasks(ListTasks::default()),
+            13 => {
+                let peer = self.rng.index(self.peers.len());
+                Call::DrainWorker(self.peers[peer].session.to_string())
+            }
             9 => Call::Explain(any(self)),
             _ => {
                 let text = any(self).to_string();

@@ -52,7 +52,7 @@ impl History {
     /// A call that changes something.
     pub(crate) fn call(&mut self, now: Time, request: &Call) {
         match request {
-            Call::Submit { task, spec } => {
+            Call::Submit { task, spec, .. } => {
                 let claim = self.claim(now, spec, Owner::Nobody, None, None);
                 let log = self.tasks.entry(*task).or_default();
                 if log.accepted_at.is_none() {

@@ -198,6 +198,7 @@ impl History {
                 trace.line(|| format!("{:>10} < {call:?} {:.200}", now.0, format!("{reply:?}")));
             }
             Output::Wake(session) => trace.mix_id(session.0),
+            Output::More(call) => trace.mix(call.0 << 2),
         }
     }
 

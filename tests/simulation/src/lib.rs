@@ -19,6 +19,7 @@ pub mod network;
 pub mod peer;
 pub mod plan;
 mod printed;
+pub mod readers;
 pub mod rng;
 pub mod run;
 pub mod script;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use farloop_core::api::{Input, Output};
+use farloop_core::api::{Input, Output, Reply};
 use farloop_core::frame::HelloReply;
 use farloop_core::id::SessionId;
 
@@ -93,6 +93,11 @@ impl World {
                 if let (Err(_), Some(task)) = (&reply, self.calls.submitting(call)) {
                     self.history.refuse_call(task);
                 }
+                if let (Ok(Reply::Opened), Some(request)) = (&reply, self.calls.asking(call).cloned()) {
+                    let pace = if self.rng.chance(500) { 0 } else { self.rng.below(3_000_000) };
+                    self.readers.open(call, &request, self.now, pace);
+                    self.read(call);
+                }
                 let complaint = self.calls.answer(self.now, call, &reply);
                 if let Some((law, what)) = complaint {
                     self.history.fail(law, what);
@@ -103,6 +108,7 @@ impl World {
                 let delay = if self.plan.sync > 0 { self.rng.below(self.plan.sync) } else { 0 };
                 self.at(self.now + Duration::from_micros(delay), Event::Durable(seq));
             }
+            Output::More(call) => self.read(call),
             Output::Event(_) => {}
         }
     }

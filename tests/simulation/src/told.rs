@@ -56,7 +56,7 @@ impl History {
                 }
                 Down::CancelWithdrawn { .. } => self.saw("cancel withdrawn"),
                 Down::Print { task, print } => self.shown(session, *task, print),
-                Down::CancelCount { .. } | Down::Recall(_) | Down::Drain => {}
+                Down::CancelCount { .. } | Down::Recall(_) | Down::Drain | Down::Leave => {}
             }
         }
     }
@@ -345,5 +345,6 @@ fn mark_down(frame: &Down) -> u64 {
         Down::Stranded { task, .. } => id(task.0) ^ 8,
         Down::Print { task, print } => id(task.0) ^ (print.text.len() as u64) << 8 ^ 9,
         Down::Drain => 7,
+        Down::Leave => 9,
     }
 }

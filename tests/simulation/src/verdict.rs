@@ -26,7 +26,11 @@ impl World {
                     Kind::Worker(w) => w.holds() == 0,
                 }
         });
-        peers && stats.live == 0 && self.calls.open().next().is_none() && self.history.persisted == self.history.durable
+        peers
+            && stats.live == 0
+            && self.calls.open().next().is_none()
+            && self.readers.quiet()
+            && self.history.persisted == self.history.durable
     }
 
     /// L14, L16, L10 and the verdict on every task.
@@ -36,6 +40,7 @@ impl World {
             self.history.fail("L16", format!("all tasks are over, and the core still holds {stats:?}"));
         }
         self.check_credits();
+        self.check_watches();
         self.list_all();
         for (session, log) in &self.history.sessions {
             let gone = self.peers.iter().all(|p| p.session != *session || p.gone);
@@ -80,6 +85,9 @@ impl World {
             };
             let Some(last) = tasks.last() else { return };
             before = Some(last.task);
+            if let Some((task, call)) = tasks.iter().find_map(|t| Some((t.task, self.watches_miss(t.task)?))) {
+                return self.history.fail("L15", format!("{task} is known, and {call:?} was never told of it"));
+            }
             if let Some(open) = tasks.iter().find(|t| t.outcome.is_none()) {
                 return self.history.fail("L16", format!("the core says that nothing is live, and lists {open:?}"));
             }

@@ -134,6 +134,11 @@ impl Worker {
             }
             Down::Drain => self.draining = true,
             Down::CancelCount { .. } | Down::Input { .. } | Down::Stranded { .. } | Down::Print { .. } => {}
+            Down::Leave if !self.draining => {
+                self.draining = true;
+                out.push(Up::Drain);
+            }
+            Down::Leave => {}
         }
         self.run(ctx, out);
     }

@@ -19,6 +19,7 @@ use crate::history::History;
 use crate::network::{Direction, Network};
 use crate::peer::{Alarm, Ctx, EPOCH_MS, Kind, Peer};
 use crate::plan::Plan;
+use crate::readers::Readers;
 use crate::rng::Rng;
 use crate::script::Library;
 use crate::trace::Trace;
@@ -61,6 +62,8 @@ pub enum Event {
     Api,
     /// Somebody hangs up.
     Hangup(CallId),
+    /// Somebody reads on.
+    Read(CallId),
     /// Something goes wrong.
     Fault,
     /// Faults stop.
@@ -93,6 +96,8 @@ pub struct World {
     pub history: History,
     /// Calls of the public API.
     pub calls: Calls,
+    /// Readers of calls with many answers.
+    pub readers: Readers,
     /// The trace.
     pub trace: Trace,
     /// Faults have stopped.
@@ -126,6 +131,7 @@ impl World {
             peers: Vec::new(),
             network: Network::default(),
             calls: Calls::default(),
+            readers: Readers::default(),
             trace,
             calm: false,
             steps: 0,
@@ -245,10 +251,11 @@ impl World {
             }
             Event::Api => self.api(),
             Event::Hangup(call) => {
-                if self.calls.hang_up(call) {
+                if self.calls.hang_up(call) || self.readers.close(call) {
                     self.feed(Input::Hangup(call));
                 }
             }
+            Event::Read(call) => self.take_messages(call),
             Event::Fault => {
                 if let (false, Some(every)) = (self.calm, self.plan.fault_every) {
                     self.fault();

@@ -25,6 +25,7 @@ fn every_law_holds_in_a_hundred_worlds() {
         "failed argument",
         "printed line",
         "printed lines lost",
+        "reader told of all",
         "recalled lease",
         "refused: AlreadyExists",
         "refused: Expired",

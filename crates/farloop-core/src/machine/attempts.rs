@@ -1,20 +1,27 @@
 //! What workers report about attempts, and what happens to an attempt that is lost.
 
 use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::calls::error;
 use super::ending::Family;
 use super::lists::Chain;
 use super::outbox::Tell;
+use super::scan::ending;
 use super::sessions::SessionKey;
 use super::tasks::Phase;
 use super::{Core, Timer, Work};
-use crate::api::{Event, Output, Record};
+use crate::api::{About, CallError, Event, Output, Record, Reply};
 use crate::frame::Activity;
-use crate::id::{AttemptId, TaskId};
+use crate::id::{AttemptId, TaskId, WorkerId};
 use crate::limits;
 use crate::outcome::{Cancellation, Failure, FailureKind, Outcome};
+
+fn about_worker(kind: FailureKind, message: String) -> CallError {
+    CallError { about: About::Worker, ..error(kind, message) }
+}
 
 impl Core {
     /// The task a report is about, if the report comes from its current attempt. Else nothing changes, and the
@@ -55,6 +62,7 @@ impl Core {
             worker.suspended -= u32::from(before == Activity::Suspended);
             worker.suspended += u32::from(activity == Activity::Suspended);
         }
+        self.changed(index);
         if blocked && waits {
             self.look_for_deadlock(index);
         }
@@ -118,6 +126,43 @@ impl Core {
             let task = &mut self.tasks[index];
             task.attempts -= 1;
             self.lose_attempt(index, false);
+        }
+    }
+
+    /// Somebody wants this worker to leave.
+    pub(crate) fn drain_worker(&mut self, text: &str) -> Result<Reply, CallError> {
+        let index = self.worker_by_text(text)?;
+        let key = self.session_key(index);
+        if let Some(worker) = &mut self.sessions[index as usize].worker
+            && !worker.draining
+        {
+            worker.asked = true;
+            self.tell(key, 0, Tell::Leave);
+            self.on_drain_worker(index);
+        }
+        match self.worker_view(index) {
+            Some(view) => Ok(Reply::Worker(view)),
+            None => Err(about_worker(FailureKind::NotFound, format!("worker '{text}' is gone"))),
+        }
+    }
+
+    fn worker_by_text(&self, text: &str) -> Result<u32, CallError> {
+        let value = WorkerId::parse(text).map(|w| (w.0, u128::MAX)).or_else(|| ending(text));
+        let Some((value, mask)) = value else {
+            let message = format!("'{text}' is no worker id, nor the last 6 or more hexadecimal digits of one");
+            return Err(about_worker(FailureKind::BadArguments, message));
+        };
+        let mut found = self.workers().filter(|(_, s)| s.id.0 & mask == value);
+        match (found.next(), found.next()) {
+            (Some((index, _)), None) => Ok(index),
+            (None, _) => {
+                let message = format!("no worker that is here has the id '{text}'; ListWorkers shows who is");
+                Err(about_worker(FailureKind::NotFound, message))
+            }
+            (Some((_, one)), Some((_, other))) => {
+                let message = format!("several workers end in '{text}', {} and {}; give more digits", one.id, other.id);
+                Err(about_worker(FailureKind::BadArguments, message))
+            }
         }
     }
 
@@ -214,6 +259,7 @@ impl Core {
             let gate = self.persist(record);
             self.tasks[index].gate = gate;
         }
+        self.changed(index);
         if self.tasks[index].children.is_empty() || planted!(self, NoOwnerCascade) {
             self.enqueue(index, front);
         } else {

@@ -7,10 +7,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use super::answers::Each;
 use super::scan::{Scan, ScanFor};
 use super::tasks::TaskKey;
 use super::{Core, Timer, Work};
-use crate::api::{Call, CallError, GatherMode, Output, Reply, TaskView};
+use crate::api::{About, Call, CallError, GatherMode, Output, Reply, TaskView};
 use crate::frame::{Owner, Submit};
 use crate::id::{CallId, TaskId};
 use crate::limits;
@@ -21,17 +22,18 @@ use crate::time::Time;
 #[derive(Debug)]
 pub(crate) struct Waiting {
     until: Time,
-    what: What,
+    pub(crate) what: What,
 }
 
 #[derive(Debug)]
-enum What {
+pub(crate) enum What {
     Task(TaskKey),
     Gather(Box<Gather>),
+    Each(Box<Each>),
 }
 
 #[derive(Debug)]
-struct Gather {
+pub(crate) struct Gather {
     mode: GatherMode,
     /// In argument order; with the view of a member that is over, for its record may be forgotten before the others
     /// are over.
@@ -51,6 +53,7 @@ impl Gather {
             GatherMode::FirstException => !returned,
             GatherMode::FirstCompleted => true,
             GatherMode::AnyOk => returned,
+            GatherMode::FirstFailure => matches!(view.outcome, Some(Outcome::Raised(_))),
         };
         let from = self.positions.partition_point(|(k, _)| *k < key);
         for (_, position) in self.positions[from..].iter().take_while(|(k, _)| *k == key) {
@@ -66,13 +69,21 @@ impl Gather {
 }
 
 pub(crate) fn error(kind: FailureKind, message: String) -> CallError {
-    CallError { kind, message }
+    CallError { kind, message, about: About::Task }
 }
 
 impl Core {
     pub(crate) fn on_call(&mut self, call: CallId, request: Call) {
         let reply = match request {
-            Call::Submit { task, spec } => {
+            Call::Submit { task, spec, await_worker } => {
+                if !await_worker
+                    && self.tasks.find(task).is_none()
+                    && let Some(why) = self.misspelt(&spec.function)
+                {
+                    let refused = CallError { about: About::Function, ..error(FailureKind::NotFound, why) };
+                    self.reply(call, Err(refused));
+                    return;
+                }
                 let submit = Submit { task, spec, owner: Owner::Nobody, creator: None };
                 match self.accept(submit, None) {
                     Ok(index) => Ok(Reply::Task(self.view(index))),
@@ -101,6 +112,12 @@ impl Core {
                 Some(reply) => reply,
                 None => return,
             },
+            Call::AsCompleted { tasks, timeout } => match self.as_completed(call, tasks, timeout) {
+                Some(reply) => reply,
+                None => return,
+            },
+            Call::WatchTasks(query) => self.watch_tasks(call, query),
+            Call::DrainWorker(text) => self.drain_worker(&text),
             Call::Workers => Ok(Reply::Workers(self.workers().filter_map(|(i, _)| self.worker_view(i)).collect())),
             Call::Explain(task) => {
                 self.known(task).map(|index| Reply::Explained { task: self.full_view(index), why: self.explain(index) })
@@ -130,11 +147,12 @@ impl Core {
         })
     }
 
-    fn wait(&mut self, call: CallId, what: What, timeout: Duration, tasks: &[TaskKey]) {
+    /// False: it was refused, and told so.
+    pub(crate) fn wait(&mut self, call: CallId, what: What, timeout: Duration, tasks: &[TaskKey]) -> bool {
         if self.calls.len() >= limits::CALLS {
             let message = format!("{} calls wait already; the limit is CALLS", limits::CALLS);
             self.reply(call, Err(error(FailureKind::ResourceExhausted, message)));
-            return;
+            return false;
         }
         for key in tasks {
             self.tasks[key.index].rare().calls.push(call);
@@ -142,6 +160,7 @@ impl Core {
         let until = self.now + timeout;
         self.timers.insert((until, Timer::Call(call)));
         self.calls.insert(call, Waiting { until, what });
+        true
     }
 
     fn gather(
@@ -190,6 +209,10 @@ impl Core {
 
     /// A task that this call waits for is over.
     pub(crate) fn call_task_over(&mut self, call: CallId, index: u32) {
+        if matches!(self.calls.get(&call).map(|w| &w.what), Some(What::Each(_))) {
+            self.each_over(call, index);
+            return;
+        }
         let (key, view) = (self.tasks.key(index), self.view(index));
         let Some(waiting) = self.calls.get_mut(&call) else { return };
         if let What::Gather(gather) = &mut waiting.what {
@@ -202,6 +225,10 @@ impl Core {
     }
 
     pub(crate) fn on_call_timeout(&mut self, call: CallId) {
+        if matches!(self.calls.get(&call).map(|w| &w.what), Some(What::Each(_))) {
+            self.each_late(call);
+            return;
+        }
         self.finish_call(call);
     }
 
@@ -210,16 +237,19 @@ impl Core {
         let reply = match what {
             What::Task(key) => Reply::Task(self.view(key.index)),
             What::Gather(gather) => self.gathered(*gather),
+            // It ends when its last message was taken.
+            What::Each(_) => return,
         };
         self.reply(call, Ok(reply));
     }
 
-    fn forget_call(&mut self, call: CallId) -> Option<What> {
+    pub(crate) fn forget_call(&mut self, call: CallId) -> Option<What> {
         let Waiting { until, what } = self.calls.remove(&call)?;
         self.timers.remove(&(until, Timer::Call(call)));
         let tasks: Vec<TaskKey> = match &what {
             What::Task(key) => Vec::from([*key]),
             What::Gather(g) => g.members.iter().filter(|(_, v)| v.is_none()).map(|(k, _)| *k).collect(),
+            What::Each(each) => each.open().to_vec(),
         };
         for key in tasks {
             if self.tasks.get(key).is_some_and(|t| !t.over()) {
@@ -230,6 +260,9 @@ impl Core {
     }
 
     pub(crate) fn on_hangup(&mut self, call: CallId) {
+        if self.watches.remove(&call).is_some() {
+            return;
+        }
         self.forget_call(call);
         self.work.retain(|w| !matches!(w, Work::Scan(scan) if scan.call == call));
     }

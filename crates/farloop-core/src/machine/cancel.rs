@@ -156,6 +156,7 @@ impl Core {
             self.tell(key, gate, Tell::Cancel { index, epoch });
         }
         self.tell_count(index);
+        self.noted(index);
         true
     }
 
@@ -192,6 +193,7 @@ impl Core {
             self.tell(session, gate, Tell::Withdrawn { index, epoch });
         }
         self.tell_count(index);
+        self.noted(index);
     }
 
     /// Tells every watcher the new count; one note per watcher is enough, for it is read when it leaves.

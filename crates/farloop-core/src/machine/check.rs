@@ -50,9 +50,15 @@ impl Core {
         let bounds = [
             ("MAX_LIVE_TASKS", self.live, self.config.max_live_tasks),
             ("TOMBSTONES", self.tombstones.len(), limits::TOMBSTONES),
-            ("MAX_SESSIONS", self.session_ids.len(), limits::MAX_SESSIONS),
+            ("MAX_SESSIONS", self.session_ids.len(), self.config.max_sessions),
             ("CALLS", self.calls.len(), limits::CALLS),
             ("LOGS", self.log_bytes, limits::LOGS),
+            ("WATCHES", self.watches.len(), limits::WATCHES),
+            (
+                "WATCH_CHANGES",
+                self.watches.values().map(super::Watch::waiting).max().unwrap_or(0),
+                limits::WATCH_CHANGES,
+            ),
         ];
         match bounds.iter().find(|(_, is, limit)| is > limit) {
             Some((name, is, limit)) => broken("L18", format!("{name}: {is} of {limit}")),

@@ -87,6 +87,7 @@ impl Core {
             }
         }
         self.retain(index);
+        self.changed(index);
         for call in calls {
             self.call_task_over(call, index);
         }
@@ -157,6 +158,7 @@ impl Core {
             self.retained = retained;
             let task = self.tasks.remove(index);
             self.log_bytes -= task.log().map_or(0, |log| log.text.len());
+            self.dropped += 1;
         }
     }
 

@@ -93,6 +93,17 @@ impl Core {
         )
     }
 
+    /// Why a call of this function would wait, perhaps for ever: workers are there, and none of them offers it.
+    pub(crate) fn misspelt(&self, name: &str) -> Option<String> {
+        let served =
+            |queues: &Vec<(u64, u32)>| queues.iter().any(|(_, f)| !self.functions[*f as usize].workers.is_empty());
+        if self.names.get(name).is_some_and(served) {
+            return None;
+        }
+        let any = self.workers().any(|(_, s)| s.worker.as_ref().is_some_and(|w| !w.defs.is_empty()));
+        any.then(|| format!("{}; set awaitWorker if one will come", self.nobody_offers(name)))
+    }
+
     /// The sentence for a function without a worker, with what may have been meant.
     pub(crate) fn nobody_offers(&self, name: &str) -> String {
         let mut offered: BTreeSet<&str> = BTreeSet::new();

@@ -85,9 +85,14 @@ impl Core {
                 "SESSION_IN_USE",
                 format!("session {} belongs to a peer of another role; make a new session id", hello.session),
             )),
-            None if self.session_ids.len() >= limits::MAX_SESSIONS => {
-                Err(("TOO_MANY_SESSIONS", format!("MAX_SESSIONS, {}, are open already", limits::MAX_SESSIONS)))
-            }
+            None if self.session_ids.len() >= self.config.max_sessions => Err((
+                "TOO_MANY_SESSIONS",
+                format!(
+                    "{} sessions are open and the limit MAX_SESSIONS is {}; close clients that are not needed, or let                      several tasks share one",
+                    self.session_ids.len(),
+                    self.config.max_sessions
+                ),
+            )),
             _ => Ok(()),
         }
     }
@@ -134,6 +139,7 @@ impl Core {
                 leases: List::default(),
                 suspended: 0,
                 draining: false,
+                asked: false,
                 said_bye: false,
                 pulling: false,
             })

@@ -3,7 +3,7 @@
 //! Reading order, by file: `tasks` holds the records, and `lists` run through them; `submit` accepts tasks, `functions`
 //! queue them, `schedule` gives them to workers, `attempts` hears how they went, `ending` ends and forgets them.
 //! `cancel`, `dependencies` and `graph` are what asyncio adds to a job queue. `hello`, `sessions` and `outbox` are the
-//! way in and out; `calls`, `scan`, `views` and `explain` answer people; `check` states the laws as code.
+//! way in and out; `calls`, `answers`, `scan`, `views` and `explain` answer people; `check` states the laws as code.
 //!
 //! One input touches a bounded number of records (L21): what follows from it beyond that waits as queued work, and
 //! [`Core::next_deadline`] asks for a tick at once.
@@ -36,6 +36,7 @@ macro_rules! planted {
     }};
 }
 
+mod answers;
 mod attempts;
 mod calls;
 mod cancel;
@@ -60,6 +61,7 @@ mod views;
 
 pub use check::LawViolation;
 
+use answers::Watch;
 use calls::Waiting;
 use cancel::Tombstones;
 use ending::Family;
@@ -108,6 +110,9 @@ pub struct Core {
     touched: usize,
 
     calls: BTreeMap<CallId, Waiting>,
+    watches: BTreeMap<CallId, Watch>,
+    /// Finished tasks that were forgotten.
+    dropped: u64,
     outputs: VecDeque<Output>,
     /// Answers that rest on records which are not durable yet.
     held: VecDeque<(u64, Output)>,
@@ -174,6 +179,8 @@ pub struct Stats {
     pub timers: usize,
     /// Calls that wait.
     pub calls: usize,
+    /// Readers that watch tasks.
+    pub watches: usize,
 }
 
 impl Core {
@@ -204,6 +211,8 @@ impl Core {
             work: VecDeque::new(),
             touched: 0,
             calls: BTreeMap::new(),
+            watches: BTreeMap::new(),
+            dropped: 0,
             outputs: VecDeque::new(),
             held: VecDeque::new(),
             seq: 0,
@@ -264,6 +273,7 @@ impl Core {
             tombstones: self.tombstones.len(),
             timers: self.timers.len(),
             calls: self.calls.len(),
+            watches: self.watches.len(),
         }
     }
 
@@ -309,7 +319,10 @@ impl Core {
 
     /// A worker that drains holds nothing any more: its session is over.
     fn on_drained(&mut self, key: SessionKey) -> bool {
-        let idle = self.session(key).and_then(|s| s.worker.as_ref()).is_some_and(|w| w.draining && w.leases.is_empty());
+        let idle = self
+            .session(key)
+            .and_then(|s| s.worker.as_ref())
+            .is_some_and(|w| w.draining && !w.asked && w.leases.is_empty());
         if idle {
             self.drop_conn(key.index, "the worker is drained");
             self.end_session(key.index, true);

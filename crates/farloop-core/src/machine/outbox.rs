@@ -29,6 +29,7 @@ pub(crate) enum Tell {
     Recall(AttemptId),
     Deadlock(AttemptId, Vec<TaskId>),
     Drain,
+    Leave,
 }
 
 #[derive(Debug)]
@@ -92,7 +93,9 @@ impl Core {
         }
         let outbox = &mut self.sessions[key.index as usize].outbox;
         match tell {
-            Tell::Cancel { .. } | Tell::Withdrawn { .. } | Tell::Drain => outbox.control.push_back((gate, tell)),
+            Tell::Cancel { .. } | Tell::Withdrawn { .. } | Tell::Drain | Tell::Leave => {
+                outbox.control.push_back((gate, tell))
+            }
             _ => outbox.data.push_back((gate, tell)),
         }
         if outbox.len() > limits::TELLS {
@@ -132,6 +135,7 @@ impl Core {
                 self.stir(key.index);
             }
         }
+        self.wake_readers();
         while self.held.front().is_some_and(|(gate, _)| *gate <= self.durable) {
             self.outputs.extend(self.held.pop_front().map(|(_, output)| output));
         }
@@ -192,6 +196,7 @@ impl Core {
             Tell::Recall(attempt) => Some(Down::Recall(attempt)),
             Tell::Deadlock(attempt, cycle) => Some(Down::Deadlock { attempt, cycle }),
             Tell::Drain => Some(Down::Drain),
+            Tell::Leave => Some(Down::Leave),
         };
         let Some(frame) = frame else { return 0 };
         let bytes = match &frame {
@@ -263,6 +268,7 @@ impl Core {
             remaining: (task.deadline.0 != u64::MAX).then(|| task.deadline.since(now)),
             cancels: task.standing(),
         }));
+        self.changed(at);
         bytes
     }
 }

@@ -10,7 +10,7 @@ use super::calls::error;
 use super::tasks::Task;
 use super::views::state;
 use super::{Core, Work};
-use crate::api::{CallError, ListTasks, Reply, TaskView};
+use crate::api::{CallError, ListTasks, Reply, TaskState, TaskView};
 use crate::id::{CallId, TaskId};
 use crate::limits;
 use crate::outcome::FailureKind;
@@ -35,13 +35,10 @@ impl Core {
         if let Some(task) = TaskId::parse(text) {
             return Some(self.known(task).map(|index| Reply::Task(self.view(index))));
         }
-        let digits: String = text.chars().filter(|c| *c != '-').collect();
-        let value = u128::from_str_radix(&digits, 16).ok().filter(|_| (6..=31).contains(&digits.len()));
-        let Some(value) = value else {
+        let Some((value, mask)) = ending(text) else {
             let message = format!("'{text}' is no task id, nor the last 6 or more hexadecimal digits of one");
             return Some(Err(error(FailureKind::BadArguments, message)));
         };
-        let mask = (1u128 << (4 * digits.len())) - 1;
         let what = ScanFor::Ending { text: text.into(), value, mask, found: Vec::new() };
         self.work.push_back(Work::Scan(Box::new(Scan { call, next: 0, what })));
         None
@@ -66,7 +63,7 @@ impl Core {
                     }
                 }
                 ScanFor::List { query, page, total } => {
-                    if !matches(query, task) {
+                    if !matches(query, task, Some(state(task))) {
                         continue;
                     }
                     *total += 1;
@@ -89,7 +86,7 @@ impl Core {
         match what {
             ScanFor::List { page, total, .. } => {
                 let tasks = core::mem::take(page).into_values().rev().collect();
-                Ok(Reply::Tasks { tasks, total: *total })
+                Ok(Reply::Tasks { tasks, total: *total, dropped: self.dropped })
             }
             ScanFor::Ending { text, found, .. } => match found.as_slice() {
                 [] => Err(error(FailureKind::NotFound, format!("no task that is known here ends in '{text}'"))),
@@ -104,8 +101,17 @@ impl Core {
     }
 }
 
-fn matches(query: &ListTasks, task: &Task) -> bool {
-    query.state.is_none_or(|s| s == state(task))
+/// The ending of an id: its digits, and a mask of as many.
+pub(crate) fn ending(text: &str) -> Option<(u128, u128)> {
+    let digits: String = text.chars().filter(|c| *c != '-').collect();
+    let hex = (6..=31).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    let value = u128::from_str_radix(&digits, 16).ok().filter(|_| hex)?;
+    Some((value, (1u128 << (4 * digits.len())) - 1))
+}
+
+/// Whether a task fits; the state is not looked at if none is given.
+pub(crate) fn matches(query: &ListTasks, task: &Task, state: Option<TaskState>) -> bool {
+    query.state.is_none_or(|s| state.is_none_or(|state| s == state))
         && query.function.as_ref().is_none_or(|f| **f == *task.spec.function)
         && query.parent.is_none_or(|p| p == task.parent)
         && query.labels.iter().all(|label| task.spec.options.labels.contains(label))

@@ -66,6 +66,8 @@ pub(crate) struct Worker {
     pub(crate) leases: List,
     pub(crate) suspended: u32,
     pub(crate) draining: bool,
+    /// It was told to drain and has not said yet that it does: its session must last until it has heard.
+    pub(crate) asked: bool,
     /// Its leases are handed back, not crashed: it said goodbye.
     pub(crate) said_bye: bool,
     /// Work to fill it is queued.
@@ -174,7 +176,12 @@ impl Core {
             }
             Up::Print { attempt, print } => self.on_print(index, attempt, print),
             Up::Heartbeat => {}
-            Up::Drain => self.on_drain_worker(index),
+            Up::Drain => {
+                if let Some(worker) = &mut self.sessions[index as usize].worker {
+                    worker.asked = false;
+                }
+                self.on_drain_worker(index);
+            }
             Up::Bye => {
                 self.drop_conn(index, "the peer said goodbye");
                 self.end_session(index, true);
@@ -297,8 +304,11 @@ impl Core {
             if let Some(worker) = &session.worker
                 && !worker.leases.is_empty()
             {
-                let (task, crash) = (worker.leases.head, !worker.said_bye);
-                self.lose_attempt(task, crash);
+                let (task, said_bye) = (worker.leases.head, worker.said_bye);
+                // What may run at most once and has left for the worker may have begun there: handed back or not, it
+                // must not begin again.
+                let once = self.tasks[task].spec.options.max_crashes == 0;
+                self.lose_attempt(task, !said_bye || once);
             } else if !session.owned.is_empty() {
                 let task = session.owned.head;
                 self.disown(task);

@@ -172,6 +172,7 @@ impl Core {
             };
             self.tasks[index].gate = self.persist(record);
         }
+        self.noted(index);
         if deadline != Time(u64::MAX) {
             self.timers.insert((deadline, Timer::Deadline(self.tasks.key(index))));
         }

@@ -16,7 +16,7 @@ use slab::Slab;
 use super::hash::Keyed;
 use super::lists::{Links, List, NIL};
 use super::sessions::SessionKey;
-use crate::api::TaskLog;
+use crate::api::{TaskLog, TaskState};
 use crate::frame::{Activity, Owner};
 use crate::id::{AttemptId, CallId, Epoch, SessionId, TaskId, WorkerId};
 use crate::outcome::Outcome;
@@ -88,6 +88,8 @@ pub(crate) struct Task {
     pub(crate) errors: u32,
     pub(crate) crashes: u32,
     pub(crate) phase: Phase,
+    /// What readers that watch were told last.
+    pub(crate) shown: TaskState,
     pub(crate) owner: Owner,
     pub(crate) activity: Activity,
     /// Leased: whether the start has left the outbox. An attempt that was not sent never ran.
@@ -191,6 +193,7 @@ impl Task {
             errors: 0,
             crashes: 0,
             phase: Phase::Waiting,
+            shown: TaskState::Pending,
             owner,
             activity: Activity::Running,
             sent: false,

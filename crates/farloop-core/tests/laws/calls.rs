@@ -12,7 +12,9 @@ use crate::driver::*;
 fn submit_wait_and_get() {
     let mut c = Cluster::new();
     c.worker(2, &["f"], 9);
-    let Ok(Reply::Task(view)) = c.ask(Call::Submit { task: id(1), spec: spec("f").into() }) else { panic!("refused") };
+    let Ok(Reply::Task(view)) = c.ask(Call::Submit { task: id(1), spec: spec("f").into(), await_worker: true }) else {
+        panic!("refused")
+    };
     assert_eq!((view.root, view.parent), (None, None));
     let wait = c.call(Call::Wait { task: id(1), timeout: Duration::from_secs(5) });
     let short = c.call(Call::Wait { task: id(1), timeout: Duration::from_secs(1) });
@@ -33,7 +35,7 @@ fn cancel_says_whether_it_counted() {
     let mut c = Cluster::new();
     c.worker(2, &["f"], 9);
     for (n, over) in [(1, false), (2, true)] {
-        let _ = c.ask(Call::Submit { task: id(n), spec: spec("f").into() });
+        let _ = c.ask(Call::Submit { task: id(n), spec: spec("f").into(), await_worker: true });
         if over {
             c.end(id(n), returned("v"));
         }
@@ -48,7 +50,7 @@ fn l8_gathers_answer_in_argument_order_by_their_mode() {
         let mut c = Cluster::new();
         c.worker(2, &["f"], 9);
         for n in 1..=3 {
-            let _ = c.ask(Call::Submit { task: id(n), spec: spec("f").into() });
+            let _ = c.ask(Call::Submit { task: id(n), spec: spec("f").into(), await_worker: true });
         }
         let members = vec![id(3), id(1), id(2), id(1)];
         let call = c.call(Call::Gather { members: members.clone(), mode, timeout: Duration::from_secs(9) });
@@ -80,7 +82,7 @@ fn lists_are_newest_first_with_exact_totals_over_pages() {
             c.now,
             Input::Call {
                 call: farloop_core::id::CallId(1 << 40),
-                request: Call::Submit { task: id(n), spec: s.into() },
+                request: Call::Submit { task: id(n), spec: s.into(), await_worker: true },
             },
         );
         while c.core.poll_output().is_some() {}
@@ -92,7 +94,7 @@ fn lists_are_newest_first_with_exact_totals_over_pages() {
         ..ListTasks::default()
     };
     let page = |c: &mut Cluster, query: &ListTasks| match c.ask(Call::List(query.clone())) {
-        Ok(Reply::Tasks { tasks, total }) => (tasks.iter().map(|t| t.task.0).collect::<Vec<_>>(), total),
+        Ok(Reply::Tasks { tasks, total, .. }) => (tasks.iter().map(|t| t.task.0).collect::<Vec<_>>(), total),
         other => panic!("{other:?}"),
     };
     assert_eq!(page(&mut c, &query), (vec![10_000, 9_990, 9_980], 1_000));
@@ -107,7 +109,7 @@ fn tasks_are_found_by_the_end_of_their_id() {
     let mut c = Cluster::new();
     let (a, b) = (id(0xaa_1234_5678_9abc), id(0xbb_1234_5678_9abc));
     for task in [a, b] {
-        let _ = c.ask(Call::Submit { task, spec: spec("f").into() });
+        let _ = c.ask(Call::Submit { task, spec: spec("f").into(), await_worker: true });
     }
     assert!(matches!(c.ask(Call::Find(a.to_string())), Ok(Reply::Task(v)) if v.task == a));
     assert!(matches!(c.ask(Call::Find("bb123456789abc".into())), Ok(Reply::Task(v)) if v.task == b));

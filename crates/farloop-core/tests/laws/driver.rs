@@ -1,11 +1,11 @@
 //! A cluster in one thread: a core, peers with links of their own, and a clock that the test moves.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use farloop_core::api::{Call, CallError, Config, Event, Input, Output, Record, Reply, TaskView};
+use farloop_core::api::{Call, CallError, Config, Event, Input, More, Output, Record, Reply, TaskView, Told};
 use farloop_core::frame::{Activity, Down, Hello, HelloReply, Owner, PROTOCOL_VERSION, Role, Start, Submit, Up};
 use farloop_core::id::{AttemptId, CallId, ConnId, SessionId, TaskId};
 use farloop_core::limits;
@@ -36,6 +36,12 @@ pub(crate) struct Cluster {
     pub(crate) records: Vec<(u64, Record)>,
     synced: u64,
     pub(crate) replies: BTreeMap<CallId, Result<Reply, CallError>>,
+    /// Messages of calls that are answered by many.
+    pub(crate) told: BTreeMap<CallId, Vec<Told>>,
+    /// Of those, the ones that had their last message.
+    pub(crate) over: BTreeSet<CallId>,
+    /// Of those, the ones whose reader comes only when the test says so.
+    pub(crate) slow: BTreeSet<CallId>,
     pub(crate) closed: Vec<(SessionId, String)>,
     pub(crate) rejected: Vec<String>,
     conns: u64,
@@ -98,6 +104,9 @@ impl Cluster {
             records: Vec::new(),
             synced: 0,
             replies: BTreeMap::new(),
+            told: BTreeMap::new(),
+            over: BTreeSet::new(),
+            slow: BTreeSet::new(),
             closed: Vec::new(),
             rejected: Vec::new(),
             conns: 0,
@@ -186,6 +195,7 @@ impl Cluster {
                 }
                 Output::Reply { call, reply } => assert!(self.replies.insert(call, reply).is_none(), "answered twice"),
                 Output::Persist { seq, record } => self.records.push((seq, record)),
+                Output::More(call) => self.read(call, usize::MAX),
                 Output::Event(event) => self.events.push(event),
             }
             self.law();
@@ -373,6 +383,34 @@ impl Cluster {
             Outcome::Raised(failure) => (*failure).clone(),
             other => panic!("{other:?}"),
         }
+    }
+
+    /// Whoever made this call takes up to that many of its messages.
+    pub(crate) fn read(&mut self, call: CallId, messages: usize) {
+        if self.slow.contains(&call) && messages == usize::MAX {
+            return;
+        }
+        for _ in 0..messages {
+            match self.core.poll_call(call) {
+                More::Told(told) => self.told.entry(call).or_default().push(told),
+                More::Again => {}
+                More::Later => return,
+                More::Over => {
+                    self.over.insert(call);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Makes a call that is answered by many messages, and reads what is there.
+    pub(crate) fn open(&mut self, request: Call) -> CallId {
+        let call = self.call(request);
+        match self.replies.remove(&call) {
+            Some(Ok(Reply::Opened)) => self.read(call, usize::MAX),
+            other => panic!("{other:?}"),
+        }
+        call
     }
 
     pub(crate) fn call(&mut self, request: Call) -> CallId {

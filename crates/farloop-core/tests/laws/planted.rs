@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use farloop_core::api::Planted;
 
-use crate::{cancelling, printing, running, sessions};
+use crate::{answers, cancelling, printing, running, sessions};
 
 thread_local! {
     /// The bug in every core that this thread makes.
@@ -33,6 +33,8 @@ fn every_planted_bug_fails_the_test_of_its_law() {
             Planted::TombstoneForgotten => cancelling::l6_a_cancel_may_come_before_its_task,
             Planted::StalePrintShown => printing::l4_what_an_older_attempt_prints_is_not_shown,
             Planted::PrintsPileUp => printing::l18_a_client_that_takes_nothing_loses_lines_and_is_told_how_many,
+            Planted::CompletedTwice => answers::l9_each_task_is_told_once_in_the_order_of_the_ends,
+            Planted::WatchSkipsSnapshot => answers::who_watches_sees_what_is_there_and_then_each_change,
             other => panic!("{other:?} has no test"),
         }
     };

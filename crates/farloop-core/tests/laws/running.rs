@@ -152,9 +152,10 @@ pub(crate) fn l16_a_lost_worker_costs_a_crash_until_the_budget_is_spent() {
 pub(crate) fn l16_a_worker_that_says_goodbye_costs_no_crash() {
     let mut c = Cluster::new();
     let (client, first) = (c.client(1), c.worker(2, &["f"], 1));
-    c.submit(client, id(1), with("f", |s| s.options.max_crashes = 0));
+    c.submit(client, id(1), with("f", |s| s.options.max_crashes = 1));
     c.send(first, Up::Bye);
     c.settle();
+    assert_eq!(c.view(id(1)).attempt, 1);
     let second = c.worker(3, &["f"], 1);
     assert_eq!(c.running(id(1)).0, second);
 }

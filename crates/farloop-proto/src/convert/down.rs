@@ -47,6 +47,7 @@ pub(crate) fn to_wire(item: Item<Down>) -> v1::DownItem {
             cycle: cycle.into_iter().map(Into::into).collect(),
         }),
         Down::Drain => Wire::Drain(v1::Drain {}),
+        Down::Leave => Wire::Leave(v1::Drain {}),
     };
     v1::DownItem { tail, item: Some(item) }
 }
@@ -82,6 +83,7 @@ pub(crate) fn from_wire(wire: v1::DownItem) -> Result<Item<Down>, WireError> {
             cycle: d.cycle.into_iter().map(Into::into).collect(),
         },
         Wire::Drain(_) => Down::Drain,
+        Wire::Leave(_) => Down::Leave,
         Wire::Part(_) if wire.tail => return Err(WireError::BadTail("part")),
         Wire::Part(part) => return Ok(Item::Part(part)),
     };

@@ -58,7 +58,7 @@ pub struct ListWorkersResponse {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetServerInfoRequest {}
 /// Response of GetServerInfo.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct GetServerInfoResponse {
     /// Version of the coordinator.
     #[prost(string, tag = "1")]
@@ -72,13 +72,113 @@ pub struct GetServerInfoResponse {
     /// Where records go: `memory` (a restart forgets them) or the name of a durable store.
     #[prost(string, tag = "4")]
     pub store: ::prost::alloc::string::String,
+    /// Every bound of the coordinator, with the name that errors use for it.
+    #[prost(message, repeated, tag = "5")]
+    pub limits: ::prost::alloc::vec::Vec<Limit>,
+}
+/// A bound.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Limit {
+    /// As errors name it: `MAX_PAYLOAD`.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Where it stands.
+    #[prost(oneof = "limit::Value", tags = "2, 3")]
+    pub value: ::core::option::Option<limit::Value>,
+}
+/// Nested message and enum types in `Limit`.
+pub mod limit {
+    /// Where it stands.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Value {
+        /// A count, or bytes.
+        #[prost(int64, tag = "2")]
+        Amount(i64),
+        /// A length of time.
+        #[prost(message, tag = "3")]
+        Time(::prost_types::Duration),
+    }
+}
+/// A function, as the workers that offer it agree upon it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct FunctionSchema {
+    /// `package.function`: what SubmitTask takes.
+    #[prost(string, tag = "1")]
+    pub function: ::prost::alloc::string::String,
+    /// As written in the source: `(a: i64, b: i64) -> i64`.
+    #[prost(string, tag = "2")]
+    pub signature: ::prost::alloc::string::String,
+    /// What it takes, in order.
+    #[prost(message, repeated, tag = "3")]
+    pub parameters: ::prost::alloc::vec::Vec<ParameterSchema>,
+    /// Type of the result, as written in the source.
+    #[prost(string, tag = "4")]
+    pub returns: ::prost::alloc::string::String,
+    /// The same as JSON Schema; absent where the type says nothing about its JSON form.
+    #[prost(message, optional, tag = "5")]
+    pub result_schema: ::core::option::Option<::prost_types::Value>,
+    /// Workers that offer it.
+    #[prost(string, repeated, tag = "6")]
+    pub worker_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// A parameter of a function.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ParameterSchema {
+    /// Its name.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// Its type, as written in the source.
+    #[prost(string, tag = "2")]
+    pub r#type: ::prost::alloc::string::String,
+    /// The same as JSON Schema; absent where the type says nothing about its JSON form.
+    #[prost(message, optional, tag = "3")]
+    pub schema: ::core::option::Option<::prost_types::Value>,
+}
+/// Request of ListFunctions.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListFunctionsRequest {
+    /// Functions a page; 50 unless set, 1000 at most.
+    #[prost(int32, tag = "1")]
+    pub page_size: i32,
+    /// `next_page_token` of the page before.
+    #[prost(string, tag = "2")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// Response of ListFunctions.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListFunctionsResponse {
+    /// The page, by name. A function stands once for each signature under which it is offered.
+    #[prost(message, repeated, tag = "1")]
+    pub functions: ::prost::alloc::vec::Vec<FunctionSchema>,
+    /// Empty on the last page.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+    /// Functions over all pages.
+    #[prost(int32, optional, tag = "3")]
+    pub total_size: ::core::option::Option<i32>,
+}
+/// Request of DrainWorker.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DrainWorkerRequest {
+    /// Worker to drain.
+    #[prost(string, tag = "1")]
+    pub worker_id: ::prost::alloc::string::String,
+}
+/// Response of DrainWorker.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DrainWorkerResponse {
+    /// The worker, as it stands now.
+    #[prost(message, optional, tag = "1")]
+    pub worker: ::core::option::Option<Worker>,
 }
 /// Generated client implementations.
 pub mod cluster_service_client {
     #![allow(unused_variables, dead_code, missing_docs, clippy::wildcard_imports, clippy::let_unit_value)]
     use tonic::codegen::http::Uri;
     use tonic::codegen::*;
-    /// Tells what the cluster is made of.
+    /// Tells what the cluster is made of, and drains workers.
+    ///
+    /// Wherever a worker id is asked for, the last six or more characters will do if they name one worker.
     #[derive(Debug, Clone)]
     pub struct ClusterServiceClient<T> {
         inner: tonic::client::Grpc<T>,
@@ -161,6 +261,45 @@ pub mod cluster_service_client {
             req.extensions_mut().insert(GrpcMethod::new("farloop.v1.ClusterService", "ListWorkers"));
             self.inner.unary(req, path, codec).await
         }
+        /// Lists the functions that workers offer, by name, with what they take and give.
+        ///
+        /// ```text
+        /// grpcurl -plaintext localhost:7171 farloop.v1.ClusterService/ListFunctions
+        /// ```
+        pub async fn list_functions(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListFunctionsRequest>,
+        ) -> std::result::Result<tonic::Response<super::ListFunctionsResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/farloop.v1.ClusterService/ListFunctions");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("farloop.v1.ClusterService", "ListFunctions"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Tells a worker to leave: it gets no new work, gives back what has not begun, lets what runs end within its drain
+        /// limit, and ends its process. The answer comes at once; ListWorkers shows the worker until it is gone.
+        ///
+        /// ```text
+        /// grpcurl -plaintext -d '{"workerId":"0700c321"}' localhost:7171 farloop.v1.ClusterService/DrainWorker
+        /// ```
+        pub async fn drain_worker(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DrainWorkerRequest>,
+        ) -> std::result::Result<tonic::Response<super::DrainWorkerResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/farloop.v1.ClusterService/DrainWorker");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("farloop.v1.ClusterService", "DrainWorker"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Tells version, limits and age of the coordinator.
         ///
         /// ```text
@@ -198,6 +337,25 @@ pub mod cluster_service_server {
             &self,
             request: tonic::Request<super::ListWorkersRequest>,
         ) -> std::result::Result<tonic::Response<super::ListWorkersResponse>, tonic::Status>;
+        /// Lists the functions that workers offer, by name, with what they take and give.
+        ///
+        /// ```text
+        /// grpcurl -plaintext localhost:7171 farloop.v1.ClusterService/ListFunctions
+        /// ```
+        async fn list_functions(
+            &self,
+            request: tonic::Request<super::ListFunctionsRequest>,
+        ) -> std::result::Result<tonic::Response<super::ListFunctionsResponse>, tonic::Status>;
+        /// Tells a worker to leave: it gets no new work, gives back what has not begun, lets what runs end within its drain
+        /// limit, and ends its process. The answer comes at once; ListWorkers shows the worker until it is gone.
+        ///
+        /// ```text
+        /// grpcurl -plaintext -d '{"workerId":"0700c321"}' localhost:7171 farloop.v1.ClusterService/DrainWorker
+        /// ```
+        async fn drain_worker(
+            &self,
+            request: tonic::Request<super::DrainWorkerRequest>,
+        ) -> std::result::Result<tonic::Response<super::DrainWorkerResponse>, tonic::Status>;
         /// Tells version, limits and age of the coordinator.
         ///
         /// ```text
@@ -208,7 +366,9 @@ pub mod cluster_service_server {
             request: tonic::Request<super::GetServerInfoRequest>,
         ) -> std::result::Result<tonic::Response<super::GetServerInfoResponse>, tonic::Status>;
     }
-    /// Tells what the cluster is made of.
+    /// Tells what the cluster is made of, and drains workers.
+    ///
+    /// Wherever a worker id is asked for, the last six or more characters will do if they name one worker.
     #[derive(Debug)]
     pub struct ClusterServiceServer<T> {
         inner: Arc<T>,
@@ -298,6 +458,62 @@ pub mod cluster_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListWorkersSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/farloop.v1.ClusterService/ListFunctions" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListFunctionsSvc<T: ClusterService>(pub Arc<T>);
+                    impl<T: ClusterService> tonic::server::UnaryService<super::ListFunctionsRequest> for ListFunctionsSvc<T> {
+                        type Response = super::ListFunctionsResponse;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::ListFunctionsRequest>) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as ClusterService>::list_functions(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListFunctionsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/farloop.v1.ClusterService/DrainWorker" => {
+                    #[allow(non_camel_case_types)]
+                    struct DrainWorkerSvc<T: ClusterService>(pub Arc<T>);
+                    impl<T: ClusterService> tonic::server::UnaryService<super::DrainWorkerRequest> for DrainWorkerSvc<T> {
+                        type Response = super::DrainWorkerResponse;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::DrainWorkerRequest>) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as ClusterService>::drain_worker(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DrainWorkerSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(accept_compression_encodings, send_compression_encodings)
@@ -678,7 +894,7 @@ pub struct DownItem {
     #[prost(bool, tag = "14")]
     pub tail: bool,
     /// What it is.
-    #[prost(oneof = "down_item::Item", tags = "1, 2, 3, 4, 5, 6, 11, 7, 8, 9, 10, 15, 16")]
+    #[prost(oneof = "down_item::Item", tags = "1, 2, 3, 4, 5, 6, 11, 7, 8, 9, 10, 35, 15, 16")]
     pub item: ::core::option::Option<down_item::Item>,
 }
 /// Nested message and enum types in `DownItem`.
@@ -719,6 +935,9 @@ pub mod down_item {
         /// The coordinator is about to stop.
         #[prost(message, tag = "10")]
         Drain(super::Drain),
+        /// Worker: take no new work, let what runs end within the drain limit, and end.
+        #[prost(message, tag = "35")]
+        Leave(super::Drain),
         /// A piece of the payload of the next item that is a tail.
         #[prost(bytes, tag = "15")]
         Part(::prost::bytes::Bytes),
@@ -1707,6 +1926,10 @@ pub struct SubmitTaskRequest {
     /// A UUIDv7 of your making, which becomes the task's id: two requests with one `request_id` start one task.
     #[prost(string, tag = "11")]
     pub request_id: ::prost::alloc::string::String,
+    /// Accept the call even if no worker that is connected offers the function now; the task then waits for one. Unless
+    /// set, such a call is refused: a misspelt name would wait for ever.
+    #[prost(bool, tag = "30")]
+    pub await_worker: bool,
 }
 /// Response of SubmitTask.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1803,9 +2026,12 @@ pub struct ListTasksResponse {
     /// Empty on the last page.
     #[prost(string, tag = "2")]
     pub next_page_token: ::prost::alloc::string::String,
-    /// Tasks that match, over all pages.
+    /// Tasks that match, over all pages. Exact.
     #[prost(int32, optional, tag = "3")]
     pub total_size: ::core::option::Option<i32>,
+    /// Tasks of any kind that ended and were forgotten since the coordinator started, because their retention was over.
+    #[prost(int32, optional, tag = "4")]
+    pub dropped_size: ::core::option::Option<i32>,
 }
 /// Request of Gather.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1858,6 +2084,98 @@ pub struct ExplainTaskResponse {
     /// What it printed; absent if it printed nothing.
     #[prost(message, optional, tag = "3")]
     pub log: ::core::option::Option<TaskLog>,
+}
+/// Request of Wait.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WaitRequest {
+    /// Tasks to wait for; at least one.
+    #[prost(string, repeated, tag = "1")]
+    pub task_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// When it is over; all tasks unless set.
+    #[prost(enumeration = "ReturnWhen", tag = "2")]
+    pub return_when: i32,
+    /// Longest wait; 30 s unless set, one hour at most.
+    #[prost(message, optional, tag = "3")]
+    pub timeout: ::core::option::Option<::prost_types::Duration>,
+    /// How payloads come back.
+    #[prost(enumeration = "PayloadFormat", tag = "4")]
+    pub payload_format: i32,
+}
+/// Response of Wait.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WaitResponse {
+    /// Tasks that are over, in the order of the request.
+    #[prost(message, repeated, tag = "1")]
+    pub done: ::prost::alloc::vec::Vec<Task>,
+    /// Tasks that are not, in the order of the request.
+    #[prost(message, repeated, tag = "2")]
+    pub pending: ::prost::alloc::vec::Vec<Task>,
+}
+/// Request of AsCompleted.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AsCompletedRequest {
+    /// Tasks to give; at least one. An id that stands twice counts once.
+    #[prost(string, repeated, tag = "1")]
+    pub task_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Longest wait for all of them; 30 s unless set, one hour at most.
+    #[prost(message, optional, tag = "2")]
+    pub timeout: ::core::option::Option<::prost_types::Duration>,
+    /// How payloads come back.
+    #[prost(enumeration = "PayloadFormat", tag = "3")]
+    pub payload_format: i32,
+}
+/// Response of AsCompleted.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AsCompletedResponse {
+    /// What this message is.
+    #[prost(oneof = "as_completed_response::Event", tags = "1, 2")]
+    pub event: ::core::option::Option<as_completed_response::Event>,
+}
+/// Nested message and enum types in `AsCompletedResponse`.
+pub mod as_completed_response {
+    /// What this message is.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Event {
+        /// A task that is over.
+        #[prost(message, tag = "1")]
+        Task(super::Task),
+        /// Time was over before these tasks were. Always the last message.
+        #[prost(message, tag = "2")]
+        Pending(super::TaskIds),
+    }
+}
+/// Request of WatchTasks.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchTasksRequest {
+    /// As in ListTasks. With a state, the change by which a task leaves that state is shown too.
+    #[prost(string, tag = "1")]
+    pub filter: ::prost::alloc::string::String,
+    /// How payloads come back; as in a list unless set.
+    #[prost(enumeration = "PayloadFormat", tag = "2")]
+    pub payload_format: i32,
+}
+/// Response of WatchTasks.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WatchTasksResponse {
+    /// What this message is.
+    #[prost(oneof = "watch_tasks_response::Event", tags = "1, 2, 3")]
+    pub event: ::core::option::Option<watch_tasks_response::Event>,
+}
+/// Nested message and enum types in `WatchTasksResponse`.
+pub mod watch_tasks_response {
+    /// What this message is.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Event {
+        /// A task that was there at the start, or that changed.
+        #[prost(message, tag = "1")]
+        Task(super::Task),
+        /// True: the tasks that were there have all been shown; what follows is live.
+        #[prost(bool, tag = "2")]
+        SnapshotEnd(bool),
+        /// Changes that were lost because this reader was slow. ListTasks tells how things stand now.
+        #[prost(int32, tag = "3")]
+        LostCount(i32),
+    }
 }
 /// Where a task stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -1982,6 +2300,43 @@ impl GatherMode {
             "GATHER_MODE_FIRST_EXCEPTION" => Some(Self::FirstException),
             "GATHER_MODE_FIRST_COMPLETED" => Some(Self::FirstCompleted),
             "GATHER_MODE_ANY_OK" => Some(Self::AnyOk),
+            _ => None,
+        }
+    }
+}
+/// When a wait is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ReturnWhen {
+    /// The same as ALL_COMPLETED.
+    Unspecified = 0,
+    /// All are over.
+    AllCompleted = 1,
+    /// One is over.
+    FirstCompleted = 2,
+    /// All are over, or one failed. As in asyncio, a cancelled task does not count as failed.
+    FirstException = 3,
+}
+impl ReturnWhen {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RETURN_WHEN_UNSPECIFIED",
+            Self::AllCompleted => "RETURN_WHEN_ALL_COMPLETED",
+            Self::FirstCompleted => "RETURN_WHEN_FIRST_COMPLETED",
+            Self::FirstException => "RETURN_WHEN_FIRST_EXCEPTION",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RETURN_WHEN_UNSPECIFIED" => Some(Self::Unspecified),
+            "RETURN_WHEN_ALL_COMPLETED" => Some(Self::AllCompleted),
+            "RETURN_WHEN_FIRST_COMPLETED" => Some(Self::FirstCompleted),
+            "RETURN_WHEN_FIRST_EXCEPTION" => Some(Self::FirstException),
             _ => None,
         }
     }
@@ -2180,6 +2535,70 @@ pub mod task_service_client {
             req.extensions_mut().insert(GrpcMethod::new("farloop.v1.TaskService", "Gather"));
             self.inner.unary(req, path, codec).await
         }
+        /// Waits for several tasks and tells which are over: none is cancelled, and time running out is no error. The mirror of
+        /// `asyncio.wait(tasks, timeout=..., return_when=...)`; an id that stands twice counts once.
+        ///
+        /// ```text
+        /// grpcurl -plaintext -d '{"taskIds":["0700c321","4e9f395e"],"returnWhen":"RETURN_WHEN_FIRST_COMPLETED"}' \
+        ///   localhost:7171 farloop.v1.TaskService/Wait
+        /// ```
+        pub async fn wait(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WaitRequest>,
+        ) -> std::result::Result<tonic::Response<super::WaitResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/farloop.v1.TaskService/Wait");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("farloop.v1.TaskService", "Wait"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Gives each of several tasks once, as it is over: the order of the answers is the order of the ends. The mirror of
+        /// `asyncio.as_completed(tasks, timeout=...)`; if time runs out, the last message names what is still pending.
+        ///
+        /// ```text
+        /// grpcurl -plaintext -d '{"taskIds":["0700c321","4e9f395e"]}' \
+        ///   localhost:7171 farloop.v1.TaskService/AsCompleted
+        /// ```
+        pub async fn as_completed(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AsCompletedRequest>,
+        ) -> std::result::Result<tonic::Response<tonic::codec::Streaming<super::AsCompletedResponse>>, tonic::Status>
+        {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/farloop.v1.TaskService/AsCompleted");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("farloop.v1.TaskService", "AsCompleted"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+        /// Shows the tasks that are there, then each change as it happens, until the caller leaves. A reader that is slower
+        /// than the cluster loses the oldest changes that it has not read, and is told how many.
+        ///
+        /// ```text
+        /// grpcurl -plaintext -d '{"filter":"function=demo.sleep"}' localhost:7171 farloop.v1.TaskService/WatchTasks
+        /// ```
+        pub async fn watch_tasks(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchTasksRequest>,
+        ) -> std::result::Result<tonic::Response<tonic::codec::Streaming<super::WatchTasksResponse>>, tonic::Status>
+        {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/farloop.v1.TaskService/WatchTasks");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("farloop.v1.TaskService", "WatchTasks"));
+            self.inner.server_streaming(req, path, codec).await
+        }
         /// Says in sentences why a task stands where it stands: what it waits for, and what would help.
         ///
         /// ```text
@@ -2269,6 +2688,46 @@ pub mod task_service_server {
             &self,
             request: tonic::Request<super::GatherRequest>,
         ) -> std::result::Result<tonic::Response<super::GatherResponse>, tonic::Status>;
+        /// Waits for several tasks and tells which are over: none is cancelled, and time running out is no error. The mirror of
+        /// `asyncio.wait(tasks, timeout=..., return_when=...)`; an id that stands twice counts once.
+        ///
+        /// ```text
+        /// grpcurl -plaintext -d '{"taskIds":["0700c321","4e9f395e"],"returnWhen":"RETURN_WHEN_FIRST_COMPLETED"}' \
+        ///   localhost:7171 farloop.v1.TaskService/Wait
+        /// ```
+        async fn wait(
+            &self,
+            request: tonic::Request<super::WaitRequest>,
+        ) -> std::result::Result<tonic::Response<super::WaitResponse>, tonic::Status>;
+        /// Server streaming response type for the AsCompleted method.
+        type AsCompletedStream: tonic::codegen::tokio_stream::Stream<Item = std::result::Result<super::AsCompletedResponse, tonic::Status>>
+            + std::marker::Send
+            + 'static;
+        /// Gives each of several tasks once, as it is over: the order of the answers is the order of the ends. The mirror of
+        /// `asyncio.as_completed(tasks, timeout=...)`; if time runs out, the last message names what is still pending.
+        ///
+        /// ```text
+        /// grpcurl -plaintext -d '{"taskIds":["0700c321","4e9f395e"]}' \
+        ///   localhost:7171 farloop.v1.TaskService/AsCompleted
+        /// ```
+        async fn as_completed(
+            &self,
+            request: tonic::Request<super::AsCompletedRequest>,
+        ) -> std::result::Result<tonic::Response<Self::AsCompletedStream>, tonic::Status>;
+        /// Server streaming response type for the WatchTasks method.
+        type WatchTasksStream: tonic::codegen::tokio_stream::Stream<Item = std::result::Result<super::WatchTasksResponse, tonic::Status>>
+            + std::marker::Send
+            + 'static;
+        /// Shows the tasks that are there, then each change as it happens, until the caller leaves. A reader that is slower
+        /// than the cluster loses the oldest changes that it has not read, and is told how many.
+        ///
+        /// ```text
+        /// grpcurl -plaintext -d '{"filter":"function=demo.sleep"}' localhost:7171 farloop.v1.TaskService/WatchTasks
+        /// ```
+        async fn watch_tasks(
+            &self,
+            request: tonic::Request<super::WatchTasksRequest>,
+        ) -> std::result::Result<tonic::Response<Self::WatchTasksStream>, tonic::Status>;
         /// Says in sentences why a task stands where it stands: what it waits for, and what would help.
         ///
         /// ```text
@@ -2518,6 +2977,92 @@ pub mod task_service_server {
                             .apply_compression_config(accept_compression_encodings, send_compression_encodings)
                             .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/farloop.v1.TaskService/Wait" => {
+                    #[allow(non_camel_case_types)]
+                    struct WaitSvc<T: TaskService>(pub Arc<T>);
+                    impl<T: TaskService> tonic::server::UnaryService<super::WaitRequest> for WaitSvc<T> {
+                        type Response = super::WaitResponse;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::WaitRequest>) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as TaskService>::wait(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WaitSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/farloop.v1.TaskService/AsCompleted" => {
+                    #[allow(non_camel_case_types)]
+                    struct AsCompletedSvc<T: TaskService>(pub Arc<T>);
+                    impl<T: TaskService> tonic::server::ServerStreamingService<super::AsCompletedRequest> for AsCompletedSvc<T> {
+                        type Response = super::AsCompletedResponse;
+                        type ResponseStream = T::AsCompletedStream;
+                        type Future = BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::AsCompletedRequest>) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as TaskService>::as_completed(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AsCompletedSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/farloop.v1.TaskService/WatchTasks" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchTasksSvc<T: TaskService>(pub Arc<T>);
+                    impl<T: TaskService> tonic::server::ServerStreamingService<super::WatchTasksRequest> for WatchTasksSvc<T> {
+                        type Response = super::WatchTasksResponse;
+                        type ResponseStream = T::WatchTasksStream;
+                        type Future = BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::WatchTasksRequest>) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as TaskService>::watch_tasks(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchTasksSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

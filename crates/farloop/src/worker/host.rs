@@ -50,6 +50,7 @@ pub(crate) struct WorkerShared {
     inputs: Mutex<HashMap<AttemptId, Vec<(TaskId, Bytes)>>>,
     draining: AtomicBool,
     idle: Notify,
+    leave: Notify,
 }
 
 impl WorkerShared {
@@ -71,6 +72,7 @@ impl WorkerShared {
             inputs: Mutex::default(),
             draining: AtomicBool::new(false),
             idle: Notify::new(),
+            leave: Notify::new(),
         });
         session.set_worker(worker.clone());
         worker
@@ -158,6 +160,7 @@ impl WorkerShared {
             | Down::CancelCount { .. }
             | Down::Stranded { .. }
             | Down::Print { .. } => {}
+            Down::Leave => self.leave.notify_one(),
         }
         self.tell_idle();
         self.grant();
@@ -224,6 +227,11 @@ impl WorkerShared {
             body.fence();
         }
         self.grant();
+    }
+
+    /// Returns when somebody asked the coordinator to let this worker go. For one caller.
+    pub(crate) async fn told_to_leave(&self) {
+        self.leave.notified().await;
     }
 
     /// No new work; returns when all that runs has ended.

@@ -126,7 +126,7 @@ impl Worker {
         self
     }
 
-    /// Runs until SIGTERM or Ctrl-C, then takes no new work, lets what runs end within the drain limit, and returns.
+    /// Runs until SIGTERM, Ctrl-C or a `DrainWorker` call for it, then takes no new work, lets what runs end within the drain limit, and returns.
     /// A coordinator that is late or restarts is waited for.
     ///
     /// # Errors
@@ -152,6 +152,7 @@ impl Worker {
         tokio::select! {
             failed = remote.failed() => return Err(failed),
             () = stop => {}
+            () = worker.told_to_leave() => tracing::info!("the coordinator was asked to let this worker go"),
         }
         tracing::info!("draining");
         if tokio::time::timeout(self.drain_limit, worker.drain()).await.is_err() {

@@ -1,15 +1,19 @@
 //! ClusterService.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use farloop_core::api::{Call, Reply};
+use farloop_core::api::{Call, CallError, Reply, WorkerView};
 use farloop_core::frame::PROTOCOL_VERSION;
+use farloop_core::id::WorkerId;
+use farloop_core::outcome::FailureKind;
+use farloop_core::spec::FunctionDef;
 use farloop_core::time::Time;
 use farloop_proto::v1;
 use farloop_proto::v1::cluster_service_server::ClusterService;
 use tonic::{Code, Request, Response, Status};
 
-use super::view;
+use super::{request, view};
 use crate::driver::Driver;
 use crate::errors;
 
@@ -19,18 +23,75 @@ pub(crate) struct Cluster {
     pub(crate) driver: Arc<Driver>,
 }
 
+fn unexpected() -> Status {
+    errors::status(Code::Internal, "INTERNAL", "the core gave an answer to another question; please report this")
+}
+
+impl Cluster {
+    async fn workers(&self) -> Result<Vec<WorkerView>, Status> {
+        match self.driver.call(Call::Workers).await.map_err(errors::refused)? {
+            Reply::Workers(workers) => Ok(workers),
+            _ => Err(unexpected()),
+        }
+    }
+}
+
 #[tonic::async_trait]
 impl ClusterService for Cluster {
     async fn list_workers(
         &self,
         _: Request<v1::ListWorkersRequest>,
     ) -> Result<Response<v1::ListWorkersResponse>, Status> {
-        match self.driver.call(Call::Workers).await.map_err(errors::refused)? {
-            Reply::Workers(workers) => {
-                let workers = workers.into_iter().map(view::worker).collect();
-                Ok(Response::new(v1::ListWorkersResponse { workers }))
+        let workers = self.workers().await?.into_iter().map(view::worker).collect();
+        Ok(Response::new(v1::ListWorkersResponse { workers }))
+    }
+
+    async fn list_functions(
+        &self,
+        request: Request<v1::ListFunctionsRequest>,
+    ) -> Result<Response<v1::ListFunctionsResponse>, Status> {
+        let request = request.into_inner();
+        let size = request::page_size(request.page_size)?;
+        let from = match request.page_token.as_str() {
+            "" => 0,
+            token => token.parse::<usize>().map_err(|_| {
+                errors::bad_field("pageToken", "is none that ListFunctions gave; leave it out for the first page")
+            })?,
+        };
+        let workers = self.workers().await?;
+        // By name, and by signature where workers disagree.
+        let mut offered: BTreeMap<(&str, String), (&FunctionDef, Vec<WorkerId>)> = BTreeMap::new();
+        for worker in &workers {
+            for def in &worker.functions {
+                let offer = offered.entry((&def.name, view::signature(def))).or_insert_with(|| (def, Vec::new()));
+                offer.1.push(worker.worker);
             }
-            _ => Err(errors::status(Code::Internal, "INTERNAL", "the core gave an answer to another question")),
+        }
+        let total = offered.len();
+        let functions = offered.values().skip(from).take(size).map(|(def, workers)| view::function(def, workers));
+        let functions: Vec<_> = functions.collect();
+        let next = from.saturating_add(functions.len());
+        Ok(Response::new(v1::ListFunctionsResponse {
+            functions,
+            next_page_token: if next < total { next.to_string() } else { String::new() },
+            total_size: Some(view::clamp(total)),
+        }))
+    }
+
+    async fn drain_worker(
+        &self,
+        request: Request<v1::DrainWorkerRequest>,
+    ) -> Result<Response<v1::DrainWorkerResponse>, Status> {
+        let text = request.into_inner().worker_id;
+        match self.driver.call(Call::DrainWorker(text)).await {
+            Ok(Reply::Worker(worker)) => {
+                Ok(Response::new(v1::DrainWorkerResponse { worker: Some(view::worker(worker)) }))
+            }
+            Ok(_) => Err(unexpected()),
+            Err(CallError { kind: FailureKind::BadArguments, message, .. }) => {
+                Err(errors::bad_field("workerId", message))
+            }
+            Err(refused) => Err(errors::refused(refused)),
         }
     }
 
@@ -43,6 +104,7 @@ impl ClusterService for Cluster {
             protocol: view::clamp(PROTOCOL_VERSION),
             start_time: Some(view::timestamp(self.driver.on_the_wall(Time(0)))),
             store: self.driver.store_name().into(),
+            limits: self.driver.bounds().iter().map(|(name, bound)| view::limit(name, *bound)).collect(),
         }))
     }
 }

@@ -3,6 +3,8 @@
 mod cluster;
 mod filter;
 mod request;
+mod schema;
+mod stream;
 mod tasks;
 mod view;
 

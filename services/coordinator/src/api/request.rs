@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use farloop_core::api::GatherMode;
 use farloop_core::id::TaskId;
+use farloop_core::limits;
 use farloop_core::spec::{Dependency, Options, Spec};
 use farloop_proto::convert::duration_from_wire;
 use farloop_proto::json::{self, Typed};
@@ -20,6 +21,8 @@ use crate::errors;
 const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
 /// Wait unless the caller says otherwise.
 const WAIT: Duration = Duration::from_secs(30);
+/// Things on a page unless the reader says otherwise.
+const PAGE: usize = 50;
 /// MessagePack's nil: stands where a dependency will be.
 const NIL: Bytes = Bytes::from_static(&[0xc0]);
 
@@ -27,6 +30,7 @@ const NIL: Bytes = Bytes::from_static(&[0xc0]);
 #[derive(Debug)]
 pub(crate) struct Draft {
     pub(crate) task: TaskId,
+    pub(crate) await_worker: bool,
     spec: Spec,
     named: Vec<Named>,
 }
@@ -111,7 +115,7 @@ pub(crate) fn draft(request: v1::SubmitTaskRequest) -> Result<Draft, Status> {
         trace: None,
         context: None,
     };
-    Ok(Draft { task, spec, named })
+    Ok(Draft { task, await_worker: request.await_worker, spec, named })
 }
 
 /// How long a call may wait for what it asks.
@@ -129,6 +133,23 @@ pub(crate) fn gather_mode(mode: v1::GatherMode) -> GatherMode {
         v1::GatherMode::FirstException => GatherMode::FirstException,
         v1::GatherMode::FirstCompleted => GatherMode::FirstCompleted,
         v1::GatherMode::AnyOk => GatherMode::AnyOk,
+    }
+}
+
+pub(crate) fn return_when(when: v1::ReturnWhen) -> GatherMode {
+    match when {
+        v1::ReturnWhen::Unspecified | v1::ReturnWhen::AllCompleted => GatherMode::All,
+        v1::ReturnWhen::FirstCompleted => GatherMode::FirstCompleted,
+        v1::ReturnWhen::FirstException => GatherMode::FirstFailure,
+    }
+}
+
+/// Things on a page.
+pub(crate) fn page_size(asked: i32) -> Result<usize, Status> {
+    match usize::try_from(asked) {
+        Err(_) => Err(errors::bad_field("pageSize", format!("{asked} is negative"))),
+        Ok(0) => Ok(PAGE),
+        Ok(size) => Ok(size.min(limits::PAGE)),
     }
 }
 

@@ -1,22 +1,22 @@
 //! TaskService.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use farloop_core::api::{Call, ListTasks, Reply, TaskView};
+use farloop_core::api::{Call, CallError, ListTasks, Reply, TaskView};
 use farloop_core::id::TaskId;
 use farloop_core::limits;
+use farloop_core::outcome::FailureKind;
 use farloop_proto::v1;
 use farloop_proto::v1::task_service_server::TaskService;
 use tonic::{Code, Request, Response, Status};
 
 use super::filter;
 use super::request::{self, Draft};
+use super::stream::Messages;
 use super::view::{self, Show};
 use crate::driver::Driver;
 use crate::errors;
-
-/// Tasks a page unless the reader says otherwise.
-const PAGE: usize = 50;
 
 /// The service.
 #[derive(Clone, Debug)]
@@ -48,17 +48,68 @@ impl Tasks {
         }
         match TaskId::parse(text) {
             Some(task) => Ok(task),
-            None => Ok(self.ask_task(Call::Find(text.into())).await?.task),
+            None => match self.driver.call(Call::Find(text.into())).await {
+                Ok(Reply::Task(view)) => Ok(view.task),
+                Ok(_) => Err(unexpected()),
+                // No id, or the ending of several.
+                Err(CallError { kind: FailureKind::BadArguments, message, .. }) => {
+                    Err(errors::bad_field(field, message))
+                }
+                Err(refused) => Err(errors::refused(refused)),
+            },
         }
+    }
+
+    /// As [`Self::find`], in order. Endings are looked up one by one, so there may be only so many.
+    async fn find_all(&self, texts: impl Iterator<Item = &str>, field: &str) -> Result<Vec<TaskId>, Status> {
+        let (mut tasks, mut short) = (Vec::new(), 0);
+        for text in texts {
+            short += usize::from(TaskId::parse(text).is_none());
+            if short > limits::SHORT_IDS {
+                let message = format!(
+                    "more than {} ids are given by their ending, and that is the limit SHORT_IDS; give whole ids",
+                    limits::SHORT_IDS
+                );
+                return Err(errors::bad_field(field, message));
+            }
+            tasks.push(self.find(text, field).await?);
+        }
+        Ok(tasks)
+    }
+
+    /// The tasks of a request that must name some.
+    async fn members(&self, ids: &[String]) -> Result<Vec<TaskId>, Status> {
+        if ids.is_empty() {
+            return Err(errors::bad_field("taskIds", "is empty; name at least one task to wait for"));
+        }
+        if ids.len() > limits::GATHER_MEMBERS {
+            let message = format!("{} tasks; the limit GATHER_MEMBERS is {}", ids.len(), limits::GATHER_MEMBERS);
+            return Err(errors::bad_field("taskIds", message));
+        }
+        self.find_all(ids.iter().map(String::as_str), "taskIds").await
+    }
+
+    /// What a filter asks for.
+    async fn query(&self, text: &str) -> Result<ListTasks, Status> {
+        let filter = filter::parse(text)?;
+        let parent = match filter.parent {
+            None => None,
+            Some(text) => Some(self.find(&text, "filter").await?),
+        };
+        Ok(ListTasks {
+            state: filter.state,
+            function: filter.function,
+            labels: filter.labels,
+            parent,
+            ..ListTasks::default()
+        })
     }
 
     async fn submit(&self, draft: Draft) -> Result<TaskView, Status> {
         let task = draft.task;
-        let mut dependencies = Vec::new();
-        for id in draft.ids() {
-            dependencies.push(self.find(id, "args.taskId").await?);
-        }
-        self.ask_task(Call::Submit { task, spec: draft.finish(dependencies) }).await
+        let dependencies = self.find_all(draft.ids(), "args.taskId").await?;
+        let await_worker = draft.await_worker;
+        self.ask_task(Call::Submit { task, spec: draft.finish(dependencies), await_worker }).await
     }
 
     /// Starts all, or cancels what it started.
@@ -142,28 +193,18 @@ impl TaskService for Tasks {
     ) -> Result<Response<v1::ListTasksResponse>, Status> {
         let request = request.into_inner();
         let show = Show::many(request.payload_format());
-        let filter = filter::parse(&request.filter)?;
-        let size = match usize::try_from(request.page_size) {
-            Err(_) => return Err(errors::bad_field("pageSize", format!("{} is negative", request.page_size))),
-            Ok(0) => PAGE,
-            Ok(size) => size.min(limits::PAGE),
-        };
+        let size = request::page_size(request.page_size)?;
         let before = match request.page_token.as_str() {
             "" => None,
             token => Some(TaskId::parse(token).ok_or_else(|| {
                 errors::bad_field("pageToken", "is none that ListTasks gave; leave it out for the first page")
             })?),
         };
-        let parent = match filter.parent {
-            None => None,
-            Some(text) => Some(self.find(&text, "filter").await?),
-        };
         // One more than the page tells whether another one follows.
         let limit = (size + 1).min(limits::PAGE);
-        let query =
-            ListTasks { state: filter.state, function: filter.function, labels: filter.labels, parent, before, limit };
+        let query = ListTasks { before, limit, ..self.query(&request.filter).await? };
         match self.ask(Call::List(query)).await? {
-            Reply::Tasks { mut tasks, total } => {
+            Reply::Tasks { mut tasks, total, dropped } => {
                 let more = tasks.len() > size || tasks.len() == limits::PAGE;
                 tasks.truncate(size);
                 let next = tasks.last().filter(|_| more).map(|t| format!("{:032x}", t.task.0));
@@ -171,6 +212,7 @@ impl TaskService for Tasks {
                     tasks: tasks.into_iter().map(|t| self.shown(t, show)).collect(),
                     next_page_token: next.unwrap_or_default(),
                     total_size: Some(view::clamp(total)),
+                    dropped_size: Some(view::clamp(dropped)),
                 }))
             }
             _ => Err(unexpected()),
@@ -192,13 +234,7 @@ impl TaskService for Tasks {
                 return Err(errors::bad_field("calls", "stands next to taskIds; gather one kind at a time"));
             }
             (true, _) => self.submit_all(request.calls).await?,
-            (false, true) => {
-                let mut members = Vec::with_capacity(request.task_ids.len());
-                for id in &request.task_ids {
-                    members.push(self.find(id, "taskIds").await?);
-                }
-                members
-            }
+            (false, true) => self.find_all(request.task_ids.iter().map(String::as_str), "taskIds").await?,
         };
         match self.ask(Call::Gather { members, mode, timeout }).await? {
             Reply::Gathered { done, tasks } => Ok(Response::new(v1::GatherResponse {
@@ -207,6 +243,58 @@ impl TaskService for Tasks {
             })),
             _ => Err(unexpected()),
         }
+    }
+
+    async fn wait(&self, request: Request<v1::WaitRequest>) -> Result<Response<v1::WaitResponse>, Status> {
+        let request = request.into_inner();
+        let show = Show::one(request.payload_format());
+        let mode = request::return_when(request.return_when());
+        let timeout = request::wait(request.timeout)?;
+        let mut members = self.members(&request.task_ids).await?;
+        // A set, as asyncio's, but one that keeps the order.
+        let mut seen = HashSet::new();
+        members.retain(|task| seen.insert(*task));
+        match self.ask(Call::Gather { members, mode, timeout }).await? {
+            Reply::Gathered { tasks, .. } => {
+                let (done, pending): (Vec<_>, Vec<_>) = tasks.into_iter().partition(|t| t.outcome.is_some());
+                let shown = |tasks: Vec<TaskView>| tasks.into_iter().map(|t| self.shown(t, show)).collect();
+                Ok(Response::new(v1::WaitResponse { done: shown(done), pending: shown(pending) }))
+            }
+            _ => Err(unexpected()),
+        }
+    }
+
+    type AsCompletedStream = Messages<v1::AsCompletedResponse>;
+
+    async fn as_completed(
+        &self,
+        request: Request<v1::AsCompletedRequest>,
+    ) -> Result<Response<Self::AsCompletedStream>, Status> {
+        let request = request.into_inner();
+        let show = Show::one(request.payload_format());
+        let timeout = request::wait(request.timeout)?;
+        let tasks = self.members(&request.task_ids).await?;
+        let opened = self.driver.open(Call::AsCompleted { tasks, timeout }).await.map_err(errors::refused)?;
+        let driver = self.driver.clone();
+        Ok(Response::new(Messages::new(opened, move |told| v1::AsCompletedResponse {
+            event: view::completed(told, show, &driver),
+        })))
+    }
+
+    type WatchTasksStream = Messages<v1::WatchTasksResponse>;
+
+    async fn watch_tasks(
+        &self,
+        request: Request<v1::WatchTasksRequest>,
+    ) -> Result<Response<Self::WatchTasksStream>, Status> {
+        let request = request.into_inner();
+        let show = Show::many(request.payload_format());
+        let query = self.query(&request.filter).await?;
+        let opened = self.driver.open(Call::WatchTasks(query)).await.map_err(errors::refused)?;
+        let driver = self.driver.clone();
+        Ok(Response::new(Messages::new(opened, move |told| v1::WatchTasksResponse {
+            event: view::watched(told, show, &driver),
+        })))
     }
 
     async fn explain_task(

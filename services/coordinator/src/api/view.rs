@@ -3,16 +3,18 @@
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use farloop_core::api::{TaskState, TaskView, WorkerView};
-use farloop_core::id::TaskId;
+use farloop_core::api::{TaskState, TaskView, Told, WorkerView};
+use farloop_core::bounds::Bound;
+use farloop_core::id::{TaskId, WorkerId};
 use farloop_core::outcome::{Failure, FailureKind, Outcome};
-use farloop_core::spec::Spec;
+use farloop_core::spec::{FunctionDef, Spec};
 use farloop_core::time::Time;
-use farloop_proto::convert::failure_kind;
+use farloop_proto::convert::{duration_to_wire, failure_kind};
 use farloop_proto::v1::argument::Source;
 use farloop_proto::v1::payload::Body;
 use farloop_proto::{json, v1};
 
+use super::schema;
 use crate::driver::Driver;
 
 /// Bodies above this many bytes are left out of lists, unless they are asked for.
@@ -93,11 +95,7 @@ pub(crate) fn worker(view: WorkerView) -> v1::Worker {
     let mut functions: Vec<_> = view
         .functions
         .iter()
-        .map(|f| {
-            let args: Vec<String> = f.args.iter().map(|(name, ty)| format!("{name}: {ty}")).collect();
-            let signature = format!("({}) -> {}", args.join(", "), f.returns);
-            v1::Function { function: f.name.as_ref().into(), signature }
-        })
+        .map(|f| v1::Function { function: f.name.as_ref().into(), signature: signature(f) })
         .collect();
     functions.sort_by(|a, b| a.function.cmp(&b.function));
     v1::Worker {
@@ -112,6 +110,62 @@ pub(crate) fn worker(view: WorkerView) -> v1::Worker {
         draining: view.draining,
         functions,
     }
+}
+
+/// A message of AsCompleted.
+pub(crate) fn completed(told: Told, show: Show, driver: &Driver) -> Option<v1::as_completed_response::Event> {
+    use v1::as_completed_response::Event;
+    match told {
+        Told::Task(view) => Some(Event::Task(task(view, show, driver))),
+        Told::Pending(tasks) => {
+            Some(Event::Pending(v1::TaskIds { ids: tasks.iter().map(TaskId::to_string).collect() }))
+        }
+        Told::SnapshotEnd | Told::Lost(_) => None,
+    }
+}
+
+/// A message of WatchTasks.
+pub(crate) fn watched(told: Told, show: Show, driver: &Driver) -> Option<v1::watch_tasks_response::Event> {
+    use v1::watch_tasks_response::Event;
+    match told {
+        Told::Task(view) => Some(Event::Task(task(view, show, driver))),
+        Told::SnapshotEnd => Some(Event::SnapshotEnd(true)),
+        Told::Lost(count) => Some(Event::LostCount(clamp(count))),
+        Told::Pending(_) => None,
+    }
+}
+
+/// A function, and who offers it.
+pub(crate) fn function(def: &FunctionDef, workers: &[WorkerId]) -> v1::FunctionSchema {
+    let schema = |written: &str| schema::of(written).map(json::to_wire);
+    let parameter = |(name, written): &(String, String)| v1::ParameterSchema {
+        name: name.clone(),
+        r#type: written.clone(),
+        schema: schema(written),
+    };
+    v1::FunctionSchema {
+        function: def.name.as_ref().into(),
+        signature: signature(def),
+        parameters: def.args.iter().map(parameter).collect(),
+        returns: def.returns.clone(),
+        result_schema: schema(&def.returns),
+        worker_ids: workers.iter().map(WorkerId::to_string).collect(),
+    }
+}
+
+/// As it is written.
+pub(crate) fn signature(def: &FunctionDef) -> String {
+    let args: Vec<String> = def.args.iter().map(|(name, ty)| format!("{name}: {ty}")).collect();
+    format!("({}) -> {}", args.join(", "), def.returns)
+}
+
+pub(crate) fn limit(name: &str, bound: Bound) -> v1::Limit {
+    use v1::limit::Value;
+    let value = match bound {
+        Bound::Amount(amount) => Value::Amount(i64::try_from(amount).unwrap_or(i64::MAX)),
+        Bound::Time(time) => Value::Time(duration_to_wire(time)),
+    };
+    v1::Limit { name: name.into(), value: Some(value) }
 }
 
 pub(crate) fn timestamp(at: SystemTime) -> prost_types::Timestamp {
