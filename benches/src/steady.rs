@@ -29,6 +29,7 @@ pub fn submit(number: u128, args: &Bytes) -> Up {
         options: Options::default(),
         trace: None,
         context: None,
+        stream: false,
     };
     Up::Submit(Submit { task: TaskId(number), spec: Arc::new(spec), owner: Owner::Root, creator: None })
 }

@@ -46,6 +46,7 @@ impl Bench {
             options: Options::default(),
             trace: None,
             context: None,
+            stream: false,
         };
         let mut bench = Self {
             core: Core::new(config),

@@ -136,7 +136,8 @@ pub enum Record {
         /// How many user errors so far.
         errors: u32,
     },
-    /// Written before dispatch when `max_crashes = 0`.
+    /// Written before dispatch when `max_crashes = 0`, and before the first item of a stream is told: from here on it
+    /// does not start again.
     Started {
         /// Which.
         task: TaskId,
@@ -547,12 +548,16 @@ pub enum Planted {
     CompletedTwice,
     /// L15: who begins to watch is not told of the tasks that are there.
     WatchSkipsSnapshot,
+    /// L23: a stream whose worker is lost starts again though items of it were told.
+    StreamRestarted,
+    /// L16: that items were taken is not passed on to the producer.
+    CreditForgotten,
 }
 
 #[cfg(feature = "planted-bugs")]
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::StaleReportAccepted,
         Self::CancelLostWhileLeased,
         Self::ResolveTwice,
@@ -569,6 +574,8 @@ impl Planted {
         Self::PrintsPileUp,
         Self::CompletedTwice,
         Self::WatchSkipsSnapshot,
+        Self::StreamRestarted,
+        Self::CreditForgotten,
     ];
 }
 
@@ -597,7 +604,13 @@ impl Default for Config {
 #[must_use]
 pub fn may_send(role: Role, frame: &Up) -> bool {
     match frame {
-        Up::Submit(_) | Up::Watch(_) | Up::Cancel { .. } | Up::Uncancel(_) | Up::Heartbeat | Up::Bye => {
+        Up::Submit(_)
+        | Up::Watch(_)
+        | Up::Cancel { .. }
+        | Up::Uncancel(_)
+        | Up::Credit { .. }
+        | Up::Heartbeat
+        | Up::Bye => {
             matches!(role, Role::Client | Role::Worker)
         }
         Up::Offer(_)
@@ -607,6 +620,7 @@ pub fn may_send(role: Role, frame: &Up) -> bool {
         | Up::Ended { .. }
         | Up::Returned(_)
         | Up::Print { .. }
+        | Up::Item { .. }
         | Up::Drain => role == Role::Worker,
     }
 }

@@ -191,6 +191,23 @@ pub enum Up {
         /// What.
         print: Print,
     },
+    /// Worker: an item of a stream. What the consumer has not taken stays within
+    /// [`limits::STREAM_ITEMS`](crate::limits::STREAM_ITEMS) and [`limits::STREAM_BYTES`](crate::limits::STREAM_BYTES).
+    Item {
+        /// Which.
+        attempt: AttemptId,
+        /// From 1, without gaps.
+        seq: u64,
+        /// The item.
+        value: Bytes,
+    },
+    /// Consumer of a stream: that many items have been taken in all (cumulative, never falls). Makes room for more.
+    Credit {
+        /// Which.
+        task: TaskId,
+        /// Items taken.
+        taken: u64,
+    },
     /// Sign of life.
     Heartbeat,
     /// Worker: give me no new work; end the session when the last attempt is over.
@@ -273,6 +290,22 @@ pub enum Down {
     Drain,
     /// Worker: take no new work, let what runs end within the drain limit, hand the rest back, and end.
     Leave,
+    /// Consumer: an item of a stream that this session submitted; all come before its [`Down::Resolved`].
+    Item {
+        /// Which.
+        task: TaskId,
+        /// From 1, without gaps, each once.
+        seq: u64,
+        /// The item.
+        value: Bytes,
+    },
+    /// Worker: the consumer has taken that many items of this attempt.
+    Credit {
+        /// Which.
+        attempt: AttemptId,
+        /// Items taken (cumulative).
+        taken: u64,
+    },
 }
 
 /// Everything a worker needs to run one attempt.
@@ -297,21 +330,23 @@ pub struct Start {
 impl LinkFrame for Up {
     fn lane(&self) -> Lane {
         match self {
-            Self::Cancel { .. } | Self::Uncancel(_) | Self::Heartbeat | Self::Grant(_) => Lane::Control,
+            Self::Cancel { .. } | Self::Uncancel(_) | Self::Heartbeat | Self::Grant(_) | Self::Credit { .. } => {
+                Lane::Control
+            }
             _ => Lane::Data,
         }
     }
     fn payload(&mut self) -> Option<&mut Bytes> {
         match self {
             Self::Submit(s) => Some(&mut Arc::make_mut(&mut s.spec).args),
-            Self::Ended { outcome: Outcome::Returned(value), .. } => Some(value),
+            Self::Ended { outcome: Outcome::Returned(value), .. } | Self::Item { value, .. } => Some(value),
             _ => None,
         }
     }
     fn payload_len(&self) -> usize {
         match self {
             Self::Submit(s) => s.spec.args.len(),
-            Self::Ended { outcome: Outcome::Returned(value), .. } => value.len(),
+            Self::Ended { outcome: Outcome::Returned(value), .. } | Self::Item { value, .. } => value.len(),
             _ => 0,
         }
     }
@@ -330,20 +365,26 @@ impl LinkFrame for Up {
 impl LinkFrame for Down {
     fn lane(&self) -> Lane {
         match self {
-            Self::Cancel { .. } | Self::CancelWithdrawn { .. } | Self::Drain | Self::Leave => Lane::Control,
+            Self::Cancel { .. } | Self::CancelWithdrawn { .. } | Self::Drain | Self::Leave | Self::Credit { .. } => {
+                Lane::Control
+            }
             _ => Lane::Data,
         }
     }
     fn payload(&mut self) -> Option<&mut Bytes> {
         match self {
-            Self::Resolved { outcome: Outcome::Returned(value), .. } | Self::Input { value, .. } => Some(value),
+            Self::Resolved { outcome: Outcome::Returned(value), .. }
+            | Self::Input { value, .. }
+            | Self::Item { value, .. } => Some(value),
             Self::Start(s) => Some(&mut Arc::make_mut(&mut s.spec).args),
             _ => None,
         }
     }
     fn payload_len(&self) -> usize {
         match self {
-            Self::Resolved { outcome: Outcome::Returned(value), .. } | Self::Input { value, .. } => value.len(),
+            Self::Resolved { outcome: Outcome::Returned(value), .. }
+            | Self::Input { value, .. }
+            | Self::Item { value, .. } => value.len(),
             Self::Start(s) => s.spec.args.len(),
             _ => 0,
         }

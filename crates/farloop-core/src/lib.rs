@@ -21,3 +21,4 @@ pub mod machine;
 pub mod outcome;
 pub mod spec;
 pub mod time;
+pub mod window;

@@ -42,6 +42,15 @@ pub const SHORT_IDS: usize = 256;
 pub const WATCHES: usize = 128;
 /// Changes that may wait for one reader who watches tasks; beyond that the oldest is lost, and counted.
 pub const WATCH_CHANGES: usize = 16_384;
+/// Items of one stream that its consumer has not taken: then the producer waits.
+pub const STREAM_ITEMS: usize = 256;
+/// Bytes of items of one stream that its consumer has not taken, [`STREAM_ITEM_BYTES`] more for each of them: then the
+/// producer waits. An item on its own may be larger, up to [`MAX_PAYLOAD`].
+pub const STREAM_BYTES: usize = 256 * 1024;
+/// What an item costs besides its bytes.
+pub const STREAM_ITEM_BYTES: usize = 64;
+/// Streams that one session consumes at once.
+pub const STREAMS: usize = 1_024;
 /// Tasks on one page of a list.
 pub const PAGE: usize = 1_000;
 /// Notes that may wait for one session; a session that does not take what it is sent is over beyond that.

@@ -27,6 +27,9 @@ pub struct Spec {
     pub trace: Option<Arc<Trace>>,
     /// The caller's context variables, sorted by name; at most [`limits::CONTEXT`](crate::limits::CONTEXT) bytes.
     pub context: Option<Arc<Vec<ContextValue>>>,
+    /// The caller wants the items one by one: the submitting session is their consumer. Not set for a call of a stream
+    /// function whose caller wants all items as one list.
+    pub stream: bool,
 }
 
 impl Spec {

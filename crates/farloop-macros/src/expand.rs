@@ -1,4 +1,4 @@
-//! `#[farloop::task]`: what stands in the place of the function.
+//! `#[farloop::task]` and `#[farloop::stream]`: what stands in the place of the function.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
@@ -11,13 +11,23 @@ use crate::signature::{Param, ParamKind, Returns, Task};
 use crate::spelling;
 
 pub(crate) fn task(options: TokenStream, item: TokenStream) -> syn::Result<TokenStream> {
-    let options: Options = syn::parse2(options)?;
     let item: FunctionItem = syn::parse2(item)?;
     let task = Task::read(&item.signature, item.body.is_some())?;
-    let call = call(&item, &task, &options);
-    let marker = marker(&item);
-    let local = local(&item, &task);
-    let definition = definition(&item, &task, &options);
+    all(options, &item, &task)
+}
+
+pub(crate) fn stream(options: TokenStream, item: TokenStream) -> syn::Result<TokenStream> {
+    let item: FunctionItem = syn::parse2(item)?;
+    let task = Task::read_stream(&item.signature, item.body.is_some())?;
+    all(options, &item, &task)
+}
+
+fn all(options: TokenStream, item: &FunctionItem, task: &Task<'_>) -> syn::Result<TokenStream> {
+    let options: Options = syn::parse2(options)?;
+    let call = call(item, task, &options);
+    let marker = marker(item);
+    let local = local(item, task);
+    let definition = definition(item, task, &options);
     Ok(quote!(#call #marker #local #definition))
 }
 
@@ -31,16 +41,23 @@ fn call(item: &FunctionItem, task: &Task<'_>, options: &Options) -> TokenStream 
     let encode = args.iter().map(|(name, of)| quote_spanned!(of.span()=> .arg::<#of>(#name)));
     let output = task.output();
     let calls = &options.calls;
+    let coro = quote! {
+        ::farloop::__private::TypedCall::new(<#name as ::farloop::__private::TaskFn>::DEFINITION, &WIRE_NAME)
+            #(#encode)*
+            .coro::<#output>()
+            #(#calls)*
+    };
+    let (gives, coro) = match task.source {
+        None => (quote!(::farloop::Coro<#output>), coro),
+        Some(_) => (quote!(::farloop::Items<#output>), quote!(::farloop::__private::items(#coro))),
+    };
     quote! {
         #(#kept)*
         #[track_caller]
         #[allow(dead_code)]
-        #visibility fn #name(#(#params),*) -> ::farloop::Coro<#output> {
+        #visibility fn #name(#(#params),*) -> #gives {
             static WIRE_NAME: ::farloop::__private::WireName = ::farloop::__private::WireName::new();
-            ::farloop::__private::TypedCall::new(<#name as ::farloop::__private::TaskFn>::DEFINITION, &WIRE_NAME)
-                #(#encode)*
-                .coro::<#output>()
-                #(#calls)*
+            #coro
         }
     }
 }
@@ -104,10 +121,15 @@ fn definition(item: &FunctionItem, task: &Task<'_>, options: &Options) -> TokenS
     let arg_names = args.iter().map(|(name, _)| name);
     let arg_types = args.iter().map(|(_, of)| of);
     let returns = task.spelled_output();
-    let shape = format!("({})->{returns}", args.iter().map(|(_, of)| of.as_str()).collect::<Vec<_>>().join(","));
+    let gives = if task.source.is_some() { format!("stream {returns}") } else { returns.clone() };
+    let shape = format!("({})->{gives}", args.iter().map(|(_, of)| of.as_str()).collect::<Vec<_>>().join(","));
+    let returns = if task.source.is_some() { format!("impl Stream<Item = {returns}>") } else { returns };
     let output = task.output();
     let body = match (&item.body, signature.asyncness) {
         (None, _) => quote!(::core::option::Option::None),
+        (Some(_), _) if task.source.is_some() => {
+            quote!(::core::option::Option::Some(::farloop::__private::Body::Stream(#name::__farloop_run)))
+        }
         (Some(_), Some(_)) => {
             quote!(::core::option::Option::Some(::farloop::__private::Body::Async(#name::__farloop_run)))
         }
@@ -157,9 +179,10 @@ fn run(item: &FunctionItem, task: &Task<'_>) -> TokenStream {
                 let at = syn::Index::from(shared.next().unwrap_or_default());
                 quote_spanned!(ours(of)=> &state.#at)
             }
+            ParamKind::Out(of) => quote_spanned!(ours(of)=> ::farloop::Yielder::to(outlet)),
         })
         .collect();
-    let end = end(task);
+    let end = end(&task.returns);
     let here = Span::mixed_site();
     let read = quote_spanned! {here=>
         let definition = <#name as ::farloop::__private::TaskFn>::DEFINITION;
@@ -169,6 +192,9 @@ fn run(item: &FunctionItem, task: &Task<'_>) -> TokenStream {
             ::core::result::Result::Ok(((#(#decode,)*), (#(#find,)*)))
         };
     };
+    if let Some(source) = &task.source {
+        return crate::generator::run(item, source, &read, &given, &end);
+    }
     if item.signature.asyncness.is_none() {
         return quote_spanned! {here=>
             impl #name {
@@ -210,14 +236,14 @@ fn run(item: &FunctionItem, task: &Task<'_>) -> TokenStream {
     }
 }
 
-/// A closure from what the body returns to how it ends.
-fn end(task: &Task<'_>) -> TokenStream {
+/// A closure from what the body returns (or yields) to how it ends (or to the item).
+pub(crate) fn end(returns: &Returns<'_>) -> TokenStream {
     let here = Span::mixed_site();
     let returned = |span: Span| {
         let value = quote_spanned!(span=> &value);
         quote_spanned!(here=> ::farloop::__private::returned(definition, #value))
     };
-    match &task.returns {
+    match returns {
         Returns::Unit => {
             let encode = returned(here);
             quote_spanned!(here=> move |value: ()| #encode)
@@ -228,19 +254,25 @@ fn end(task: &Task<'_>) -> TokenStream {
         }
         Returns::Result { whole, value } => {
             let encode = returned(ours(value.unwrap_or(whole)));
-            let raise = quote_spanned!(ours(whole)=> (&&&&::farloop::__private::Raise::of(&error)).way().raise(error));
+            let raise = raise(whole);
             quote_spanned! {here=>
                 move |end: #whole| match end {
                     ::core::result::Result::Ok(value) => #encode,
-                    ::core::result::Result::Err(error) => {
-                        #[allow(unused_imports)]
-                        use ::farloop::__private::{ViaError as _, ViaLocal as _, ViaNothing as _, ViaTyped as _};
-                        ::core::result::Result::Err(#raise)
-                    }
+                    ::core::result::Result::Err(error) => #raise
                 }
             }
         }
     }
+}
+
+/// `Err` of the `error` that stands where this is put.
+pub(crate) fn raise(of: &syn::Type) -> TokenStream {
+    let raise = quote_spanned!(ours(of)=> (&&&&::farloop::__private::Raise::of(&error)).way().raise(error));
+    quote_spanned! {Span::mixed_site()=> {
+        #[allow(unused_imports)]
+        use ::farloop::__private::{ViaError as _, ViaLocal as _, ViaNothing as _, ViaTyped as _};
+        ::core::result::Result::Err(#raise)
+    }}
 }
 
 /// Points the compiler at the user's type when something is wrong with it, while the names that stand there are
@@ -288,13 +320,21 @@ impl<'a> Param<'a> {
     fn arg(&self) -> Option<(&'a Ident, &'a syn::Type)> {
         match self.kind {
             ParamKind::Arg(of) => Some((self.name, of)),
-            ParamKind::State(_) => None,
+            ParamKind::State(_) | ParamKind::Out(_) => None,
+        }
+    }
+
+    /// `T` of an `out: Yielder<T>`.
+    pub(crate) fn out(&self) -> Option<&'a syn::Type> {
+        match self.kind {
+            ParamKind::Out(of) => Some(of),
+            ParamKind::Arg(_) | ParamKind::State(_) => None,
         }
     }
 
     fn state(&self) -> Option<&'a syn::Type> {
         match self.kind {
-            ParamKind::Arg(_) => None,
+            ParamKind::Arg(_) | ParamKind::Out(_) => None,
             ParamKind::State(of) => Some(of),
         }
     }

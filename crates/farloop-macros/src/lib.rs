@@ -1,10 +1,11 @@
-//! `#[farloop::task]`, `#[farloop::main]` and `#[farloop::test]`. Use them through the `farloop` crate, whose
+//! `#[farloop::task]`, `#[farloop::stream]`, `#[farloop::main]` and `#[farloop::test]`. Use them through the `farloop` crate, whose
 //! documentation says what they do; the generated code names nothing but `::farloop` and `::core`.
 
 use proc_macro::TokenStream;
 use quote::ToTokens;
 
 mod expand;
+mod generator;
 mod item;
 mod options;
 mod program;
@@ -42,6 +43,25 @@ mod spelling;
 #[proc_macro_attribute]
 pub fn task(options: TokenStream, item: TokenStream) -> TokenStream {
     run(expand::task(options.into(), item.into()))
+}
+
+/// Makes a function that yields items elsewhere: a remote generator.
+///
+/// As [`task`](macro@task), but the call gives [`Items`], which the caller takes one by one, at its own pace. Two shapes,
+/// whichever is easier to write:
+///
+/// * `fn f(..) -> impl Stream<Item = T>`, any `futures` stream; also `async fn`, and `async fn .. -> Result<impl Stream<..>>`
+///   for one that may fail before it begins;
+/// * `async fn f(.., out: Yielder<T>) -> Result<()>`, which sends items with `out.send(item).await?`.
+///
+/// Where `T` is called `Result`, its error ends the stream and fails the task. Called without a consumer (by its name, or
+/// with `grpcurl`), the function returns all its items as one list. Workers register it as they do a task:
+/// `worker.task::<f>()`; the options are those of a task, and `attempts` counts as long as no item has come.
+///
+/// [`Items`]: https://docs.rs/farloop/latest/farloop/struct.Items.html
+#[proc_macro_attribute]
+pub fn stream(options: TokenStream, item: TokenStream) -> TokenStream {
+    run(expand::stream(options.into(), item.into()))
 }
 
 /// Runs an async `main` on a current-thread runtime with an event loop: that of the cluster at `FARLOOP_ADDRESS`,

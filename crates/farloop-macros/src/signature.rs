@@ -8,12 +8,16 @@ use syn::{
     TypeImplTrait, TypeReference,
 };
 
+use crate::generator::{Source, yielder_of};
 use crate::item::Complaints;
 
 /// What a task takes and returns.
 pub(crate) struct Task<'a> {
     pub(crate) params: Vec<Param<'a>>,
+    /// What the body returns; of a stream, what it yields.
     pub(crate) returns: Returns<'a>,
+    /// Of a stream: where its items come from.
+    pub(crate) source: Option<Source<'a>>,
 }
 
 /// One parameter, in the order of the source.
@@ -28,6 +32,8 @@ pub(crate) enum ParamKind<'a> {
     Arg(&'a Type),
     /// `#[state] db: &Db`, with `Db`.
     State(&'a Type),
+    /// `out: Yielder<T>`, with `T`.
+    Out(&'a Type),
 }
 
 pub(crate) enum Returns<'a> {
@@ -42,21 +48,30 @@ pub(crate) enum Returns<'a> {
 impl<'a> Task<'a> {
     pub(crate) fn read(signature: &'a Signature, has_body: bool) -> syn::Result<Self> {
         let mut wrong = Complaints::default();
-        check_kind(signature, &mut wrong);
-        let mut params = Vec::new();
-        for input in &signature.inputs {
-            match input {
+        let params = params(signature, has_body, &mut wrong);
+        for out in params.iter().filter(|p| p.out().is_some()) {
+            wrong.at(out.written, "a task returns one value; a function that sends many is a #[farloop::stream]");
+        }
+        let returns = returns(&signature.output, &mut wrong);
+        wrong.none()?;
+        Ok(Self { params, returns, source: None })
+    }
+}
+
+/// All parameters, in the order of the source.
+pub(crate) fn params<'a>(signature: &'a Signature, has_body: bool, wrong: &mut Complaints) -> Vec<Param<'a>> {
+    check_kind(signature, wrong);
+    let mut params = Vec::new();
+    for input in &signature.inputs {
+        match input {
                 FnArg::Receiver(receiver) => wrong.at(
                     receiver,
                     "a task is a free function: it runs in another process, where there is no `self`; put what it needs into arguments or #[state]",
                 ),
-                FnArg::Typed(written) => params.extend(param(written, has_body, &mut wrong)),
+                FnArg::Typed(written) => params.extend(param(written, has_body, wrong)),
             }
-        }
-        let returns = returns(&signature.output, &mut wrong);
-        wrong.none()?;
-        Ok(Self { params, returns })
     }
+    params
 }
 
 fn check_kind(signature: &Signature, wrong: &mut Complaints) {
@@ -101,6 +116,7 @@ fn param<'a>(written: &'a PatType, has_body: bool, wrong: &mut Complaints) -> Op
             return None;
         }
         Some(_) => ParamKind::State(state_type(&written.ty, wrong)?),
+        None if yielder_of(&written.ty).is_some() => ParamKind::Out(yielder_of(&written.ty)?),
         None => {
             check_type(&written.ty, &format!("argument `{name}`"), wrong);
             ParamKind::Arg(&written.ty)
@@ -127,7 +143,7 @@ fn state_type<'a>(written: &'a Type, wrong: &mut Complaints) -> Option<&'a Type>
 }
 
 /// Refuses what cannot be sent. The rest (`Serialize`) is for the compiler.
-fn check_type(written: &Type, what: &str, wrong: &mut Complaints) {
+pub(crate) fn check_type(written: &Type, what: &str, wrong: &mut Complaints) {
     struct Borrows(Vec<(TokenStream, &'static str)>);
     impl<'ast> Visit<'ast> for Borrows {
         fn visit_type_reference(&mut self, reference: &'ast TypeReference) {
@@ -156,10 +172,17 @@ fn check_type(written: &Type, what: &str, wrong: &mut Complaints) {
     }
 }
 
-fn returns<'a>(output: &'a ReturnType, wrong: &mut Complaints) -> Returns<'a> {
-    let ReturnType::Type(_, whole) = output else { return Returns::Unit };
-    check_type(whole, "the result", wrong);
-    let Type::Path(path) = &**whole else { return Returns::Value(whole) };
+pub(crate) fn returns<'a>(output: &'a ReturnType, wrong: &mut Complaints) -> Returns<'a> {
+    match output {
+        ReturnType::Default => Returns::Unit,
+        ReturnType::Type(_, whole) => returned(whole, "the result", wrong),
+    }
+}
+
+/// A value or an item, by its written type.
+pub(crate) fn returned<'a>(whole: &'a Type, what: &str, wrong: &mut Complaints) -> Returns<'a> {
+    check_type(whole, what, wrong);
+    let Type::Path(path) = whole else { return Returns::Value(whole) };
     match path.path.segments.last() {
         Some(last) if last.ident == "Result" => {
             let value = match &last.arguments {

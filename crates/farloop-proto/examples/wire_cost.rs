@@ -32,6 +32,7 @@ fn main() {
         options: Options::default(),
         trace: None,
         context: None,
+        stream: false,
     });
     let outcome = || Outcome::Returned(Bytes::from_static(&[5]));
     let submit = Submit { task, spec: spec.clone(), owner: Owner::Root, creator: None };

@@ -64,10 +64,12 @@ fn spec() -> impl Strategy<Value = Arc<Spec>> {
     let dependencies = prop_oneof![Just(Vec::new()), vec(dependency, 0..3)];
     let value = (text(), payload()).prop_map(|(name, value)| ContextValue { name: name.into(), value });
     let context = of(vec(value, 1..3).prop_map(Arc::new));
-    (text(), any::<u64>(), payload(), dependencies, of(text()), options(), of(trace), context).prop_map(
-        |(function, fingerprint, args, dependencies, name, options, trace, context)| {
+    let rest = (context, any::<bool>());
+    (text(), any::<u64>(), payload(), dependencies, of(text()), options(), of(trace), rest).prop_map(
+        |(function, fingerprint, args, dependencies, name, options, trace, (context, stream))| {
             let name = name.map(Into::into);
-            Arc::new(Spec { function: function.into(), fingerprint, args, dependencies, name, options, trace, context })
+            let function = function.into();
+            Arc::new(Spec { function, fingerprint, args, dependencies, name, options, trace, context, stream })
         },
     )
 }
@@ -161,6 +163,8 @@ fn up() -> impl Strategy<Value = Up> {
         Just(Up::Heartbeat),
         Just(Up::Drain),
         Just(Up::Bye),
+        (attempt(), any::<u64>(), payload()).prop_map(|(attempt, seq, value)| Up::Item { attempt, seq, value }),
+        (task(), any::<u64>()).prop_map(|(task, taken)| Up::Credit { task, taken }),
     ]
 }
 fn down() -> impl Strategy<Value = Down> {
@@ -187,6 +191,8 @@ fn down() -> impl Strategy<Value = Down> {
         (attempt(), vec(task(), 0..4)).prop_map(|(attempt, cycle)| Down::Deadlock { attempt, cycle }),
         Just(Down::Drain),
         Just(Down::Leave),
+        (task(), any::<u64>(), payload()).prop_map(|(task, seq, value)| Down::Item { task, seq, value }),
+        (attempt(), any::<u64>()).prop_map(|(attempt, taken)| Down::Credit { attempt, taken }),
     ]
 }
 fn batch<F: std::fmt::Debug + Clone>(frame: impl Strategy<Value = F> + Clone) -> impl Strategy<Value = Batch<F>> {

@@ -14,6 +14,7 @@ use crate::arg::{ArgEncoder, IntoArg};
 use crate::context::Context;
 use crate::definition::Definition;
 use crate::error::Error;
+use crate::stream::Inbox;
 
 /// A call that is described and has not started: function, arguments, options (asyncio's coroutine object).
 ///
@@ -60,6 +61,8 @@ pub(crate) struct CallSpec {
     pub(crate) context: Option<Context>,
     /// Deadline of the scopes around the group that it is a member of; a call made by a running body has that body's.
     pub(crate) deadline: Option<tokio::time::Instant>,
+    /// Where its items go, if the caller wants them one by one.
+    pub(crate) inbox: Option<Arc<Inbox>>,
 }
 
 impl<T> Coro<T> {
@@ -248,6 +251,7 @@ pub(crate) fn spec(
         reserved: false,
         context: None,
         deadline: None,
+        inbox: None,
     }
 }
 

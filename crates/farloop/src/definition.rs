@@ -9,6 +9,7 @@ use crate::error::{Error, Misuse};
 use crate::invocation::Invocation;
 
 pub use crate::body_error::{BodyError, BodyVerdict};
+pub use crate::stream::Outlet;
 pub use futures_util::future::LocalBoxFuture;
 
 /// How a body ends: the encoded value, or its error.
@@ -38,6 +39,8 @@ pub enum Body {
     Async(fn(Invocation) -> LocalBoxFuture<'static, BodyEnd>),
     /// A plain `fn`: runs on the worker's blocking pool. A cancel cannot interrupt it.
     Blocking(fn(Invocation) -> BodyEnd),
+    /// A `#[farloop::stream]` function: as `Async`, and items go to the outlet.
+    Stream(fn(Invocation, Outlet) -> LocalBoxFuture<'static, BodyEnd>),
 }
 
 /// Implemented by the type that `#[farloop::task]` puts beside each function, under the function's own name:
@@ -83,6 +86,7 @@ impl fmt::Debug for Definition {
         let body = match self.body {
             Some(Body::Async(_)) => "async",
             Some(Body::Blocking(_)) => "blocking",
+            Some(Body::Stream(_)) => "stream",
             None => "none",
         };
         f.debug_struct("Definition")
@@ -98,6 +102,7 @@ impl fmt::Debug for Body {
         f.write_str(match self {
             Self::Async(_) => "Async",
             Self::Blocking(_) => "Blocking",
+            Self::Stream(_) => "Stream",
         })
     }
 }

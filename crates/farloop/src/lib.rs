@@ -22,8 +22,9 @@
 //!
 //! Where things are: [`coro`] describes calls and [`definition`] what runs for them; `task` is the handle and `cell`
 //! what it points to; `combine` has gather, wait and their kin; [`scope`] has
-//! timeouts and task groups; `body` is what the runtime knows about a running
-//! coroutine; `session` keeps a process connected, over `remote` or `hub`; `worker` runs bodies; [`in_process`](mod@in_process) is a
+//! timeouts and task groups; `stream` is about functions that yield items; `body` is what the runtime knows about a
+//! running coroutine; `session` keeps a process connected, over `remote` or `hub`; `worker` runs bodies;
+//! [`in_process`](mod@in_process) is a
 //! cluster without a port.
 
 #[cfg(panic = "abort")]
@@ -57,6 +58,7 @@ pub mod runtime;
 pub mod scope;
 mod session;
 pub mod state;
+mod stream;
 mod task;
 pub mod testing;
 mod time;
@@ -79,8 +81,10 @@ pub use coro::Coro;
 pub use definition::TaskFn;
 pub use error::{Cancelled, Error, Failure, Recover, Result};
 pub use farloop_core::id::{SessionId, TaskId, WorkerId};
-pub use farloop_macros::{main, task, test};
+pub use farloop_core::limits::{STREAM_BYTES, STREAM_ITEMS};
+pub use farloop_macros::{main, stream, task, test};
 pub use future::{Fut, Promise, create_future};
+pub use futures_core::Stream;
 pub use in_process::builder as in_process;
 pub use introspect::{CurrentTask, TaskInfo, all_tasks, current_task};
 pub use local::{LocalCoro, local};
@@ -89,6 +93,7 @@ pub use report::{BoxedHandler, Report, set_exception_handler};
 pub use runtime::{Loop, connect};
 pub use scope::{GroupMember, TaskGroup, Timeout, timeout, timeout_at, timeout_with};
 pub use session::{BUFFER_BYTES, BUFFER_TASKS};
+pub use stream::{Items, Next, Yielder};
 pub use task::{
     Call, CallbackId, CancelMessage, IntoTask, Task, create_task, ensure_future, submit, try_ensure_future,
 };

@@ -6,13 +6,21 @@ use farloop_core::outcome::FailureKind;
 use serde::Serialize;
 
 use crate::body_error;
+use crate::coro::Coro;
 use crate::error::Error;
 use crate::failure::{self, BoxError, Failure};
+use crate::stream::Items;
 
 pub use crate::coro::{TypedCall, WireName};
 pub use crate::definition::{Body, BodyEnd, BodyError, Definition, LocalBoxFuture, TaskFn, fingerprint};
 pub use crate::invocation::Invocation;
+pub use crate::stream::{Outlet, drive};
 pub use futures_util::future::{FutureExt, ready};
+
+/// What calling a stream function gives.
+pub fn items<T>(coro: Coro<T>) -> Items<T> {
+    Items::of(coro)
+}
 
 /// Ends a body with a value.
 ///

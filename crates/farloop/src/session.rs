@@ -24,6 +24,7 @@ use crate::coro::CallSpec;
 use crate::definition::Definition;
 use crate::error::Error;
 use crate::event_loop::{LoopShared, Ready};
+use crate::stream::Inbox;
 use crate::worker::host::WorkerShared;
 
 /// Submits that wait to leave, at most: above, `ensure_future` fails and `submit` waits.
@@ -50,6 +51,8 @@ pub(crate) struct SessionShared {
     unsent_bytes: AtomicUsize,
     waker: AtomicWaker,
     cells: DashMap<TaskId, Arc<Cell>, foldhash::fast::RandomState>,
+    /// Streams that this process consumes.
+    streams: DashMap<TaskId, Arc<Inbox>, foldhash::fast::RandomState>,
     worker: OnceLock<Arc<WorkerShared>>,
     learn: OnceLock<Learn>,
     names: AtomicU64,
@@ -85,6 +88,7 @@ impl SessionShared {
             unsent_bytes: AtomicUsize::new(0),
             waker: AtomicWaker::new(),
             cells: DashMap::default(),
+            streams: DashMap::default(),
             worker: OnceLock::new(),
             learn: OnceLock::new(),
             names: AtomicU64::new(1),
@@ -239,7 +243,11 @@ impl SessionShared {
             options: call.options,
             trace: trace(),
             context: call.context.unwrap_or_else(Context::current).into_spec(),
+            stream: call.inbox.is_some(),
         };
+        if let Some(inbox) = call.inbox {
+            self.streams.insert(id, inbox);
+        }
         self.push(Up::Submit(Submit { task: id, spec: Arc::new(spec), owner, creator }));
         cell
     }
@@ -288,6 +296,11 @@ impl SessionShared {
 
     pub(crate) fn forget_local(&self, cell: &Arc<Cell>) {
         self.cells.remove(&cell.id);
+    }
+
+    /// Nobody wants the items of this stream any more.
+    pub(crate) fn forget_stream(&self, task: TaskId) {
+        self.streams.remove(&task);
     }
 
     /// Cells that are not done: `all_tasks()`.
@@ -346,6 +359,7 @@ impl SessionShared {
         let remote = |cell: &Arc<Cell>| matches!(cell.kind, Kind::Remote);
         let cells: Vec<Arc<Cell>> = self.cells.iter().map(|e| e.value().clone()).filter(remote).collect();
         self.cells.retain(|_, cell| !remote(cell));
+        self.streams.clear();
         for cell in cells {
             let failure = Failure::new(FailureKind::SessionLost, cell.function.clone(), why.to_owned());
             cell.home.clone().push(Ready::Complete(cell, Outcome::Raised(Arc::new(failure))));
@@ -442,6 +456,12 @@ impl SessionShared {
             }
             // Bodies of an in-process cluster have written it themselves.
             Down::Print { print, .. } => self.printed(print, sorted),
+            Down::Item { task, seq, value } => {
+                // Straight to its inbox: all of them are there when the loop hears of the end.
+                if let Some(inbox) = self.streams.get(&task).map(|e| e.clone()) {
+                    inbox.push(seq, value);
+                }
+            }
             Down::Stranded { task, why } => {
                 if let Some(cell) = self.cells.get(&task).map(|e| e.clone()) {
                     crate::report::stranded(&cell, &why);

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::arg::{Arg, ArgEncoder, ArgHandle};
 use crate::coro::{self, Coro};
+use crate::stream::Items;
 
 /// Begins a call of the function with that wire name; [`Untyped::arg`] adds arguments in order.
 ///
@@ -50,6 +51,11 @@ impl Untyped {
     pub fn returns<T>(self) -> Coro<T> {
         const UNKNOWN_SIGNATURE: u64 = 0;
         Coro::from_spec(coro::spec(self.function.into(), UNKNOWN_SIGNATURE, self.args, None, self.location))
+    }
+
+    /// The items of a stream function, if what they are is known.
+    pub fn stream<T>(self) -> Items<T> {
+        Items::of(self.returns())
     }
 
     /// The coroutine, for a result of any shape.

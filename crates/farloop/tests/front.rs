@@ -24,6 +24,7 @@ fn run_with<F: TaskFn>(args: Bytes, inputs: Vec<Input>, state: StateMap) -> Body
     match F::DEFINITION.body.expect("a body") {
         Body::Async(run) => now(run(invocation)),
         Body::Blocking(run) => run(invocation),
+        Body::Stream(_) => panic!("a stream has no one end"),
     }
 }
 

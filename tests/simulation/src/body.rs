@@ -10,9 +10,10 @@ use farloop_core::frame::{Owner, Submit, Up};
 use farloop_core::id::{AttemptId, TaskId};
 use farloop_core::outcome::{Cancellation, Failure, FailureKind, Outcome};
 use farloop_core::time::Time;
+use farloop_core::window::Window;
 
 use crate::peer::Ctx;
-use crate::script::{Args, Op, Policy, function_name, value_of};
+use crate::script::{Args, Op, Policy, function_name, item_of, value_of};
 
 /// What an await raised.
 #[derive(Clone, Debug)]
@@ -49,6 +50,8 @@ pub enum Point {
     Wait(Vec<TaskId>),
     /// `shield`.
     Shield(TaskId),
+    /// Waits until the consumer of its items has taken some.
+    Room,
 }
 
 impl Point {
@@ -58,7 +61,7 @@ impl Point {
         match self {
             Self::Await(task, _) | Self::WaitFor(task, _) => vec![*task],
             Self::Gather(tasks) => tasks.clone(),
-            Self::Work | Self::Sleep | Self::Wait(_) | Self::Shield(_) => Vec::new(),
+            Self::Work | Self::Sleep | Self::Room | Self::Wait(_) | Self::Shield(_) => Vec::new(),
         }
     }
 
@@ -88,7 +91,7 @@ impl Point {
             })
         };
         match self {
-            Self::Work | Self::Sleep => None,
+            Self::Work | Self::Sleep | Self::Room => None,
             Self::Await(task, _) | Self::Shield(task) => one(task),
             Self::WaitFor(task, late) => match one(task)? {
                 Err(_) if *late => Some(Err(timed_out())),
@@ -163,6 +166,9 @@ pub struct Body {
     pub ticket: u64,
     /// What was said last in a Progress.
     pub told: Option<Up>,
+    /// Its items, if somebody wants them.
+    pub window: Option<Window>,
+    emitted: u32,
     pc: usize,
     spawned: Vec<TaskId>,
     policy: Policy,
@@ -195,6 +201,8 @@ impl Body {
             seen: 0,
             ticket: 0,
             told: None,
+            window: None,
+            emitted: 0,
             pc: 0,
             spawned: Vec::new(),
             policy: Policy::Propagate,
@@ -360,7 +368,26 @@ impl Body {
             Op::FailBefore(_) | Op::Fail => Flow::Raise(self.failure(FailureKind::Raised)),
             Op::Panic => Flow::End(self.failure(FailureKind::Panicked).outcome()),
             Op::ReturnBig => Flow::End(Outcome::Returned(value_of(self.attempt, true))),
+            Op::Emit(count, size) => self.emit(*count, *size, hands),
         }
+    }
+
+    fn emit(&mut self, count: u32, size: usize, hands: &mut Hands<'_, '_>) -> Flow {
+        let Some(window) = &mut self.window else { return Flow::Next };
+        while self.emitted < count {
+            if !window.has_room() {
+                // Goes on here when there is.
+                self.pc -= 1;
+                return Flow::Block(Point::Room, None);
+            }
+            let padding = hands.ctx.rng.index(size + 1);
+            let value = item_of(self.attempt, window.given() + 1, padding);
+            let seq = window.give(value.len());
+            hands.out.push(Up::Item { attempt: self.attempt, seq, value });
+            self.emitted += 1;
+        }
+        self.emitted = 0;
+        Flow::Next
     }
 
     fn await_other(&self, task: TaskId) -> Flow {

@@ -73,6 +73,8 @@ pub fn up(frame: &Up) -> String {
         }
         Up::Returned(a) => format!("Returned {}", attempt(*a)),
         Up::Print { attempt: a, print } => format!("Print {} {} bytes", attempt(*a), print.text.len()),
+        Up::Item { attempt: a, seq, value } => format!("Item {} {seq}: {} bytes", attempt(*a), value.len()),
+        Up::Credit { task: t, taken } => format!("Credit {} {taken} taken", task(*t)),
         other => format!("{other:?}"),
     }
 }
@@ -99,5 +101,7 @@ pub fn down(frame: &Down) -> String {
         Down::Print { task: t, print } => format!("Print {} {} bytes, {} lost", task(*t), print.text.len(), print.lost),
         Down::Drain => "Drain".into(),
         Down::Leave => "Leave".into(),
+        Down::Item { task: t, seq, value } => format!("Item {} {seq}: {} bytes", task(*t), value.len()),
+        Down::Credit { attempt: a, taken } => format!("Credit {} {taken} taken", attempt(*a)),
     }
 }

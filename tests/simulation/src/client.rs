@@ -22,6 +22,19 @@ pub struct Client {
     mine: Vec<TaskId>,
     /// Ids it tried to take from others: the answer to those is not their outcome.
     meddled: BTreeSet<TaskId>,
+    consumed: BTreeMap<TaskId, Consumed>,
+}
+
+/// A stream that a client consumes.
+#[derive(Debug, Default)]
+struct Consumed {
+    received: u64,
+    taken: u64,
+    /// Microseconds from an item to its being taken; those that came meanwhile are taken with it.
+    pace: u64,
+    waiting: bool,
+    /// It wants no more: it takes nothing, and has asked the producer to stop.
+    dropped: bool,
 }
 
 impl Client {
@@ -35,13 +48,42 @@ impl Client {
     pub fn lost(&mut self) {
         self.outstanding.clear();
         self.meddled.clear();
+        self.consumed.clear();
     }
 
     /// A frame came.
-    pub fn hear(&mut self, frame: Down) {
-        if let Down::Resolved { task, outcome } = frame {
-            self.outstanding.remove(&task);
-            self.told.insert(task, outcome);
+    pub fn hear(&mut self, frame: Down, ctx: &mut Ctx<'_>, out: &mut Vec<Up>) {
+        match frame {
+            Down::Resolved { task, outcome } => {
+                self.outstanding.remove(&task);
+                self.told.insert(task, outcome);
+                self.consumed.remove(&task);
+            }
+            Down::Item { task, seq, .. } => {
+                let stream = self.consumed.entry(task).or_insert_with(|| Consumed {
+                    pace: *ctx.rng.pick(&[0, 0, 1_000, 50_000, 900_000]),
+                    ..Consumed::default()
+                });
+                stream.received = seq;
+                if !stream.dropped && ctx.rng.chance(3) {
+                    stream.dropped = true;
+                    out.push(cancel(task));
+                }
+                if !stream.dropped && !std::mem::replace(&mut stream.waiting, true) {
+                    ctx.alarm(stream.pace, Alarm::Take(task));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes what came of a stream.
+    pub fn take(&mut self, task: TaskId, out: &mut Vec<Up>) {
+        let Some(stream) = self.consumed.get_mut(&task) else { return };
+        stream.waiting = false;
+        if !stream.dropped && stream.taken < stream.received {
+            stream.taken = stream.received;
+            out.push(Up::Credit { task, taken: stream.taken });
         }
     }
 
@@ -59,7 +101,9 @@ impl Client {
         let dice = ctx.rng.below(1000);
         if dice < ctx.plan.cancel && !self.mine.is_empty() {
             let task = *ctx.rng.pick(&self.mine);
-            out.push(if ctx.rng.chance(200) { Up::Uncancel(task) } else { cancel(task) });
+            // Who wants no more of a stream does not change its mind: the producer would wait for ever.
+            let dropped = self.consumed.get(&task).is_some_and(|s| s.dropped);
+            out.push(if ctx.rng.chance(200) && !dropped { Up::Uncancel(task) } else { cancel(task) });
         } else if dice < ctx.plan.cancel + ctx.plan.odd {
             self.meddle(ctx, out);
         } else {

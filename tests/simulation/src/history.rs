@@ -252,7 +252,9 @@ impl History {
                     lost.push(AttemptId { task: *id, epoch: attempt.epoch });
                 }
             }
-            if log.role == Role::Client && task.root == Some(session) && task.owner == Some(Owner::Root) {
+            let owned = log.role == Role::Client && task.root == Some(session) && task.owner == Some(Owner::Root);
+            let consumed = task.from == Some(session) && task.spec.as_ref().is_some_and(|s| s.stream);
+            if owned || consumed {
                 task.orphan(self.inputs);
             }
         }
@@ -333,5 +335,7 @@ fn mark_up(frame: &Up) -> u64 {
         Up::Bye => 12,
         Up::Offer(defs) => (defs.len() as u64) << 8 | 13,
         Up::Print { attempt, print } => attempt.epoch.0 << 20 | (print.text.len() as u64) << 8 | 14,
+        Up::Item { attempt, seq, .. } => attempt.epoch.0 << 20 | *seq << 8 | 17,
+        Up::Credit { task, taken } => id(task.0) ^ *taken << 8 ^ 18,
     }
 }

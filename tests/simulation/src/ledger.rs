@@ -86,6 +86,8 @@ pub(crate) struct AttemptLog {
     pub(crate) report: Option<(Outcome, u32)>,
     /// The task had to be cancelled when that report came.
     pub(crate) too_late: bool,
+    /// Items it sent while it was live.
+    pub(crate) items: Vec<Bytes>,
 }
 
 /// A submit, and what follows from it if it is accepted.
@@ -134,6 +136,9 @@ pub(crate) struct TaskLog {
     pub(crate) inputs: BTreeMap<(Epoch, TaskId), Bytes>,
     pub(crate) durable_end: bool,
     pub(crate) durable_start: bool,
+    /// Of a stream: the attempt whose items were told, how many, to whom; and how many were taken.
+    pub(crate) told_items: Option<(Epoch, u64, SessionId)>,
+    pub(crate) taken: u64,
 }
 
 impl TaskLog {

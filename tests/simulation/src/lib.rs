@@ -2,7 +2,7 @@
 //!
 //! [`plan`] draws what a seed is about; [`world`] is the event loop, and `shell` the shell around the core; [`peer`], [`client`], [`worker`] and
 //! [`body`] are the processes at the other ends, which run [`script`]s; [`network`] and [`faults`] are what can go wrong;
-//! [`history`] is the observer, with `ledger` for its records and `heard`, `told`, [`calls`] and `verdict` for its
+//! [`history`] is the observer, with `ledger` for its records and `heard`, `told`, `streams`, [`calls`] and `verdict` for its
 //! judgements; [`run()`] runs seeds.
 //!
 //! No threads inside a world, no clock, no unordered collection: the same seed gives the same trace (L20).
@@ -24,6 +24,7 @@ pub mod rng;
 pub mod run;
 pub mod script;
 mod shell;
+mod streams;
 mod told;
 pub mod trace;
 mod verdict;

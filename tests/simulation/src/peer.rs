@@ -31,6 +31,8 @@ pub enum Alarm {
     Body(AttemptId, u64),
     /// A worker talks about attempts of a lost session.
     Haunt,
+    /// A client takes what came of a stream.
+    Take(TaskId),
 }
 
 /// What a peer can reach while it is at work.
@@ -223,7 +225,7 @@ impl Peer {
         let mut out = Vec::new();
         for frame in frames {
             match &mut self.kind {
-                Kind::Client(client) => client.hear(frame),
+                Kind::Client(client) => client.hear(frame, ctx, &mut out),
                 Kind::Worker(worker) => worker.hear(frame, ctx, &mut out),
             }
         }
@@ -239,6 +241,7 @@ impl Peer {
         }
         match (&mut self.kind, alarm) {
             (Kind::Client(client), Some(Alarm::Act)) => client.act(ctx, &mut out),
+            (Kind::Client(client), Some(Alarm::Take(task))) => client.take(task, &mut out),
             (Kind::Worker(worker), Some(Alarm::Body(attempt, ticket))) => worker.ring(attempt, ticket, ctx, &mut out),
             (Kind::Worker(worker), Some(Alarm::Haunt)) => {
                 worker.haunt(ctx, &mut out);

@@ -59,6 +59,8 @@ pub struct Plan {
     pub depend: u64,
     /// Payloads above one part.
     pub big: u64,
+    /// Scripts that yield items.
+    pub stream: u64,
     /// Ids may be submitted again.
     pub again: bool,
     /// What the core is told.
@@ -111,6 +113,7 @@ impl Plan {
             deadlock: some(rng, 400, 250),
             depend: some(rng, 700, 500),
             big: some(rng, 150, 100),
+            stream: some(rng, 500, 400),
             // Beyond `retained_tasks` an outcome is forgotten before its time, and the id with it: the core cannot know
             // it again. L2 is about ids within retention, or older than it.
             again: config.retained_tasks > 1_000,

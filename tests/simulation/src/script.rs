@@ -71,6 +71,8 @@ pub enum Op {
     Panic,
     /// Returns a value above one part.
     ReturnBig,
+    /// Yields that many items of about that many bytes, if it was called as a stream.
+    Emit(u32, usize),
 }
 
 /// A program, and the options its calls are made with.
@@ -82,6 +84,8 @@ pub struct Script {
     pub ops: Vec<Op>,
     /// Options of its calls.
     pub options: Options,
+    /// Yields items.
+    pub stream: bool,
 }
 
 /// What a call's argument bytes say.
@@ -151,6 +155,17 @@ pub fn maker_of(value: &Bytes) -> Option<AttemptId> {
     Some(AttemptId { task: TaskId(task), epoch: Epoch(epoch) })
 }
 
+/// An item of a stream: who made it, and which one it is.
+#[must_use]
+pub fn item_of(attempt: AttemptId, seq: u64, padding: usize) -> Bytes {
+    let mut out = BytesMut::new();
+    out.put_u128(attempt.task.0);
+    out.put_u64(attempt.epoch.0);
+    out.put_u64(seq);
+    out.put_bytes(5, padding);
+    out.freeze()
+}
+
 /// Name of a function.
 #[must_use]
 pub fn function_name(function: usize) -> Arc<str> {
@@ -181,7 +196,7 @@ impl Library {
             let script = branch(plan, rng, scripts.len());
             scripts.push(script);
         }
-        let mut chain = Script { function: 0, ops: vec![Op::Chain], options: options(plan, rng) };
+        let mut chain = Script { function: 0, ops: vec![Op::Chain], options: options(plan, rng), stream: false };
         // Every link of it tried three times would be three to the power of its length.
         chain.options.max_attempts = 1;
         if rng.chance(plan.stubborn) {
@@ -239,6 +254,8 @@ impl Library {
             options: script.options.clone(),
             trace,
             context: None,
+            // Without a consumer it is a task like any other, whose items are its result.
+            stream: script.stream && rng.chance(850),
         })
     }
 }
@@ -271,6 +288,19 @@ fn end(plan: &Plan, rng: &mut Rng, ops: &mut Vec<Op>) {
     }
 }
 
+/// Makes a stream of some.
+fn emit(plan: &Plan, rng: &mut Rng, ops: &mut Vec<Op>) -> bool {
+    let stream = rng.chance(plan.stream);
+    if stream {
+        for _ in 0..rng.between(1, 3) {
+            let (count, size) = *rng.pick(&[(1, 0), (3, 50_000), (20, 20_000), (20, 10), (300, 0), (700, 200)]);
+            let at = rng.index(ops.len() + 1);
+            ops.insert(at, Op::Emit(count, size));
+        }
+    }
+    stream
+}
+
 fn policy(plan: &Plan, rng: &mut Rng, lower: usize) -> Policy {
     if !rng.chance(plan.stubborn) {
         return Policy::Propagate;
@@ -290,7 +320,8 @@ fn leaf(plan: &Plan, rng: &mut Rng) -> Script {
         ops.push(rng.pick(&[Op::Sleep(ms), Op::Work(ms / 4)]).clone());
     }
     end(plan, rng, &mut ops);
-    Script { function: function(rng), ops, options: options(plan, rng) }
+    let stream = emit(plan, rng, &mut ops);
+    Script { function: function(rng), ops, options: options(plan, rng), stream }
 }
 
 fn branch(plan: &Plan, rng: &mut Rng, lower: usize) -> Script {
@@ -305,7 +336,8 @@ fn branch(plan: &Plan, rng: &mut Rng, lower: usize) -> Script {
         ops.push(op);
     }
     end(plan, rng, &mut ops);
-    Script { function: function(rng), ops, options: options(plan, rng) }
+    let stream = emit(plan, rng, &mut ops);
+    Script { function: function(rng), ops, options: options(plan, rng), stream }
 }
 
 fn statement(plan: &Plan, rng: &mut Rng, lower: usize, spawned: usize) -> Op {

@@ -56,6 +56,8 @@ impl History {
                 }
                 Down::CancelWithdrawn { .. } => self.saw("cancel withdrawn"),
                 Down::Print { task, print } => self.shown(session, *task, print),
+                Down::Item { task, seq, value } => self.item_told(session, *task, *seq, value),
+                Down::Credit { attempt, taken } => self.credit_told(*attempt, *taken),
                 Down::CancelCount { .. } | Down::Recall(_) | Down::Drain | Down::Leave => {}
             }
         }
@@ -82,6 +84,7 @@ impl History {
             return self.fail("L10", what);
         }
         let early = log.early.contains(&task);
+        self.stream_ended(session, task, outcome);
         if self.refusal(task, outcome, early) {
             return;
         }
@@ -212,6 +215,8 @@ impl History {
             Some(("L3", format!("it is over: {told:?}")))
         } else if log.attempts.last().is_some_and(|a| a.epoch >= epoch) {
             Some(("L5", format!("its epochs do not grow: {:?}", log.attempts)))
+        } else if log.attempts.iter().any(|a| !a.items.is_empty()) {
+            Some(("L23", "it is a stream of which items have come".into()))
         } else if log.attempts.last().is_some_and(|a| a.over.is_none()) {
             Some(("L5", format!("another attempt is live: {:?}", log.attempts)))
         } else if log.deadline.is_some_and(|d| d <= now) {
@@ -233,7 +238,15 @@ impl History {
             None
         };
         let earlier = log.attempts.iter().map(|a| AttemptId { task, epoch: a.epoch }).collect::<Vec<_>>();
-        log.attempts.push(AttemptLog { epoch, session, life, over: None, report: None, too_late: false });
+        log.attempts.push(AttemptLog {
+            epoch,
+            session,
+            life,
+            over: None,
+            report: None,
+            too_late: false,
+            items: Vec::new(),
+        });
         if let Some((law, why)) = complaint {
             return self.fail(law, format!("{task} is started at session {session} ({epoch:?}), but {why}"));
         }
@@ -346,5 +359,7 @@ fn mark_down(frame: &Down) -> u64 {
         Down::Print { task, print } => id(task.0) ^ (print.text.len() as u64) << 8 ^ 9,
         Down::Drain => 7,
         Down::Leave => 9,
+        Down::Item { task, seq, .. } => id(task.0) ^ *seq << 8 ^ 17,
+        Down::Credit { attempt, taken } => attempt.epoch.0 << 20 | *taken << 8 | 18,
     }
 }

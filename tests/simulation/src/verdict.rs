@@ -203,7 +203,10 @@ impl History {
         let spec = log.spec.as_ref()?;
         let fits = match kind {
             FailureKind::TimedOut => log.deadline.is_some(),
-            FailureKind::WorkerLost => lost > spec.options.max_crashes as usize,
+            FailureKind::WorkerLost => {
+                let begun = log.attempts.iter().any(|a| a.over == Some(Over::Lost) && !a.items.is_empty());
+                lost > spec.options.max_crashes as usize || begun
+            }
             FailureKind::DependencyFailed(cause) => {
                 // The first failure is what is told, not the chain of consequences.
                 let first = |f: &Failure, on: TaskId| match &f.kind {

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use farloop_core::frame::{Activity, Down, Start, Up};
 use farloop_core::id::{AttemptId, TaskId};
 use farloop_core::outcome::{Failure, FailureKind, Outcome};
+use farloop_core::window::Window;
 
 use crate::body::{Body, Error, Hands, Point, State, Step, Wake};
 use crate::peer::{Alarm, Ctx};
@@ -75,10 +76,11 @@ impl Worker {
         let Some(attempt) = self.ghosts.pop() else { return };
         let task = ctx.new_task();
         out.push(Up::Print { attempt, print: crate::printed::line(attempt, u32::MAX) });
-        out.push(match ctx.rng.below(5) {
+        out.push(match ctx.rng.below(6) {
             0 => Up::Progress { attempt, activity: Activity::Suspended, awaits: vec![attempt.task], blocked: true },
             1 => Up::CancelSeen { attempt, seen: 1_000 },
             2 => Up::Returned(attempt),
+            4 => Up::Item { attempt, seq: 1, value: crate::script::item_of(attempt, 1, 0) },
             3 => {
                 let args = Args { parent: attempt.task, ..Args::of(0) };
                 let spec = ctx.library.spec(args, &[], ctx.rng);
@@ -133,6 +135,16 @@ impl Worker {
                 }
             }
             Down::Drain => self.draining = true,
+            // Its bodies take what comes at once; that they are slow is the clients' part.
+            Down::Item { task, seq, .. } => out.push(Up::Credit { task, taken: seq }),
+            Down::Credit { attempt, taken } => {
+                let window = self.bodies.get_mut(&attempt).and_then(|b| b.window.as_mut());
+                if window.is_some_and(|w| w.take(taken))
+                    && self.bodies.get(&attempt).is_some_and(|b| matches!(b.state, State::Suspended(Point::Room)))
+                {
+                    self.wake(attempt, Some(Ok(())));
+                }
+            }
             Down::CancelCount { .. } | Down::Input { .. } | Down::Stranded { .. } | Down::Print { .. } => {}
             Down::Leave if !self.draining => {
                 self.draining = true;
@@ -189,7 +201,8 @@ impl Worker {
         self.started += 1;
         let args = Args::decode(&start.spec.args);
         let until = start.remaining.map(|left| ctx.now + left);
-        let body = Body::new(start.attempt, start.number, args, start.depth, until, start.cancels);
+        let mut body = Body::new(start.attempt, start.number, args, start.depth, until, start.cancels);
+        body.window = start.spec.stream.then(Window::default);
         self.bodies.insert(start.attempt, body);
         self.fresh.push_back(start.attempt);
     }

@@ -91,7 +91,11 @@ impl Core {
             let task = &mut self.tasks[index];
             task.errors += 1;
             let mine = matches!(failure.kind, FailureKind::Raised | FailureKind::Panicked);
-            if mine && failure.retryable != Some(false) && standing == 0 && task.errors < task.spec.options.max_attempts
+            if mine
+                && failure.retryable != Some(false)
+                && standing == 0
+                && task.errors < task.spec.options.max_attempts
+                && task.items() == 0
             {
                 self.retry(index, false);
                 return;
@@ -208,6 +212,11 @@ impl Core {
             self.end_task(index, outcome, Family::All);
             return;
         }
+        if task.items() > 0 && !planted!(self, StreamRestarted) {
+            let outcome = self.stream_lost(index, crash);
+            self.end_task(index, outcome, Family::All);
+            return;
+        }
         // An attempt whose start never left the coordinator cannot have crashed.
         if crash && sent {
             task.crashes += 1;
@@ -249,6 +258,9 @@ impl Core {
         task.ended = self.now;
         if let Some(rare) = &mut task.rare {
             rare.awaits = Vec::new();
+            if let Some(stream) = &mut rare.stream {
+                stream.new_attempt();
+            }
             if let Some(at) = rare.cancels.grace.take() {
                 self.timers.remove(&(at, Timer::Grace(key)));
             }

@@ -166,10 +166,11 @@ impl Core {
             return;
         };
         let key = self.tasks.key(index);
-        let task = &mut self.tasks[index];
-        if task.over() || task.standing() == 0 {
+        let task = &self.tasks[index];
+        if task.over() || task.standing() == 0 || self.consumer_is_gone(index) {
             return;
         }
+        let task = &mut self.tasks[index];
         let (epoch, place) = (task.epoch, task.place);
         let cancels = &mut task.rare().cancels;
         cancels.standing -= 1;
@@ -259,6 +260,7 @@ impl Core {
             }
             _ => alloc::format!("the deadline that it inherited from its caller passed {ran}"),
         };
+        let message = if task.items() > 0 { message + &super::streams::came(task.items()) } else { message };
         let failure = Failure {
             task: Some(task.id),
             worker: (task.worker.0 != 0).then_some(task.worker),

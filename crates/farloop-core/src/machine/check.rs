@@ -40,6 +40,7 @@ impl Core {
             live += usize::from(!task.over());
             self.check_task(index, task)?;
         }
+        self.check_streams()?;
         if live != self.live {
             return broken("L3", format!("{live} tasks are not over and {} were counted", self.live));
         }

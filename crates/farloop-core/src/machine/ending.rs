@@ -76,6 +76,9 @@ impl Core {
             if let Some(inputs) = rare.inputs {
                 self.stop_depending(inputs);
             }
+            if let Some(stream) = rare.stream {
+                self.close_stream(key, &stream);
+            }
             if !rare.dependents.is_empty() {
                 // Served from the back: the first that asked goes first.
                 rare.dependents.reverse();

@@ -41,6 +41,7 @@ impl Core {
                     let shown: Vec<String> = task.awaits().iter().take(NAMES).map(ToString::to_string).collect();
                     why.push(format!("it awaits {} tasks: {}{}", task.awaits().len(), shown.join(", "), if task.awaits().len() > NAMES { ", …" } else { "" }));
                 }
+                why.extend(self.explain_stream(index));
                 let away = self.sessions.get(task.place as usize).is_some_and(|s| s.conn.is_none());
                 if away {
                     why.push("its worker has no connection now; it is given up if none comes back in time".into());

@@ -1,6 +1,7 @@
 //! Hello: a session opens, or moves to a new connection.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -158,6 +159,7 @@ impl Core {
             cut_at: self.now,
             timer: None,
             owned: List::default(),
+            streams: BTreeSet::new(),
             cancelled: 0,
             worker,
         }) as u32;

@@ -2,8 +2,9 @@
 //!
 //! Reading order, by file: `tasks` holds the records, and `lists` run through them; `submit` accepts tasks, `functions`
 //! queue them, `schedule` gives them to workers, `attempts` hears how they went, `ending` ends and forgets them.
-//! `cancel`, `dependencies` and `graph` are what asyncio adds to a job queue. `hello`, `sessions` and `outbox` are the
-//! way in and out; `calls`, `answers`, `scan`, `views` and `explain` answer people; `check` states the laws as code.
+//! `cancel`, `dependencies`, `streams` and `graph` are what asyncio adds to a job queue. `hello`, `sessions` and
+//! `outbox` are the way in and out; `calls`, `answers`, `scan`, `views` and `explain` answer people; `check` states the
+//! laws as code.
 //!
 //! One input touches a bounded number of records (L21): what follows from it beyond that waits as queued work, and
 //! [`Core::next_deadline`] asks for a tick at once.
@@ -54,6 +55,7 @@ mod prints;
 mod scan;
 mod schedule;
 mod sessions;
+mod streams;
 mod submit;
 mod tasks;
 mod traces;

@@ -3,6 +3,7 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use bytes::Bytes;
 
 use super::Core;
 use super::sessions::SessionKey;
@@ -15,7 +16,7 @@ use crate::link::{Batch, Link};
 use crate::outcome::Outcome;
 use crate::time::Time;
 
-/// A note. It holds the outcome itself, for a record may leave retention before its watcher comes back.
+/// A note. It holds the outcome (or item) itself, for a record may leave retention before its watcher comes back.
 #[derive(Clone, Debug)]
 pub(crate) enum Tell {
     Resolved { task: TaskId, outcome: Outcome },
@@ -30,6 +31,8 @@ pub(crate) enum Tell {
     Deadlock(AttemptId, Vec<TaskId>),
     Drain,
     Leave,
+    Item(TaskId, u64, Bytes),
+    Credit { index: u32, epoch: Epoch },
 }
 
 #[derive(Debug)]
@@ -93,8 +96,8 @@ impl Core {
         }
         let outbox = &mut self.sessions[key.index as usize].outbox;
         match tell {
-            Tell::Cancel { .. } | Tell::Withdrawn { .. } | Tell::Drain | Tell::Leave => {
-                outbox.control.push_back((gate, tell))
+            Tell::Cancel { .. } | Tell::Withdrawn { .. } | Tell::Drain | Tell::Leave | Tell::Credit { .. } => {
+                outbox.control.push_back((gate, tell));
             }
             _ => outbox.data.push_back((gate, tell)),
         }
@@ -197,6 +200,8 @@ impl Core {
             Tell::Deadlock(attempt, cycle) => Some(Down::Deadlock { attempt, cycle }),
             Tell::Drain => Some(Down::Drain),
             Tell::Leave => Some(Down::Leave),
+            Tell::Item(task, seq, value) => Some(Down::Item { task, seq, value }),
+            Tell::Credit { index: task, epoch } => self.derive_credit(task, epoch),
         };
         let Some(frame) = frame else { return 0 };
         let bytes = match &frame {

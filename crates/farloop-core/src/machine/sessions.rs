@@ -5,12 +5,14 @@
 //! its last batch, whatever its connection looks like.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::lists::List;
 use super::outbox::Outbox;
+use super::tasks::TaskKey;
 use super::{Core, Timer, Work};
 use crate::api::{Event, Output, may_send};
 use crate::frame::{Role, Up};
@@ -47,6 +49,8 @@ pub(crate) struct Session {
     pub(crate) timer: Option<Time>,
     /// Tasks that are not over and that it owns.
     pub(crate) owned: List,
+    /// Streams that are not over and whose consumer it is.
+    pub(crate) streams: BTreeSet<TaskKey>,
     /// Tasks cancelled because it is over.
     pub(crate) cancelled: usize,
     pub(crate) worker: Option<Box<Worker>>,
@@ -175,6 +179,8 @@ impl Core {
                 ));
             }
             Up::Print { attempt, print } => self.on_print(index, attempt, print),
+            Up::Item { attempt, seq, value } => self.on_item(index, attempt, seq, value),
+            Up::Credit { task, taken } => self.on_credit(index, task, taken),
             Up::Heartbeat => {}
             Up::Drain => {
                 if let Some(worker) = &mut self.sessions[index as usize].worker {
@@ -309,7 +315,10 @@ impl Core {
                 // must not begin again.
                 let once = self.tasks[task].spec.options.max_crashes == 0;
                 self.lose_attempt(task, !said_bye || once);
-            } else if !session.owned.is_empty() {
+            } else if let Some(stream) = self.sessions[index as usize].streams.pop_first() {
+                self.lose_consumer(index, stream);
+            } else if !self.sessions[index as usize].owned.is_empty() {
+                let session = &self.sessions[index as usize];
                 let task = session.owned.head;
                 self.disown(task);
                 self.sessions[index as usize].cancelled += 1;

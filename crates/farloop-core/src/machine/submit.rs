@@ -134,6 +134,7 @@ impl Core {
             },
         };
         self.room_for(parent)?;
+        self.room_for_stream(&spec, from)?;
         let inputs = self.inputs_of(id, &spec)?;
 
         self.serial = self.serial.wrapping_add(1);
@@ -162,6 +163,7 @@ impl Core {
         }
         let (root, parent_id, deadline) = (task.root, task.parent, task.deadline);
         let index = self.tasks.insert(task);
+        self.open_stream(index, from);
         self.live += 1;
         if self.config.durable {
             let record = Record::Submitted {
@@ -283,6 +285,7 @@ impl Core {
             && known.name == spec.name
             && known.options == spec.options
             && known.context == spec.context
+            && known.stream == spec.stream
     }
 
     /// Takes the task out of its owner session's list.

@@ -16,6 +16,7 @@ use slab::Slab;
 use super::hash::Keyed;
 use super::lists::{Links, List, NIL};
 use super::sessions::SessionKey;
+use super::streams::Stream;
 use crate::api::{TaskLog, TaskState};
 use crate::frame::{Activity, Owner};
 use crate::id::{AttemptId, CallId, Epoch, SessionId, TaskId, WorkerId};
@@ -128,6 +129,8 @@ pub(crate) struct Rare {
     pub(crate) args_were: Option<(usize, u64)>,
     /// What it printed last.
     pub(crate) log: TaskLog,
+    /// How far its items have come, if it is a stream.
+    pub(crate) stream: Option<Box<Stream>>,
 }
 
 /// Cancel requests of one task.

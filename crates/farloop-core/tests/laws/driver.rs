@@ -77,6 +77,7 @@ pub(crate) fn spec(function: &str) -> Spec {
         options: Options::default(),
         trace: None,
         context: None,
+        stream: false,
     }
 }
 

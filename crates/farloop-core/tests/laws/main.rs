@@ -11,4 +11,5 @@ mod printing;
 mod random;
 mod running;
 mod sessions;
+mod streams;
 mod traces;

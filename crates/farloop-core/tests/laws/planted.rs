@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use farloop_core::api::Planted;
 
-use crate::{answers, cancelling, printing, running, sessions};
+use crate::{answers, cancelling, printing, running, sessions, streams};
 
 thread_local! {
     /// The bug in every core that this thread makes.
@@ -35,6 +35,8 @@ fn every_planted_bug_fails_the_test_of_its_law() {
             Planted::PrintsPileUp => printing::l18_a_client_that_takes_nothing_loses_lines_and_is_told_how_many,
             Planted::CompletedTwice => answers::l9_each_task_is_told_once_in_the_order_of_the_ends,
             Planted::WatchSkipsSnapshot => answers::who_watches_sees_what_is_there_and_then_each_change,
+            Planted::StreamRestarted => streams::l23_a_stream_that_has_begun_never_starts_again,
+            Planted::CreditForgotten => streams::l16_what_the_consumer_takes_is_room_for_the_producer,
             other => panic!("{other:?} has no test"),
         }
     };

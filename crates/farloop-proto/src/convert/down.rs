@@ -48,6 +48,10 @@ pub(crate) fn to_wire(item: Item<Down>) -> v1::DownItem {
         }),
         Down::Drain => Wire::Drain(v1::Drain {}),
         Down::Leave => Wire::Leave(v1::Drain {}),
+        Down::Item { task, seq, value } => Wire::StreamItem(v1::StreamItem { task: Some(task.into()), seq, value }),
+        Down::Credit { attempt, taken } => {
+            Wire::StreamCredit(v1::StreamCredit { attempt: Some(attempt.into()), taken })
+        }
     };
     v1::DownItem { tail, item: Some(item) }
 }
@@ -84,6 +88,8 @@ pub(crate) fn from_wire(wire: v1::DownItem) -> Result<Item<Down>, WireError> {
         },
         Wire::Drain(_) => Down::Drain,
         Wire::Leave(_) => Down::Leave,
+        Wire::StreamItem(i) => Down::Item { task: scalar::id(i.task, "the task")?, seq: i.seq, value: i.value },
+        Wire::StreamCredit(c) => Down::Credit { attempt: scalar::attempt(c.attempt)?, taken: c.taken },
         Wire::Part(_) if wire.tail => return Err(WireError::BadTail("part")),
         Wire::Part(part) => return Ok(Item::Part(part)),
     };

@@ -19,6 +19,7 @@ pub(super) fn to_wire(spec: &Spec) -> v1::Spec {
         options: (spec.options != Options::default()).then(|| options(&spec.options)),
         trace: spec.trace.as_deref().map(|t| v1::Trace { parent: t.parent.clone(), state: t.state.clone() }),
         context: spec.context.iter().flat_map(|values| values.iter()).map(context_value).collect(),
+        stream: spec.stream,
     }
 }
 
@@ -45,6 +46,7 @@ pub(super) fn from_wire(spec: Option<v1::Spec>) -> Result<Arc<Spec>, WireError> 
             let value = |v: v1::ContextValue| ContextValue { name: v.name.into(), value: v.value };
             Arc::new(spec.context.into_iter().map(value).collect())
         }),
+        stream: spec.stream,
     }))
 }
 

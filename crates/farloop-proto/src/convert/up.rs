@@ -47,6 +47,10 @@ pub(crate) fn to_wire(item: Item<Up>) -> v1::UpItem {
         Up::Heartbeat => Wire::Heartbeat(v1::Heartbeat {}),
         Up::Drain => Wire::Drain(v1::Drain {}),
         Up::Bye => Wire::Bye(v1::Bye {}),
+        Up::Item { attempt, seq, value } => {
+            Wire::YieldedItem(v1::YieldedItem { attempt: Some(attempt.into()), seq, value })
+        }
+        Up::Credit { task, taken } => Wire::TakenItems(v1::TakenItems { task: Some(task.into()), taken }),
     };
     v1::UpItem { tail, item: Some(item) }
 }
@@ -87,6 +91,8 @@ pub(crate) fn from_wire(wire: v1::UpItem) -> Result<Item<Up>, WireError> {
         Wire::Heartbeat(_) => Up::Heartbeat,
         Wire::Drain(_) => Up::Drain,
         Wire::Bye(_) => Up::Bye,
+        Wire::YieldedItem(i) => Up::Item { attempt: scalar::attempt(i.attempt)?, seq: i.seq, value: i.value },
+        Wire::TakenItems(t) => Up::Credit { task: scalar::id(t.task, "the task")?, taken: t.taken },
         Wire::Part(_) if wire.tail => return Err(WireError::BadTail("part")),
         Wire::Part(part) => return Ok(Item::Part(part)),
     };

@@ -832,7 +832,7 @@ pub struct UpItem {
     #[prost(bool, tag = "14")]
     pub tail: bool,
     /// What it is.
-    #[prost(oneof = "up_item::Item", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 16")]
+    #[prost(oneof = "up_item::Item", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 30, 31, 15, 16")]
     pub item: ::core::option::Option<up_item::Item>,
 }
 /// Nested message and enum types in `UpItem`.
@@ -879,6 +879,12 @@ pub mod up_item {
         /// Worker: functions in addition to those of its hello.
         #[prost(message, tag = "13")]
         Offer(super::Offer),
+        /// Worker: an item of a stream.
+        #[prost(message, tag = "30")]
+        YieldedItem(super::YieldedItem),
+        /// Consumer of a stream: how many items have been taken.
+        #[prost(message, tag = "31")]
+        TakenItems(super::TakenItems),
         /// A piece of the payload of the next item that is a tail.
         #[prost(bytes, tag = "15")]
         Part(::prost::bytes::Bytes),
@@ -894,7 +900,7 @@ pub struct DownItem {
     #[prost(bool, tag = "14")]
     pub tail: bool,
     /// What it is.
-    #[prost(oneof = "down_item::Item", tags = "1, 2, 3, 4, 5, 6, 11, 7, 8, 9, 10, 35, 15, 16")]
+    #[prost(oneof = "down_item::Item", tags = "1, 2, 3, 4, 5, 6, 11, 7, 8, 9, 10, 35, 30, 31, 15, 16")]
     pub item: ::core::option::Option<down_item::Item>,
 }
 /// Nested message and enum types in `DownItem`.
@@ -938,6 +944,12 @@ pub mod down_item {
         /// Worker: take no new work, let what runs end within the drain limit, and end.
         #[prost(message, tag = "35")]
         Leave(super::Drain),
+        /// Consumer of a stream: an item.
+        #[prost(message, tag = "30")]
+        StreamItem(super::StreamItem),
+        /// Worker: how many items the consumer has taken.
+        #[prost(message, tag = "31")]
+        StreamCredit(super::StreamCredit),
         /// A piece of the payload of the next item that is a tail.
         #[prost(bytes, tag = "15")]
         Part(::prost::bytes::Bytes),
@@ -986,6 +998,9 @@ pub struct Spec {
     /// Trace context of the caller, if it is traced.
     #[prost(message, optional, tag = "7")]
     pub trace: ::core::option::Option<Trace>,
+    /// The submitting session consumes the items one by one. Not set: a stream function returns all its items as one list.
+    #[prost(bool, tag = "8")]
+    pub stream: bool,
     /// The caller's context variables, sorted by name; at most 16 KiB.
     #[prost(message, repeated, tag = "9")]
     pub context: ::prost::alloc::vec::Vec<ContextValue>,
@@ -1346,6 +1361,52 @@ pub struct Deadlock {
     /// The cycle, beginning with the attempt's own task.
     #[prost(message, repeated, tag = "2")]
     pub cycle: ::prost::alloc::vec::Vec<Id>,
+}
+/// An item of a stream, from its producer.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct YieldedItem {
+    /// Which.
+    #[prost(message, optional, tag = "1")]
+    pub attempt: ::core::option::Option<AttemptId>,
+    /// From 1, without gaps.
+    #[prost(uint64, tag = "2")]
+    pub seq: u64,
+    /// The item, in MessagePack.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub value: ::prost::bytes::Bytes,
+}
+/// Items of a stream that its consumer has taken: room for more.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TakenItems {
+    /// Which.
+    #[prost(message, optional, tag = "1")]
+    pub task: ::core::option::Option<Id>,
+    /// All items taken so far.
+    #[prost(uint64, tag = "2")]
+    pub taken: u64,
+}
+/// An item of a stream, to its consumer.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StreamItem {
+    /// Which.
+    #[prost(message, optional, tag = "1")]
+    pub task: ::core::option::Option<Id>,
+    /// From 1, without gaps.
+    #[prost(uint64, tag = "2")]
+    pub seq: u64,
+    /// The item, in MessagePack.
+    #[prost(bytes = "bytes", tag = "3")]
+    pub value: ::prost::bytes::Bytes,
+}
+/// Items of an attempt that the consumer has taken.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StreamCredit {
+    /// Which.
+    #[prost(message, optional, tag = "1")]
+    pub attempt: ::core::option::Option<AttemptId>,
+    /// All items taken so far.
+    #[prost(uint64, tag = "2")]
+    pub taken: u64,
 }
 /// What a peer may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

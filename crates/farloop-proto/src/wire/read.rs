@@ -136,6 +136,7 @@ impl<'a> Reader<'a> {
             options: Options::default(),
             trace: None,
             context: None,
+            stream: false,
         };
         while let Some(key) = body.key() {
             match key {

@@ -503,6 +503,11 @@ impl Body {
         std::mem::take(&mut self.state().deadlocked)
     }
 
+    /// Whether it is at an await of farloop's own.
+    pub(crate) fn is_parked(&self) -> bool {
+        !self.state().points.is_empty()
+    }
+
     /// Changes whenever an await point opens or closes.
     pub(crate) fn points_version(&self) -> u64 {
         self.state().version

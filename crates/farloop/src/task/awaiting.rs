@@ -7,7 +7,7 @@ use farloop_core::outcome::Outcome;
 
 use crate::body::Point;
 use crate::cell::Cell;
-use crate::error::{Cancelled, Error, Result};
+use crate::error::{Cancelled, DeliveryToken, Error, Result};
 
 /// Whether a cancel of the awaiting body goes on to the cell.
 #[derive(Clone, Copy, PartialEq)]
@@ -16,6 +16,8 @@ pub(crate) enum Forwarding {
     Always,
     /// wait_for: the first one; a second is delivered to the waiter (V3).
     Once,
+    /// As `Always`, where something else than the end can wake the awaiter too: an item of a stream.
+    Items,
 }
 
 /// The await of one cell: its place in the cell's list of listeners, and in the body's list of await points.
@@ -43,12 +45,25 @@ impl Await {
             return Poll::Ready(Ok(()));
         }
         self.key = key.map(|key| (key, Some(cell.clone())));
-        let once = forwarding == Forwarding::Once;
-        if let Err(error) = self.point.forward(cell, once, once, cx) {
+        let (once, timed) = (forwarding == Forwarding::Once, forwarding != Forwarding::Always);
+        if let Err(error) = self.point.forward(cell, once, timed, cx) {
             self.unlisten();
             return Poll::Ready(Err(error));
         }
         Poll::Pending
+    }
+
+    /// The error that was delivered here, if any; the await is over then.
+    pub(crate) fn cut(&mut self) -> Option<Error> {
+        let error = self.point.cut()?;
+        self.unlisten();
+        Some(error)
+    }
+
+    /// Waits no more. The body's token if a request was forwarded meanwhile.
+    pub(crate) fn close(&mut self) -> Option<Arc<DeliveryToken>> {
+        self.unlisten();
+        self.point.close()
     }
 
     /// See [`Point::spend`].

@@ -19,12 +19,13 @@ use tokio::sync::Notify;
 use super::slots::Slots;
 use crate::body::{Body, Who};
 use crate::context;
-use crate::definition::{self, BodyEnd, BodyVerdict, LocalBoxFuture, Registry};
+use crate::definition::{self, BodyEnd, BodyError, BodyVerdict, LocalBoxFuture, Registry};
 use crate::event_loop::{LoopShared, Ready};
 use crate::invocation::{Input, Invocation};
 use crate::report::Caught;
 use crate::session::SessionShared;
 use crate::state::StateMap;
+use crate::stream::{self, Outlet};
 
 /// A start with the values of its dependencies.
 pub(crate) struct Started {
@@ -36,6 +37,8 @@ struct Placed {
     attempt: AttemptId,
     home: Arc<LoopShared>,
     body: Option<Arc<Body>>,
+    /// Of a stream whose consumer tells what it has taken.
+    outlet: Option<Outlet>,
 }
 
 /// What the loops of one worker share.
@@ -155,11 +158,18 @@ impl WorkerShared {
                     to(&home, Ready::Deadlock { attempt, cycle });
                 }
             }
+            Down::Credit { attempt, taken } => {
+                let outlet = self.placed.get(&attempt.task).filter(|p| p.attempt == attempt);
+                if let Some(outlet) = outlet.and_then(|p| p.outlet.clone()) {
+                    outlet.credit(taken);
+                }
+            }
             Down::Drain
             | Down::Resolved { .. }
             | Down::CancelCount { .. }
             | Down::Stranded { .. }
-            | Down::Print { .. } => {}
+            | Down::Print { .. }
+            | Down::Item { .. } => {}
             Down::Leave => self.leave.notify_one(),
         }
         self.tell_idle();
@@ -179,7 +189,7 @@ impl WorkerShared {
         let at = self.next_loop.fetch_add(1, Ordering::Relaxed) % loops.len().max(1);
         let home = loops[at].clone();
         let attempt = started.start.attempt;
-        self.placed.insert(attempt.task, Placed { attempt, home: home.clone(), body: None });
+        self.placed.insert(attempt.task, Placed { attempt, home: home.clone(), body: None, outlet: None });
         home
     }
 
@@ -290,6 +300,16 @@ impl Host {
         self.worker.placed.get(&attempt.task).filter(|p| p.attempt == attempt).and_then(|p| p.body.clone())
     }
 
+    /// Where the items of a stream go: to its consumer, or into one list if nobody wants them one by one.
+    fn outlet(&self, start: &Start) -> Outlet {
+        let consumer = start.spec.stream.then(|| (self.worker.session.clone(), start.attempt));
+        let outlet = Outlet::new(consumer);
+        if let Some(mut placed) = self.worker.placed.get_mut(&start.attempt.task) {
+            placed.outlet = Some(outlet.clone());
+        }
+        outlet
+    }
+
     fn start(&self, home: &Arc<LoopShared>, started: Started) {
         let Started { start, inputs } = started;
         let function = start.spec.function.clone();
@@ -308,9 +328,18 @@ impl Host {
             Some(run) => {
                 let invocation = invocation(&start, inputs, self.worker.state.clone());
                 Some(match run {
+                    definition::Body::Async(_) | definition::Body::Blocking(_) if start.spec.stream => {
+                        let message = format!("function {function} is no stream: await it, it returns one value");
+                        let refused = BodyError::refused(FailureKind::BadArguments, &function, message);
+                        Box::pin(std::future::ready(Err(refused)))
+                    }
                     // Handles among the arguments attach to the loop of the body that is being made.
                     definition::Body::Async(f) => body.on_behalf(|| f(invocation)),
                     definition::Body::Blocking(f) => on_blocking_pool(body.clone(), f, invocation),
+                    definition::Body::Stream(f) => {
+                        let outlet = self.outlet(&start);
+                        body.on_behalf(|| stream::run(f, invocation, outlet))
+                    }
                 })
             }
             None => None,

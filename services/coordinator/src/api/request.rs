@@ -114,6 +114,7 @@ pub(crate) fn draft(request: v1::SubmitTaskRequest) -> Result<Draft, Status> {
         },
         trace: None,
         context: None,
+        stream: false,
     };
     Ok(Draft { task, await_worker: request.await_worker, spec, named })
 }

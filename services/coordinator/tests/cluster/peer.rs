@@ -165,6 +165,7 @@ impl Peer {
             options: Options::default(),
             trace: None,
             context: None,
+            stream: false,
         });
         self.send(Up::Submit(Submit { task, spec, owner: Owner::Root, creator: None })).await;
         task
