@@ -7,6 +7,7 @@
 
 pub mod collector;
 pub mod embedded;
+pub mod misfits;
 pub mod node;
 pub mod people;
 pub mod proxy;
@@ -30,9 +31,17 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// # Panics
 /// As the test does; and if it does not end.
 pub fn bounded<T>(test: impl Future<Output = T>) -> T {
+    bounded_by(LIMIT, test)
+}
+
+/// As [`bounded`], for a test with more to do.
+///
+/// # Panics
+/// As [`bounded`].
+pub fn bounded_by<T>(limit: Duration, test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("an event loop");
-    let ended = runtime.block_on(async { tokio::time::timeout(LIMIT, test).await });
-    ended.unwrap_or_else(|_| panic!("it waits for what never comes: {LIMIT:?} have passed"))
+    let ended = runtime.block_on(async { tokio::time::timeout(limit, test).await });
+    ended.unwrap_or_else(|_| panic!("it waits for what never comes: {limit:?} have passed"))
 }
 
 /// Looks again and again until `look` gives something.

@@ -2,8 +2,8 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -116,6 +116,20 @@ impl Node {
         self.lines.recv_timeout(PATIENCE).expect("the process says a line")
     }
 
+    /// The next line of its output, however long it takes: the test has a bound of its own.
+    ///
+    /// # Panics
+    /// If it ends without one.
+    pub async fn long_line(&self) -> String {
+        loop {
+            match self.lines.try_recv() {
+                Ok(line) => return line,
+                Err(TryRecvError::Empty) => tokio::time::sleep(crate::LOOK_EVERY).await,
+                Err(TryRecvError::Disconnected) => panic!("the process says a line before it ends"),
+            }
+        }
+    }
+
     /// A coordinator on a port of its own choice, and where it listens.
     ///
     /// # Panics
@@ -132,6 +146,26 @@ impl Node {
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Whether it has not ended.
+    ///
+    /// # Panics
+    /// If it is no child of this process.
+    #[must_use]
+    pub fn runs(&mut self) -> bool {
+        self.child.try_wait().expect("a child can be waited for").is_none()
+    }
+
+    /// Bytes of memory that it holds at this moment.
+    ///
+    /// # Panics
+    /// If it has ended.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("a process that runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS in /proc/PID/status");
+        line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number of kB") * 1_024
     }
 
     /// SIGKILL: it is gone without a word.
@@ -174,6 +208,21 @@ impl Drop for Node {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Runs a command of a binary to its end, and gives what it said.
+///
+/// # Panics
+/// If it does not start.
+#[must_use]
+pub fn run_to_end(binary: &str, words: &[&str], variables: &[(&str, &str)]) -> Output {
+    let mut program = Program::new(binary);
+    program.0.args(words).envs(variables.iter().copied());
+    let command = program.0.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("a binary that cargo built can be started");
+    // Kept open, or it would take this process for gone.
+    let _input = child.stdin.take();
+    child.wait_with_output().expect("a child can be waited for")
 }
 
 /// For the `main` of such processes: ends this one when whoever started it is gone, however that came about. A test

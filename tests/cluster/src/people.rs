@@ -72,6 +72,15 @@ impl People {
         got.log.unwrap_or_default()
     }
 
+    /// Whether there is any task at all.
+    ///
+    /// # Panics
+    /// If the call fails.
+    pub async fn any_task(&mut self) -> bool {
+        let request = v1::ListTasksRequest { page_size: 1, ..Default::default() };
+        !self.tasks.list_tasks(request).await.expect("ListTasks").into_inner().tasks.is_empty()
+    }
+
     /// The state of a task that exists, or [`State::Unspecified`].
     pub async fn state(&mut self, id: TaskId) -> State {
         self.task(id).await.map_or(State::Unspecified, |task| task.state())

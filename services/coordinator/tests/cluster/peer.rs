@@ -10,7 +10,7 @@ use farloop_core::id::{AttemptId, SessionId, TaskId};
 use farloop_core::limits::MAX_PAYLOAD;
 use farloop_core::link::Link;
 use farloop_core::outcome::Outcome;
-use farloop_core::spec::{FunctionDef, Options, Spec};
+use farloop_core::spec::{Dependency, FunctionDef, Options, Spec};
 use farloop_proto::convert::{FromPeer, ToPeer};
 use farloop_proto::v1::session_service_client::SessionServiceClient;
 use farloop_proto::v1::{ConnectRequest, ConnectResponse};
@@ -156,11 +156,17 @@ impl Peer {
 
     pub(crate) async fn submit(&mut self, args: &[u8]) -> TaskId {
         let task = TaskId(uuid::Uuid::now_v7().as_u128());
+        self.submit_with(task, args, Vec::new()).await;
+        task
+    }
+
+    /// Submits under that id, with arguments from other tasks.
+    pub(crate) async fn submit_with(&mut self, task: TaskId, args: &[u8], dependencies: Vec<Dependency>) {
         let spec = Arc::new(Spec {
             function: "demo.add".into(),
             fingerprint: 7,
             args: Bytes::copy_from_slice(args),
-            dependencies: Vec::new(),
+            dependencies,
             name: None,
             options: Options::default(),
             trace: None,
@@ -168,7 +174,6 @@ impl Peer {
             stream: false,
         });
         self.send(Up::Submit(Submit { task, spec, owner: Owner::Root, creator: None })).await;
-        task
     }
 
     pub(crate) async fn next_start(&mut self) -> Start {

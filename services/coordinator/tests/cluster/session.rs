@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use farloop_coordinator::{Config, Coordinator, StartError, Tokens};
 use farloop_core::frame::{Down, HelloReply, Role, Up};
-use farloop_core::outcome::Outcome;
+use farloop_core::id::TaskId;
+use farloop_core::outcome::{FailureKind, Outcome};
+use farloop_core::spec::Dependency;
 use farloop_store::MemoryStore;
 use tonic::Code;
 
@@ -123,6 +125,19 @@ async fn what_is_no_hello_is_refused_in_words() {
     assert_eq!(reason, "PROTOCOL_MISMATCH");
     assert!(message.contains("99"), "{message}");
     assert!(stranger.next_batch().await.unwrap_err().is_none(), "the stream ends after the refusal");
+}
+
+#[tokio::test]
+async fn an_argument_that_is_the_call_itself_is_refused() {
+    let running = start(Config::default()).await;
+    let mut client = Peer::client(running.channel().await).await;
+    let task = TaskId(uuid::Uuid::now_v7().as_u128());
+    client.submit_with(task, &[0x92, 1, 0xc0], vec![Dependency { position: 1, tasks: vec![task], list: false }]).await;
+    let Down::Resolved { task: of, outcome: Outcome::Raised(failure) } = client.next().await else {
+        panic!("a refusal")
+    };
+    assert_eq!((of, &failure.kind), (task, &FailureKind::DependencyCycle));
+    assert!(failure.message.contains(&format!("is task {task} itself")), "{}", failure.message);
 }
 
 #[tokio::test]

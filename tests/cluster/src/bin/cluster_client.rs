@@ -3,11 +3,15 @@
 //! `owns`: starts a task of its own and a detached one, prints both handles, and waits until it is killed.
 //! `hears LABEL LINES ..`: gathers tasks that print that many lines each, then prints what they returned.
 //! `traced`: calls inside of a span, and exports it.
+//! `queues N`: submits that many no-ops, prints the id of the last one, and then how many of them returned.
+//! `hoards N`: schedules that many no-ops without awaiting any, prints how many were refused and by which limit; then
+//! submits one more, with patience, and prints what became of it.
 //! `awaits HANDLE`: awaits a task that somebody else started, and prints its value.
 
 use farloop::Task;
 use farloop::prelude::*;
 use farloop_test_cluster::tasks;
+use farloop_worker::demo::noop;
 use tracing::Instrument as _;
 
 #[farloop::main]
@@ -36,11 +40,36 @@ async fn main() -> farloop::Result<()> {
             println!("{left} {right}");
             Ok(())
         }
+        ["queues", n] => {
+            let mut tasks = Vec::new();
+            for _ in 0..n.parse::<usize>().map_err(farloop::Error::new)? {
+                tasks.push(farloop::submit(noop()).await?);
+            }
+            println!("{}", tasks.last().map_or_else(String::new, |task| task.id().to_string()));
+            println!("{} returned", gather_all(tasks).await?.len());
+            Ok(())
+        }
+        ["hoards", n] => {
+            let mut refused = Vec::new();
+            for _ in 0..n.parse::<usize>().map_err(farloop::Error::new)? {
+                let task = ensure_future(noop());
+                if let Some(Ok(Some(error))) = task.done().then(|| task.exception()) {
+                    refused.push(error);
+                }
+            }
+            println!("{}", refused.len());
+            println!("{}", refused.first().map_or_else(String::new, ToString::to_string));
+            farloop::submit(noop()).await?.await?;
+            println!("served");
+            Ok(())
+        }
         ["awaits", handle] => {
             let task: Task<serde_json::Value> = serde_json::from_str(handle).map_err(farloop::Error::new)?;
             println!("{}", task.await?);
             Ok(())
         }
-        _ => Err(farloop::Error::msg("usage: cluster_client owns | hears LABEL LINES .. | traced | awaits HANDLE")),
+        _ => Err(farloop::Error::msg(
+            "usage: cluster_client owns | hears LABEL LINES .. | queues N | hoards N | traced | awaits HANDLE",
+        )),
     }
 }
