@@ -92,6 +92,8 @@ struct Inner {
     /// Own requests are on their way.
     unechoed: bool,
     accepted: bool,
+    /// Somebody else's task, or nobody's: it does not end with this session.
+    foreign: bool,
 }
 
 impl Cell {
@@ -118,6 +120,7 @@ impl Cell {
                 cancels: 0,
                 unechoed: false,
                 accepted: false,
+                foreign: false,
             }),
             read: AtomicBool::new(false),
             orphaned: AtomicBool::new(false),
@@ -143,6 +146,15 @@ impl Cell {
 
     pub(crate) fn set_name(&self, name: Arc<str>) {
         self.inner().name = Some(name);
+    }
+
+    pub(crate) fn set_foreign(&self) {
+        self.inner().foreign = true;
+    }
+
+    /// A task that this session owns.
+    pub(crate) fn is_ours(&self) -> bool {
+        matches!(self.kind, Kind::Remote | Kind::Local(_)) && !self.inner().foreign
     }
 
     pub(crate) fn is_done(&self) -> bool {

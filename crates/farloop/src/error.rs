@@ -27,7 +27,7 @@ pub use crate::failure::{Cause, Failure};
 pub use cancelled::Cancelled;
 pub(crate) use cancelled::DeliveryToken;
 pub use group::ErrorGroup;
-pub use misuse::{InvalidState, Misuse, NoRunningLoop};
+pub use misuse::{AlreadyRunning, InvalidState, Misuse, NoRunningLoop};
 pub use recover::Recover;
 pub use timed_out::TimedOut;
 
@@ -64,6 +64,12 @@ pub enum Error {
     LoopMismatch,
     /// The event loop has been closed.
     LoopClosed,
+    /// The event loop was stopped before what it ran for was done; that goes on in the next run.
+    LoopStopped,
+    /// A loop can't run, or close, here and now, because one runs.
+    AlreadyRunning(AlreadyRunning),
+    /// Ctrl-C.
+    Interrupted,
     /// A call that can never work; nothing was started.
     Misuse(Misuse),
     /// The coordinator is gone, or no longer knows this session; the text says which. What became of the task is
@@ -221,6 +227,9 @@ impl Error {
             Self::NoRunningLoop(_) => (std::any::type_name::<NoRunningLoop>(), None),
             Self::LoopMismatch => ("farloop::LoopMismatch", None),
             Self::LoopClosed => ("farloop::LoopClosed", None),
+            Self::LoopStopped => ("farloop::LoopStopped", None),
+            Self::AlreadyRunning(_) => (std::any::type_name::<AlreadyRunning>(), None),
+            Self::Interrupted => ("farloop::Interrupted", None),
             Self::BrokenPromise => ("farloop::BrokenPromise", None),
             _ => ("", None),
         };
@@ -304,6 +313,9 @@ impl fmt::Display for Error {
             Self::NoRunningLoop(at) => fmt::Display::fmt(at, f),
             Self::LoopMismatch => f.write_str("The task belongs to a different event loop"),
             Self::LoopClosed => f.write_str("Event loop is closed"),
+            Self::LoopStopped => f.write_str("Event loop stopped before Future completed."),
+            Self::AlreadyRunning(how) => fmt::Display::fmt(how, f),
+            Self::Interrupted => f.write_str("interrupted by Ctrl-C"),
             Self::Misuse(misuse) => fmt::Display::fmt(misuse, f),
             Self::SessionLost(why) => write!(f, "the session with the coordinator is lost: {why}"),
             Self::BrokenPromise => f.write_str("the promise was dropped without an outcome"),

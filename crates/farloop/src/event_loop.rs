@@ -1,41 +1,63 @@
-//! An event loop as the SDK sees it: a ready queue that one thread works off, and the session behind it.
+//! An event loop as the SDK sees it: one ready queue that one thread works off in turns, and the session behind it.
 //!
-//! Everything that may run user code (completions, done callbacks, starts) goes through the queue, so that it happens
-//! on the loop's own thread, in order, and never inside the code that caused it (asyncio rows 56, 65, 273).
+//! Everything that may run user code goes through the queue: completions, done callbacks, `call_soon`, timers that are
+//! due, and the steps of the loop's own coroutines. So it happens on the loop's own thread, in the order in which it
+//! became ready, and never inside the code that caused it (asyncio rows 56, 65, 273). `turns` works the queue off,
+//! `steps` keeps the coroutines, `calls` the callbacks and timers.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
-use std::task::Poll;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::thread::ThreadId;
+use std::time::Duration;
 
 use farloop_core::frame::{Owner, Print};
 use farloop_core::id::{AttemptId, TaskId};
 use farloop_core::outcome::Outcome;
 use futures_util::task::AtomicWaker;
+use tokio::runtime::Handle as Runtime;
+use tokio::time::Instant;
 
-use crate::body::Body;
 use crate::cell::{Cell, Kind, Listener};
 use crate::coro::CallSpec;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::session::SessionShared;
 use crate::worker::host::{Host, Started};
 
-/// Completions worked off before other work of the thread gets its turn.
-const TURN: usize = 128;
+pub(crate) mod calls;
+pub(crate) mod steps;
+mod turns;
+
+use calls::{Callback, Timers};
+use steps::Step;
+use turns::{Turns, Until};
 
 /// Something to do on the loop's thread.
 pub(crate) enum Ready {
     Complete(Arc<Cell>, Outcome),
     CancelCount(Arc<Cell>, u32),
-    Listeners(Arc<Cell>, Vec<Listener>),
+    Listener(Arc<Cell>, Listener),
     Report(Arc<Cell>),
     Print(Print),
+    /// A coroutine of this loop goes on.
+    Step(Arc<Step>),
+    /// `call_soon`, or a timer that is due.
+    Call(Arc<Callback>),
     Start(Box<Started>),
-    Cancel { attempt: AttemptId, number: u32, message: Option<String> },
-    CancelWithdrawn { attempt: AttemptId, standing: u32 },
+    Cancel {
+        attempt: AttemptId,
+        number: u32,
+        message: Option<String>,
+    },
+    CancelWithdrawn {
+        attempt: AttemptId,
+        standing: u32,
+    },
     Fence(AttemptId),
-    Deadlock { attempt: AttemptId, cycle: Vec<TaskId> },
+    Deadlock {
+        attempt: AttemptId,
+        cycle: Vec<TaskId>,
+    },
 }
 
 static NEXT_LOOP: AtomicU64 = AtomicU64::new(1);
@@ -44,10 +66,22 @@ pub(crate) struct LoopShared {
     pub(crate) id: u64,
     session: Arc<SessionShared>,
     queue: Mutex<VecDeque<Ready>>,
+    timers: Mutex<Timers>,
+    /// Entries of `timers`: without any, a turn does not look.
+    timer_count: AtomicUsize,
     waker: AtomicWaker,
     closed: AtomicBool,
     /// The thread whose local runtime runs this loop, if farloop made that runtime: local coroutines need one.
-    local_thread: Option<ThreadId>,
+    local_thread: OnceLock<ThreadId>,
+    /// The runtime whose clock is the loop's.
+    runtime: OnceLock<Runtime>,
+    began: Instant,
+    /// Somebody may stop it: a loop of `blocking`.
+    stoppable: AtomicBool,
+    /// End after this turn; sticky (row 263).
+    stopping: AtomicBool,
+    interrupted: AtomicBool,
+    running: AtomicBool,
     nowhere: bool,
 }
 
@@ -65,10 +99,18 @@ impl LoopShared {
         let home = Arc::new(Self {
             id: NEXT_LOOP.fetch_add(1, Ordering::Relaxed),
             session,
-            queue: Mutex::new(VecDeque::new()),
+            queue: Mutex::default(),
+            timers: Mutex::default(),
+            timer_count: AtomicUsize::new(0),
             waker: AtomicWaker::new(),
             closed: AtomicBool::new(false),
-            local_thread,
+            local_thread: local_thread.map(OnceLock::from).unwrap_or_default(),
+            runtime: Runtime::try_current().map(OnceLock::from).unwrap_or_default(),
+            began: Instant::now(),
+            stoppable: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            interrupted: AtomicBool::new(false),
+            running: AtomicBool::new(false),
             nowhere,
         });
         home.session.set_home(&home);
@@ -80,7 +122,7 @@ impl LoopShared {
     }
 
     pub(crate) fn runs_local(&self) -> bool {
-        self.local_thread == Some(std::thread::current().id())
+        self.local_thread.get() == Some(&std::thread::current().id())
     }
 
     pub(crate) fn next_task_name(&self) -> Arc<str> {
@@ -116,21 +158,15 @@ impl LoopShared {
         self.waker.wake();
     }
 
-    /// A cell is done: its listeners run in registration order. Plain awaiters need no turn of their own, since
-    /// waking only queues them.
+    /// A cell is done: its listeners get their places in the queue, in registration order (rows 64, 71). An awaiter
+    /// takes its place by being woken.
     pub(crate) fn ready(&self, cell: &Arc<Cell>, listeners: Vec<Listener>) {
-        if listeners.is_empty() {
-            return;
-        }
-        if listeners.iter().all(|l| matches!(l, Listener::Wake { .. })) {
-            for listener in listeners {
-                if let Listener::Wake { whom, .. } = listener {
-                    whom.wake();
-                }
+        for listener in listeners {
+            match listener {
+                Listener::Wake { whom, .. } => whom.wake(),
+                other => self.push(Ready::Listener(cell.clone(), other)),
             }
-            return;
         }
-        self.push(Ready::Listeners(cell.clone(), listeners));
     }
 
     pub(crate) fn report_later(&self, cell: Arc<Cell>) {
@@ -142,68 +178,141 @@ impl LoopShared {
         self.session.submit(self, call, owner)
     }
 
-    /// Works the queue off for ever, or until the loop is closed. `host` runs attempts, on a worker.
-    pub(crate) async fn run(self: Arc<Self>, mut host: Option<Host>) {
+    /// Works the queue off until the loop is closed. `host` runs attempts, on a worker.
+    pub(crate) async fn run(self: Arc<Self>, host: Option<Host>) {
+        // What is left of the loop's own coroutines ends with whoever steps them.
+        let _steps = steps::DropAll(self.id);
+        self.set_running(true);
+        Turns::new(self.clone(), host, Until::Closed).await;
+        self.set_running(false);
+    }
+
+    /// As [`run`](Self::run), on a thread with a local runtime of farloop's: coroutines can be at home there.
+    pub(crate) async fn run_here(self: Arc<Self>, host: Option<Host>) {
+        // Set at birth where the thread was known then.
+        self.local_thread.get_or_init(|| std::thread::current().id());
+        self.run(host).await;
+    }
+
+    /// Works the queue off until somebody stops it, and at least one turn.
+    pub(crate) async fn run_until_stopped(self: Arc<Self>) {
+        Turns::new(self, None, Until::Stopped).await;
+    }
+
+    // ---- stopping
+
+    pub(crate) fn make_stoppable(&self) {
+        self.stoppable.store(true, Ordering::Release);
+    }
+
+    /// Ends the run after the turn that is going on; the next run, if none is (row 263).
+    pub(crate) fn stop(&self) {
+        if self.stoppable.load(Ordering::Acquire) {
+            self.stopping.store(true, Ordering::Release);
+            self.waker.wake();
+        } else {
+            tracing::warn!("stop() of a loop that nobody runs by hand has no effect");
+        }
+    }
+
+    /// Ctrl-C: the run ends after its turn and says so.
+    pub(crate) fn interrupt(&self) {
+        self.interrupted.store(true, Ordering::Release);
+        self.stop();
+    }
+
+    pub(crate) fn take_interrupt(&self) -> bool {
+        self.interrupted.swap(false, Ordering::AcqRel)
+    }
+
+    pub(crate) fn is_running(&self) -> bool {
+        self.running.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_running(&self, running: bool) {
+        self.running.store(running, Ordering::Release);
+    }
+
+    // ---- the loop's clock
+
+    /// The runtime that runs it, once known.
+    pub(crate) fn set_runtime(&self, runtime: &Runtime) {
+        // The first one stays: a loop does not move.
+        let _ = self.runtime.set(runtime.clone());
+    }
+
+    fn now(&self) -> Instant {
+        // Virtual time is read inside the runtime that has it.
+        let _inside = self.runtime.get().map(Runtime::enter);
+        Instant::now()
+    }
+
+    /// Since the loop began; monotonic, and comparable on this loop only (row 317).
+    pub(crate) fn time(&self) -> Duration {
+        self.now().saturating_duration_since(self.began)
+    }
+
+    // ---- callbacks
+
+    pub(crate) fn call_soon(&self, callback: &Arc<Callback>) -> Result<()> {
+        if self.is_closed() {
+            return Err(Error::LoopClosed);
+        }
+        self.push(Ready::Call(callback.clone()));
+        Ok(())
+    }
+
+    pub(crate) fn call_at(&self, when: Duration, callback: &Arc<Callback>) -> Result<()> {
+        if self.is_closed() {
+            return Err(Error::LoopClosed);
+        }
+        let mut timers = self.timers();
+        timers.add(self.began + when, callback.clone());
+        self.timer_count.store(timers.len(), Ordering::Release);
+        drop(timers);
+        self.waker.wake();
+        Ok(())
+    }
+
+    /// A timer was cancelled: it leaves at once if many did (row 312).
+    pub(crate) fn timer_cancelled(&self) {
+        let mut timers = self.timers();
+        timers.cancelled();
+        self.timer_count.store(timers.len(), Ordering::Release);
+    }
+
+    fn timers(&self) -> std::sync::MutexGuard<'_, Timers> {
+        // Nothing user-written runs under this lock.
+        self.timers.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    // ---- the end
+
+    /// Nothing runs here any more: what is queued is dropped, its own coroutines are dropped and reported, and whoever
+    /// waits for its tasks is told (rows 269, 271).
+    pub(crate) fn end(&self) {
+        self.close();
+        for cell in self.session.pending_cells() {
+            if matches!(cell.kind, Kind::Local(_)) {
+                crate::report::destroyed(&cell);
+            }
+        }
+        steps::drop_all(self.id);
+        for cell in self.session.pending_cells() {
+            cell.mark_read();
+            cell.complete_with(Error::LoopClosed.to_outcome(), Some(Error::LoopClosed));
+        }
+        *self.timers() = Timers::default();
+        self.timer_count.store(0, Ordering::Release);
         loop {
-            let batch = std::future::poll_fn(|cx| {
-                self.waker.register(cx.waker());
-                let mut queue = self.queue();
-                if !queue.is_empty() {
-                    return Poll::Ready(Some(std::mem::take(&mut *queue)));
-                }
-                if self.is_closed() { Poll::Ready(None) } else { Poll::Pending }
-            })
-            .await;
-            let Some(batch) = batch else { return };
-            self.turn(batch, host.as_mut()).await;
-        }
-    }
-
-    async fn turn(self: &Arc<Self>, batch: VecDeque<Ready>, mut host: Option<&mut Host>) {
-        let mut since_yield = 0;
-        for ready in batch {
-            since_yield += 1;
-            if since_yield > TURN {
-                tokio::task::yield_now().await;
-                since_yield = 0;
+            let batch = std::mem::take(&mut *self.queue());
+            if batch.is_empty() {
+                return;
             }
-            match ready {
-                Ready::Complete(cell, outcome) => {
-                    cell.complete(outcome);
-                }
-                Ready::CancelCount(cell, count) => cell.cancel_count_told(count),
-                Ready::Listeners(cell, listeners) => self.run_listeners(&cell, listeners).await,
-                Ready::Report(cell) => cell.report_unread(),
-                Ready::Print(print) => self.session.show(&print),
-                other => {
-                    if let Some(host) = host.as_deref_mut() {
-                        host.take(self, other);
-                    }
-                }
-            }
-        }
-    }
-
-    /// One list for awaiters and callbacks keeps their order: after waking, a turn passes before the next callback
-    /// (asyncio row 71).
-    async fn run_listeners(&self, cell: &Arc<Cell>, listeners: Vec<Listener>) {
-        let mut woke = false;
-        for listener in listeners {
-            match listener {
-                Listener::Wake { whom, .. } => {
-                    whom.wake();
-                    woke = true;
-                }
-                Listener::Internal { run, .. } => run(cell),
-                Listener::Callback { run, .. } => {
-                    if woke {
-                        tokio::task::yield_now().await;
-                        woke = false;
-                    }
-                    let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| Body::nobody(|| run(cell))));
-                    if let Err(panic) = ran {
-                        crate::report::callback_panicked(cell, &*panic);
-                    }
+            for ready in batch {
+                // Combinators and blocking waiters; callbacks of the user's don't run any more.
+                if let Ready::Listener(cell, Listener::Internal { run, .. }) = ready {
+                    run(&cell);
                 }
             }
         }

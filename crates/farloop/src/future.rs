@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use crate::ambient;
 use crate::cell::{Cell, Kind};
 use crate::error::{Error, InvalidState, Result};
+use crate::event_loop::LoopShared;
 use crate::task::{CancelMessage, Task, read_value};
 
 /// The reading side: a handle like a task's, whose `cancel` takes effect at once (asyncio row 51).
@@ -29,10 +30,21 @@ pub struct Promise<T> {
 #[must_use]
 pub fn create_future<T: Serialize + DeserializeOwned>() -> (Promise<T>, Fut<T>) {
     let location = Location::caller();
-    let cell = match ambient::find() {
-        Some(home) => Cell::new(crate::session::new_id(), "future".into(), None, location, home, Kind::Promise),
-        None => ambient::nowhere("future".into(), location),
-    };
+    match ambient::find() {
+        Some(home) => create_on(&home, location),
+        None => of_cell(ambient::nowhere("future".into(), location)),
+    }
+}
+
+/// As [`create_future`], on this loop.
+pub(crate) fn create_on<T: Serialize + DeserializeOwned>(
+    home: &Arc<LoopShared>,
+    location: &'static Location<'static>,
+) -> (Promise<T>, Fut<T>) {
+    of_cell(Cell::new(crate::session::new_id(), "future".into(), None, location, home.clone(), Kind::Promise))
+}
+
+fn of_cell<T: DeserializeOwned>(cell: Arc<Cell>) -> (Promise<T>, Fut<T>) {
     (Promise { cell: cell.clone(), marker: PhantomData }, Task::from_cell(cell, read_value::<T>))
 }
 

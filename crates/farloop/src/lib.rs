@@ -25,7 +25,7 @@
 //! timeouts and task groups; `stream` is about functions that yield items; `body` is what the runtime knows about a
 //! running coroutine; `session` keeps a process connected, over `remote` or `hub`; `worker` runs bodies;
 //! [`in_process`](mod@in_process) is a
-//! cluster without a port.
+//! cluster without a port; [`blocking`] has event loops for programs without async.
 
 #[cfg(panic = "abort")]
 compile_error!(
@@ -34,6 +34,7 @@ compile_error!(
 
 mod ambient;
 pub mod arg;
+pub mod blocking;
 mod body;
 mod body_error;
 mod cell;
@@ -51,6 +52,7 @@ pub mod in_process;
 mod introspect;
 pub mod invocation;
 mod local;
+mod loop_handle;
 mod print;
 mod remote;
 mod report;
@@ -71,6 +73,7 @@ mod worker;
 pub mod __private;
 
 pub use arg::{Arg, IntoArg};
+pub use blocking::{Runner, run};
 pub use combine::as_completed::{AsCompleted, Completed, as_completed};
 pub use combine::gather::{Gather, GatherArgs, gather, gather_all, gather_settled, gather_settled_all};
 pub use combine::map::{MAP_LIMIT, Map, map};
@@ -88,6 +91,7 @@ pub use futures_core::Stream;
 pub use in_process::builder as in_process;
 pub use introspect::{CurrentTask, TaskInfo, all_tasks, current_task};
 pub use local::{LocalCoro, local};
+pub use loop_handle::{LoopHandle, get_running_loop};
 pub use print::{PRINT_BURST, PRINT_RATE};
 pub use report::{BoxedHandler, Report, set_exception_handler};
 pub use runtime::{Loop, connect};

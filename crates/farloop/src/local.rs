@@ -16,7 +16,7 @@ use crate::body::{Body, Under, Who};
 use crate::cell::{Cell, Kind};
 use crate::context;
 use crate::error::{Error, Result};
-use crate::event_loop::LoopShared;
+use crate::event_loop::{LoopShared, steps};
 use crate::report::Caught;
 use crate::task::{IntoTask, Task, read_value};
 
@@ -116,7 +116,8 @@ impl<T: Serialize + DeserializeOwned + 'static> std::future::IntoFuture for Loca
     }
 }
 
-fn spawn<T: Serialize + 'static>(
+/// Starts a coroutine of this loop, on its thread.
+pub(crate) fn spawn<T: Serialize + 'static>(
     home: &Arc<LoopShared>,
     future: Pin<Box<dyn Future<Output = Result<T>>>>,
     name: Option<Arc<str>>,
@@ -136,11 +137,11 @@ fn spawn<T: Serialize + 'static>(
         *slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Arc::downgrade(&body);
     }
     home.session().remember_local(&cell);
-    tokio::task::spawn_local(Run { body, cell: cell.clone(), future: Some(future), begun: false });
+    steps::spawn(home, Run { body, cell: cell.clone(), future: Some(future), begun: false });
     cell
 }
 
-/// One local coroutine as a task of the runtime.
+/// One local coroutine as a step of its loop.
 struct Run<T> {
     body: Arc<Body>,
     cell: Arc<Cell>,

@@ -89,6 +89,41 @@ pub(crate) fn callback_panicked(cell: &Arc<Cell>, panic: &(dyn Any + Send)) {
     send(&about(cell, format!("Exception in callback of {}: {text}", cell.function), Some(Error::msg(text))));
 }
 
+/// A callback of `call_soon` or a timer.
+pub(crate) fn call_panicked(location: &'static Location<'static>, panic: &(dyn Any + Send)) {
+    let text = panic_text(panic);
+    send(&Report {
+        message: format!("Exception in callback at {location}: {text}"),
+        error: Some(Error::msg(text)),
+        task: None,
+        name: None,
+        function: None,
+        created_at: Some(location),
+    });
+}
+
+/// A coroutine of a loop that was closed under it (row 341).
+pub(crate) fn destroyed(cell: &Arc<Cell>) {
+    send(&about(cell, "Task was destroyed but it is pending!".to_owned(), None));
+}
+
+/// What a run left behind failed when it was cancelled at the end (row 285).
+pub(crate) fn failed_at_shutdown(cell: &Arc<Cell>, error: &Error) {
+    send(&about(cell, "unhandled exception during run() shutdown".to_owned(), Some(error.clone())));
+}
+
+/// A loop was dropped that nobody closed (row 269).
+pub(crate) fn unclosed() {
+    send(&Report {
+        message: "unclosed event loop".to_owned(),
+        error: None,
+        task: None,
+        name: None,
+        function: None,
+        created_at: None,
+    });
+}
+
 pub(crate) fn stranded(cell: &Arc<Cell>, why: &str) {
     send(&about(cell, format!("{} waits: {why}", cell.function), None));
 }

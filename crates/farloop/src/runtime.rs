@@ -9,7 +9,6 @@ use std::thread::JoinHandle;
 use crate::ambient;
 use crate::error::{Error, Result};
 use crate::event_loop::LoopShared;
-use crate::in_process;
 use crate::local;
 use crate::task::IntoTask;
 
@@ -59,6 +58,22 @@ impl Loop {
         self.0.shut();
     }
 
+    /// Told once when the coordinator knows of the end.
+    pub(crate) fn flushed(&self) -> Arc<tokio::sync::Notify> {
+        self.0.flushed.clone()
+    }
+
+    /// Ends it without waiting.
+    pub(crate) fn shut(&self) {
+        self.0.shut();
+    }
+
+    /// A handle with `call_soon`, `call_later` and the rest.
+    #[must_use]
+    pub fn handle(&self) -> crate::LoopHandle {
+        crate::LoopHandle(self.0.home.clone())
+    }
+
     /// Whether it was closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
@@ -105,8 +120,9 @@ pub async fn connect(address: impl AsRef<str>) -> Result<Loop> {
     Ok(connected)
 }
 
-/// Runs a program's `main`: builds a current-thread runtime, binds a loop to it ([`ADDRESS_VARIABLE`], or a cluster in
-/// this process), runs the future as a task of that loop, and closes the session. What `#[farloop::main]` expands to.
+/// Runs a program's `main`: makes a loop on a current-thread runtime ([`ADDRESS_VARIABLE`], or a cluster in this
+/// process), runs the future as its task `main`, cancels and awaits the tasks that are left, and closes the session.
+/// What `#[farloop::main]` expands to. Ctrl-C is what it is for [`farloop::run`](crate::run).
 ///
 /// Callbacks and wakes keep asyncio's order on this runtime.
 ///
@@ -117,27 +133,7 @@ where
     F: Future<Output = R> + 'static,
     R: FromStartError + 'static,
 {
-    crate::report::watch_panics();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build_local(Default::default())
-        .expect("the operating system gives a program an event queue and a timer");
-    runtime.block_on(async move {
-        let started = match std::env::var(ADDRESS_VARIABLE).ok().filter(|a| !a.is_empty()) {
-            Some(address) => crate::remote::connect_client(&address, Some(std::thread::current().id())).await,
-            None => in_process::builder().local(std::thread::current().id()).spawn(),
-        };
-        let event_loop = match started {
-            Ok(event_loop) => event_loop,
-            Err(error) => return R::from_start_error(error),
-        };
-        ambient::bind(event_loop.home());
-        ambient::offer_default(event_loop.home());
-        tokio::task::spawn_local(event_loop.home().clone().run(None));
-        let result = run_as_task(body).await;
-        event_loop.close().await;
-        result
-    })
+    crate::blocking::main(body).unwrap_or_else(R::from_start_error)
 }
 
 /// Runs `body` as a local task named `main`, so that it has a current task and a place in the order of wakes.
@@ -165,7 +161,7 @@ where
     }
 }
 
-/// What `main` may return: it must be able to say that no cluster was reached.
+/// What `main` may return: it must be able to say that no cluster was reached, and that Ctrl-C ended it.
 pub trait FromStartError {
     /// From the error of connecting.
     fn from_start_error(error: Error) -> Self;
@@ -180,6 +176,6 @@ impl<T, E: From<Error>> FromStartError for std::result::Result<T, E> {
 impl FromStartError for () {
     fn from_start_error(error: Error) -> Self {
         eprintln!("Error: {error}");
-        std::process::exit(1)
+        std::process::exit(if matches!(error, Error::Interrupted) { crate::blocking::INTERRUPTED } else { 1 })
     }
 }

@@ -233,6 +233,9 @@ impl SessionShared {
         let owner = if call.detached { Owner::Nobody } else { owner };
         let id = new_id();
         let cell = Cell::new(id, function.clone(), name.clone(), location, home.clone(), Kind::Remote);
+        if call.detached {
+            cell.set_foreign();
+        }
         self.cells.insert(id, cell.clone());
         let spec = Spec {
             function,
@@ -284,6 +287,7 @@ impl SessionShared {
             return cell.clone();
         }
         let cell = Cell::new(id, "?".into(), Some("?".into()), location, home.clone(), Kind::Remote);
+        cell.set_foreign();
         self.cells.insert(id, cell.clone());
         self.push(Up::Watch(id));
         cell

@@ -91,6 +91,7 @@ impl Cluster {
             .start_paused(true)
             .build_local(Default::default())
             .expect("the operating system gives a test an event queue and a timer");
+        let _forget = Forget(runtime.handle().clone());
         runtime.block_on(async move {
             let cluster = match self.0.local(std::thread::current().id()).assemble() {
                 Ok(cluster) => cluster,
@@ -98,7 +99,7 @@ impl Cluster {
             };
             for worker in &cluster.workers {
                 for home in worker.loops() {
-                    tokio::task::spawn_local(home.clone().run(Some(Host::new(worker.clone()))));
+                    tokio::task::spawn_local(home.clone().run_here(Some(Host::new(worker.clone()))));
                 }
             }
             let home = cluster.home.clone();
@@ -120,6 +121,15 @@ impl Cluster {
             ambient::unbind(&home);
             result
         })
+    }
+}
+
+/// The ambient loop of a runtime that ends is forgotten with it.
+struct Forget(tokio::runtime::Handle);
+
+impl Drop for Forget {
+    fn drop(&mut self) {
+        ambient::forget(&self.0);
     }
 }
 

@@ -40,7 +40,7 @@ use crate::event_loop::LoopShared;
 use crate::print::Prints;
 
 /// A poll longer than this blocks its event loop for all others and is reported.
-const SLOW_POLL: Duration = Duration::from_millis(100);
+pub(crate) const SLOW_POLL: Duration = Duration::from_millis(100);
 
 /// Cancel requests that a body passes on to what it awaits; later ones are delivered to itself. Two bodies may await
 /// each other without a deadlock (one could also be woken by something else): a request would go round for ever.

@@ -39,6 +39,8 @@ pub enum Misuse {
     SelfAwait,
     /// A coroutine that was awaited or scheduled before.
     AlreadyAwaited,
+    /// A loop's own thread would wait for what only itself can do.
+    WouldDeadlock,
     /// A future stands where only a task can.
     NotATask,
     /// A time that is no time.
@@ -91,6 +93,9 @@ impl fmt::Display for Misuse {
             Self::EmptySet => f.write_str("Set of Tasks/Futures is empty."),
             Self::SelfAwait => f.write_str("Task cannot await on itself"),
             Self::AlreadyAwaited => f.write_str("cannot reuse already awaited coroutine"),
+            Self::WouldDeadlock => f.write_str(
+                "this thread runs the loop that the coroutine is on, and would wait for itself: await the task, or use run_until_complete",
+            ),
             Self::NotATask => f.write_str("a task is needed here, and this future is none"),
             Self::NegativeTimeout => f.write_str("a timeout must be a number of seconds that is not negative"),
             Self::DuplicateName { name, first, second } => write!(
@@ -117,6 +122,30 @@ impl fmt::Display for Misuse {
 }
 
 impl std::error::Error for Misuse {}
+
+/// Why a loop can't run, or close, here and now. Nothing has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AlreadyRunning {
+    /// It runs.
+    ThisLoop,
+    /// Another loop, or a tokio runtime, runs on this thread: there one awaits.
+    OtherLoop,
+    /// It runs, and was to be closed.
+    Closing,
+}
+
+impl fmt::Display for AlreadyRunning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ThisLoop => "This event loop is already running",
+            Self::OtherLoop => "Cannot run the event loop while another loop is running",
+            Self::Closing => "Cannot close a running event loop",
+        })
+    }
+}
+
+impl std::error::Error for AlreadyRunning {}
 
 /// Nothing runs here that could schedule a coroutine: no body, no bound runtime, no loop of this thread, no default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

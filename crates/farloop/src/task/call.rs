@@ -21,13 +21,32 @@ pub struct Call<T> {
     coro: Option<Coro<T>>,
     task: Option<Task<T>>,
     over: bool,
+    /// Makes a task of the coroutine, which nobody in particular owns.
+    begin: fn(Coro<T>) -> Task<T>,
+}
+
+impl<T> Call<T> {
+    /// The task, which does not end with this await any more.
+    ///
+    /// # Errors
+    /// The await is over.
+    pub(crate) fn begin(mut self) -> Result<Task<T>> {
+        if std::mem::replace(&mut self.over, true) {
+            return Err(Error::already_awaited());
+        }
+        match (self.coro.take(), self.task.take()) {
+            (Some(coro), _) => Ok((self.begin)(coro)),
+            (None, Some(task)) => Ok(task),
+            (None, None) => Err(Error::already_awaited()),
+        }
+    }
 }
 
 impl<T: DeserializeOwned> std::future::IntoFuture for Coro<T> {
     type Output = Result<T>;
     type IntoFuture = Call<T>;
     fn into_future(self) -> Call<T> {
-        Call { coro: Some(self), task: None, over: false }
+        Call { coro: Some(self), task: None, over: false, begin: |coro| schedule(coro, Owner::Root, false) }
     }
 }
 

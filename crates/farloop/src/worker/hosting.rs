@@ -79,7 +79,7 @@ pub(crate) fn start_loops(worker: &Arc<WorkerShared>) -> Result<()> {
     for (n, home) in worker.loops().iter().enumerate() {
         let (home, worker) = (home.clone(), worker.clone());
         drop(spawn_thread(format!("farloop-loop-{n}"), move || async move {
-            home.run(Some(Host::new(worker))).await;
+            home.run_here(Some(Host::new(worker))).await;
         })?);
     }
     Ok(())

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use farloop::blocking::EventLoop;
 use serde::{Deserialize, Serialize};
 
 use super::{Verdict, guarded, stalls, timed};
@@ -172,12 +173,17 @@ fn repeat_if_stalled(scenario: Scenario, server: SocketAddr) -> (Check, u32) {
 }
 
 fn on_this_thread(scenario: Scenario, server: SocketAddr, unit: Duration) -> Check {
-    // Connects to the address in the environment.
-    farloop::runtime::main(async move {
+    // Connects to the address in the environment. What a scenario leaves behind is cancelled and not waited for: some
+    // bodies are stubborn.
+    let event_loop = EventLoop::from_env()?;
+    let run = async move {
         let (book, journal) = journal::open(Clock::Real { start: Instant::now(), unit }, Some(server));
         let run = Run::new(Backend::Cluster, book, journal.clone());
         let played = tokio::time::timeout(unit * LONGEST, (scenario.play)(run)).await;
         journal::close(&journal);
-        played.unwrap_or_else(|_| Err(wrong(NEVER)))
-    })
+        Ok(played.unwrap_or_else(|_| Err(wrong(NEVER))))
+    };
+    let check = event_loop.run_until_complete(run);
+    event_loop.close()?;
+    check?
 }
