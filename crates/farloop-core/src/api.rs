@@ -552,12 +552,18 @@ pub enum Planted {
     StreamRestarted,
     /// L16: that items were taken is not passed on to the producer.
     CreditForgotten,
+    /// L24: what an attempt held stays held when it is over.
+    PermitOfTheDeadKept,
+    /// L24: a token is given twice.
+    TokenReused,
+    /// L25: an item on its way to one that is over is lost.
+    ItemOfTheDeadLost,
 }
 
 #[cfg(feature = "planted-bugs")]
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::StaleReportAccepted,
         Self::CancelLostWhileLeased,
         Self::ResolveTwice,
@@ -576,6 +582,9 @@ impl Planted {
         Self::WatchSkipsSnapshot,
         Self::StreamRestarted,
         Self::CreditForgotten,
+        Self::PermitOfTheDeadKept,
+        Self::TokenReused,
+        Self::ItemOfTheDeadLost,
     ];
 }
 
@@ -610,7 +619,9 @@ pub fn may_send(role: Role, frame: &Up) -> bool {
         | Up::Uncancel(_)
         | Up::Credit { .. }
         | Up::Heartbeat
-        | Up::Bye => {
+        | Up::Bye
+        | Up::Sync(_)
+        | Up::SyncEnd { .. } => {
             matches!(role, Role::Client | Role::Worker)
         }
         Up::Offer(_)

@@ -3,6 +3,7 @@
 //! Frames of the data lane keep their order among each other; a frame of the control lane may overtake them,
 //! so a cancel may arrive before its task does.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -13,6 +14,7 @@ use crate::id::{AttemptId, SessionId, TaskId};
 use crate::link::{Lane, LinkFrame};
 use crate::outcome::Outcome;
 use crate::spec::{FunctionDef, Spec};
+use crate::sync::{SyncAction, SyncAnswer, SyncCall, SyncEnd};
 
 /// Version of the session protocol. A peer with another one is refused.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -208,6 +210,15 @@ pub enum Up {
         /// Items taken.
         taken: u64,
     },
+    /// A call about a lock, semaphore, event, queue or barrier.
+    Sync(Box<SyncCall>),
+    /// What becomes of a [`Up::Sync`] call that waits, or of what it was given.
+    SyncEnd {
+        /// Which.
+        call: u64,
+        /// What.
+        end: SyncEnd,
+    },
     /// Sign of life.
     Heartbeat,
     /// Worker: give me no new work; end the session when the last attempt is over.
@@ -286,6 +297,13 @@ pub enum Down {
         /// The cycle, beginning with the attempt's own task.
         cycle: Vec<TaskId>,
     },
+    /// Answer to [`Up::Sync`]. Once per call.
+    Sync {
+        /// Which.
+        call: u64,
+        /// The answer.
+        answer: SyncAnswer,
+    },
     /// Peer: no new work; the coordinator is about to stop.
     Drain,
     /// Worker: take no new work, let what runs end within the drain limit, hand the rest back, and end.
@@ -340,6 +358,10 @@ impl LinkFrame for Up {
         match self {
             Self::Submit(s) => Some(&mut Arc::make_mut(&mut s.spec).args),
             Self::Ended { outcome: Outcome::Returned(value), .. } | Self::Item { value, .. } => Some(value),
+            Self::Sync(call) => match &mut call.action {
+                SyncAction::Put { item, .. } => Some(item),
+                _ => None,
+            },
             _ => None,
         }
     }
@@ -347,6 +369,10 @@ impl LinkFrame for Up {
         match self {
             Self::Submit(s) => s.spec.args.len(),
             Self::Ended { outcome: Outcome::Returned(value), .. } | Self::Item { value, .. } => value.len(),
+            Self::Sync(call) => match &call.action {
+                SyncAction::Put { item, .. } => item.len(),
+                _ => 0,
+            },
             _ => 0,
         }
     }
@@ -377,6 +403,7 @@ impl LinkFrame for Down {
             | Self::Input { value, .. }
             | Self::Item { value, .. } => Some(value),
             Self::Start(s) => Some(&mut Arc::make_mut(&mut s.spec).args),
+            Self::Sync { answer: SyncAnswer::Item(item), .. } => Some(item),
             _ => None,
         }
     }
@@ -386,6 +413,7 @@ impl LinkFrame for Down {
             | Self::Input { value, .. }
             | Self::Item { value, .. } => value.len(),
             Self::Start(s) => s.spec.args.len(),
+            Self::Sync { answer: SyncAnswer::Item(item), .. } => item.len(),
             _ => 0,
         }
     }
@@ -395,6 +423,7 @@ impl LinkFrame for Down {
             Self::Resolved { outcome: Outcome::Raised(failure), .. } => failure.weight(),
             Self::Stranded { why, .. } => why.len(),
             Self::Print { print, .. } => print.text.len(),
+            Self::Sync { answer: SyncAnswer::Refused { message, .. }, .. } => message.len(),
             Self::Deadlock { cycle, .. } => cycle.len() * 20,
             Self::Cancel { message, .. } => message.as_ref().map_or(0, String::len),
             _ => 0,

@@ -46,6 +46,11 @@ id!(
     WorkerId
 );
 
+id!(
+    /// One anonymous lock, semaphore, event, queue or barrier, or one condition of a lock; made by its creator.
+    PrimitiveId
+);
+
 /// Numbers attempts over the whole cluster. Grows by one for each lease that the coordinator gives, so a later
 /// attempt always has the higher epoch (L5). A report under any but the current epoch is STALE (L4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -20,5 +20,6 @@ pub mod link;
 pub mod machine;
 pub mod outcome;
 pub mod spec;
+pub mod sync;
 pub mod time;
 pub mod window;

@@ -55,6 +55,18 @@ pub const STREAMS: usize = 1_024;
 pub const PAGE: usize = 1_000;
 /// Notes that may wait for one session; a session that does not take what it is sent is over beyond that.
 pub const TELLS: usize = 4_194_304;
+/// Locks, semaphores, events, queues and barriers in use at once, over the whole cluster.
+pub const SYNC_PRIMITIVES: usize = 65_536;
+/// Waits, permits and items on their way at once, over the whole cluster.
+pub const SYNC_CALLS: usize = 1_048_576;
+/// Calls that wait for one primitive; so also parties of a barrier.
+pub const SYNC_WAITERS: usize = 131_072;
+/// Items in one queue.
+pub const SYNC_ITEMS: usize = 262_144;
+/// Bytes of the items in one queue.
+pub const SYNC_QUEUE_BYTES: usize = 64 * 1024 * 1024;
+/// Bytes of the items in all queues, those that wait to be put included.
+pub const SYNC_BYTES: usize = 512 * 1024 * 1024;
 /// Sessions at once.
 pub const MAX_SESSIONS: usize = 10_000;
 /// Functions one worker may offer.

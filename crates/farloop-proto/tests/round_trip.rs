@@ -7,15 +7,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use farloop_core::frame::{Activity, Down, Hello, HelloReply, Owner, Print, Role, Start, Stdio, Submit, Up};
-use farloop_core::id::{AttemptId, Epoch, SessionId, TaskId, WorkerId};
+use farloop_core::id::{AttemptId, Epoch, PrimitiveId, SessionId, TaskId, WorkerId};
 use farloop_core::link::{Batch, Item};
 use farloop_core::outcome::{Cancellation, Failure, FailureKind, Outcome};
 use farloop_core::spec::{ContextValue, Dependency, FunctionDef, Options, Spec, Trace};
+use farloop_core::sync::{
+    Primitive, PrimitiveKind, PrimitiveName, SyncAction, SyncAnswer, SyncCall, SyncEnd, SyncRefusal, SyncView,
+};
 use farloop_proto::convert::{FromPeer, ToPeer, WireError};
 use farloop_proto::v1::{self, ConnectRequest, ConnectResponse};
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
+use proptest::sample::select;
 use prost::Message as _;
 
 fn task() -> impl Strategy<Value = TaskId> {
@@ -134,6 +138,47 @@ fn print() -> impl Strategy<Value = Print> {
     let stream = prop_oneof![Just(Stdio::Out), Just(Stdio::Err)];
     (stream, text(), any::<u32>()).prop_map(|(stream, text, lost)| Print { stream, text, lost })
 }
+fn primitive() -> impl Strategy<Value = Primitive> {
+    use PrimitiveKind::{Barrier, Event, LifoQueue, Lock, PriorityQueue, Queue, Semaphore};
+    let own = (any::<u128>(), of(any::<u128>().prop_map(SessionId)))
+        .prop_map(|(id, owner)| PrimitiveName::Own { id: PrimitiveId(id), owner });
+    let name = prop_oneof![text().prop_map(|name| PrimitiveName::Shared(name.into())), own];
+    let kind = select(vec![Semaphore, Lock, Event, Queue, LifoQueue, PriorityQueue, Barrier]);
+    (name, kind, any::<u64>()).prop_map(|(name, kind, size)| Primitive { name, kind, size })
+}
+fn action() -> impl Strategy<Value = SyncAction> {
+    let condition = || any::<u128>().prop_map(PrimitiveId);
+    use SyncAction as A;
+    prop_oneof![
+        any::<bool>().prop_map(|now| A::Acquire { now }),
+        any::<u64>().prop_map(A::Release),
+        any::<u64>().prop_map(A::Check),
+        (condition(), any::<u64>()).prop_map(|(condition, token)| A::WaitNotified { condition, token }),
+        (condition(), any::<u64>(), any::<u64>()).prop_map(|(condition, token, count)| A::Notify {
+            condition,
+            token,
+            count
+        }),
+        (payload(), any::<i64>(), any::<bool>()).prop_map(|(item, priority, now)| A::Put { item, priority, now }),
+        any::<bool>().prop_map(|now| A::Get { now }),
+        any::<bool>().prop_map(|immediate| A::ShutDown { immediate }),
+        select(vec![A::Set, A::Clear, A::Wait, A::TaskDone, A::Join, A::Arrive, A::Reset, A::Abort, A::Look]),
+    ]
+}
+fn answer() -> impl Strategy<Value = SyncAnswer> {
+    use SyncRefusal::{Broken, Busy, Exhausted, Gone, Mismatch, Misuse, ShutDown, Stale, TooManyDone};
+    let why = select(vec![Stale, Mismatch, Exhausted, Gone, Busy, ShutDown, Broken, TooManyDone, Misuse]);
+    prop_oneof![
+        Just(SyncAnswer::Done),
+        any::<u64>().prop_map(SyncAnswer::Granted),
+        payload().prop_map(SyncAnswer::Item),
+        any::<u64>().prop_map(SyncAnswer::Index),
+        (any::<u64>(), any::<u64>(), any::<u64>(), any::<bool>()).prop_map(|(count, waiting, unfinished, flag)| {
+            SyncAnswer::View(SyncView { count, waiting, unfinished, flag })
+        }),
+        (why, text()).prop_map(|(why, message)| SyncAnswer::Refused { why, message }),
+    ]
+}
 
 fn up() -> impl Strategy<Value = Up> {
     let owner = prop_oneof![Just(Owner::Await), Just(Owner::Root), Just(Owner::Nobody)];
@@ -160,6 +205,11 @@ fn up() -> impl Strategy<Value = Up> {
         }),
         attempt().prop_map(Up::Returned),
         (attempt(), print()).prop_map(|(attempt, print)| Up::Print { attempt, print }),
+        (any::<u64>(), primitive(), of(attempt()), action()).prop_map(|(call, primitive, attempt, action)| {
+            Up::Sync(Box::new(SyncCall { call, primitive, attempt, action }))
+        }),
+        (any::<u64>(), select(vec![SyncEnd::Release, SyncEnd::Withdraw, SyncEnd::Taken, SyncEnd::Rejoin]))
+            .prop_map(|(call, end)| Up::SyncEnd { call, end }),
         Just(Up::Heartbeat),
         Just(Up::Drain),
         Just(Up::Bye),
@@ -189,6 +239,7 @@ fn down() -> impl Strategy<Value = Down> {
         attempt().prop_map(Down::Fence),
         attempt().prop_map(Down::Recall),
         (attempt(), vec(task(), 0..4)).prop_map(|(attempt, cycle)| Down::Deadlock { attempt, cycle }),
+        (any::<u64>(), answer()).prop_map(|(call, answer)| Down::Sync { call, answer }),
         Just(Down::Drain),
         Just(Down::Leave),
         (task(), any::<u64>(), payload()).prop_map(|(task, seq, value)| Down::Item { task, seq, value }),

@@ -409,6 +409,14 @@ impl Cell {
         }
     }
 
+    /// The lock, queue or barrier that a task of this loop waits for now.
+    pub(crate) fn waits_on(&self) -> Option<Arc<str>> {
+        match &self.kind {
+            Kind::Local(body) => body.lock().unwrap_or_else(std::sync::PoisonError::into_inner).upgrade()?.waits_on(),
+            _ => None,
+        }
+    }
+
     /// Tasks of the cluster that this cell stands for: what a wait edge names.
     pub(crate) fn remote_ids(&self, into: &mut Vec<TaskId>) {
         match &self.kind {

@@ -21,6 +21,7 @@ mod convert;
 mod group;
 mod misuse;
 mod recover;
+mod sync;
 mod timed_out;
 
 pub use crate::failure::{Cause, Failure};
@@ -29,6 +30,7 @@ pub(crate) use cancelled::DeliveryToken;
 pub use group::ErrorGroup;
 pub use misuse::{AlreadyRunning, InvalidState, Misuse, NoRunningLoop};
 pub use recover::Recover;
+pub use sync::SyncError;
 pub use timed_out::TimedOut;
 
 /// `Result` with farloop's [`Error`], unless another is named.
@@ -81,6 +83,8 @@ pub enum Error {
     Expired(Failure),
     /// No such task.
     NotFound(Failure),
+    /// A lock, queue or barrier of the cluster says no ([`farloop::sync`](crate::sync)).
+    Sync(SyncError),
     /// Another refusal by the cluster ([`Failure::kind`] says which).
     Other(Failure),
 }
@@ -224,6 +228,7 @@ impl Error {
         let (type_name, details) = match self {
             Self::InvalidState(e) => (std::any::type_name::<InvalidState>(), failure::details(e)),
             Self::Misuse(e) => (std::any::type_name::<Misuse>(), failure::details(e)),
+            Self::Sync(e) => (std::any::type_name::<SyncError>(), failure::details(e)),
             Self::NoRunningLoop(_) => (std::any::type_name::<NoRunningLoop>(), None),
             Self::LoopMismatch => ("farloop::LoopMismatch", None),
             Self::LoopClosed => ("farloop::LoopClosed", None),
@@ -317,6 +322,7 @@ impl fmt::Display for Error {
             Self::AlreadyRunning(how) => fmt::Display::fmt(how, f),
             Self::Interrupted => f.write_str("interrupted by Ctrl-C"),
             Self::Misuse(misuse) => fmt::Display::fmt(misuse, f),
+            Self::Sync(error) => fmt::Display::fmt(error, f),
             Self::SessionLost(why) => write!(f, "the session with the coordinator is lost: {why}"),
             Self::BrokenPromise => f.write_str("the promise was dropped without an outcome"),
             // The ones with a failure inside were written above.

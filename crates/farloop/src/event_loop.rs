@@ -18,7 +18,7 @@ use futures_util::task::AtomicWaker;
 use tokio::runtime::Handle as Runtime;
 use tokio::time::Instant;
 
-use crate::cell::{Cell, Kind, Listener};
+use crate::cell::{Cell, Kind, Listener, Wakeable};
 use crate::coro::CallSpec;
 use crate::error::{Error, Result};
 use crate::session::SessionShared;
@@ -58,6 +58,8 @@ pub(crate) enum Ready {
         attempt: AttemptId,
         cycle: Vec<TaskId>,
     },
+    /// An answer is there for whoever waits in a call about a primitive.
+    Wake(Wakeable),
 }
 
 static NEXT_LOOP: AtomicU64 = AtomicU64::new(1);

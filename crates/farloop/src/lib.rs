@@ -61,6 +61,7 @@ pub mod scope;
 mod session;
 pub mod state;
 mod stream;
+pub mod sync;
 mod task;
 pub mod testing;
 mod time;

@@ -25,6 +25,7 @@ use crate::definition::Definition;
 use crate::error::Error;
 use crate::event_loop::{LoopShared, Ready};
 use crate::stream::Inbox;
+use crate::sync::calls::Calls;
 use crate::worker::host::WorkerShared;
 
 /// Submits that wait to leave, at most: above, `ensure_future` fails and `submit` waits.
@@ -56,6 +57,7 @@ pub(crate) struct SessionShared {
     worker: OnceLock<Arc<WorkerShared>>,
     learn: OnceLock<Learn>,
     names: AtomicU64,
+    calls: Calls,
     /// Connections opened so far: the coordinator must not take a late hello for a new one.
     connections: AtomicU64,
     room: Notify,
@@ -92,6 +94,7 @@ impl SessionShared {
             worker: OnceLock::new(),
             learn: OnceLock::new(),
             names: AtomicU64::new(1),
+            calls: Calls::default(),
             connections: AtomicU64::new(0),
             room: Notify::new(),
             welcomed: AtomicBool::new(false),
@@ -187,6 +190,11 @@ impl SessionShared {
     pub(crate) fn show(&self, print: &Print) {
         self.prints_gone(print_weight(print));
         crate::print::show(print, self.prints_lost.swap(0, Ordering::Relaxed));
+    }
+
+    /// Calls about primitives that wait for their answers.
+    pub(crate) fn calls(&self) -> &Calls {
+        &self.calls
     }
 
     /// Whether the buffer takes another task; the limit that stands against it otherwise.
@@ -368,6 +376,9 @@ impl SessionShared {
             let failure = Failure::new(FailureKind::SessionLost, cell.function.clone(), why.to_owned());
             cell.home.clone().push(Ready::Complete(cell, Outcome::Raised(Arc::new(failure))));
         }
+        for whom in self.calls.lost(why) {
+            whom.wake();
+        }
         if let Some(worker) = self.worker.get() {
             worker.forget_all();
         }
@@ -464,6 +475,11 @@ impl SessionShared {
                 // Straight to its inbox: all of them are there when the loop hears of the end.
                 if let Some(inbox) = self.streams.get(&task).map(|e| e.clone()) {
                     inbox.push(seq, value);
+                }
+            }
+            Down::Sync { call, answer } => {
+                if let Some((home, whom)) = self.calls.answered(call, answer) {
+                    sorted.push(&home, Ready::Wake(whom));
                 }
             }
             Down::Stranded { task, why } => {

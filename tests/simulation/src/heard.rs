@@ -47,6 +47,7 @@ impl History {
             Up::Print { attempt, print } => self.printed(session, *attempt, print),
             Up::Item { attempt, seq, value } => self.item_came(session, *attempt, *seq, value),
             Up::Credit { task, taken } => self.items_taken(session, *task, *taken),
+            Up::Sync(_) | Up::SyncEnd { .. } => {}
             Up::CancelSeen { .. } | Up::Heartbeat | Up::Drain | Up::Bye | Up::Offer(_) => {}
         }
     }

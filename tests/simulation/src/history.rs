@@ -330,6 +330,8 @@ fn mark_up(frame: &Up) -> u64 {
         Up::CancelSeen { attempt, seen } => attempt.epoch.0 << 20 | u64::from(*seen) << 8 | 7,
         Up::Ended { attempt, delivered, .. } => attempt.epoch.0 << 20 | u64::from(*delivered) << 8 | 8,
         Up::Returned(attempt) => attempt.epoch.0 << 8 | 9,
+        Up::Sync(call) => call.call << 8 | 15,
+        Up::SyncEnd { call, .. } => call << 8 | 16,
         Up::Heartbeat => 10,
         Up::Drain => 11,
         Up::Bye => 12,

@@ -58,7 +58,7 @@ impl History {
                 Down::Print { task, print } => self.shown(session, *task, print),
                 Down::Item { task, seq, value } => self.item_told(session, *task, *seq, value),
                 Down::Credit { attempt, taken } => self.credit_told(*attempt, *taken),
-                Down::CancelCount { .. } | Down::Recall(_) | Down::Drain | Down::Leave => {}
+                Down::Sync { .. } | Down::CancelCount { .. } | Down::Recall(_) | Down::Drain | Down::Leave => {}
             }
         }
     }
@@ -357,6 +357,7 @@ fn mark_down(frame: &Down) -> u64 {
         Down::Deadlock { attempt, cycle } => attempt.epoch.0 << 20 | (cycle.len() as u64) << 8 | 6,
         Down::Stranded { task, .. } => id(task.0) ^ 8,
         Down::Print { task, print } => id(task.0) ^ (print.text.len() as u64) << 8 ^ 9,
+        Down::Sync { call, .. } => call << 8 | 10,
         Down::Drain => 7,
         Down::Leave => 9,
         Down::Item { task, seq, .. } => id(task.0) ^ *seq << 8 ^ 17,

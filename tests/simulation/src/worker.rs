@@ -145,7 +145,11 @@ impl Worker {
                     self.wake(attempt, Some(Ok(())));
                 }
             }
-            Down::CancelCount { .. } | Down::Input { .. } | Down::Stranded { .. } | Down::Print { .. } => {}
+            Down::CancelCount { .. }
+            | Down::Input { .. }
+            | Down::Stranded { .. }
+            | Down::Print { .. }
+            | Down::Sync { .. } => {}
             Down::Leave if !self.draining => {
                 self.draining = true;
                 out.push(Up::Drain);

@@ -35,6 +35,7 @@ impl Core {
         self.check_queues()?;
         self.check_retained()?;
         self.check_prints()?;
+        self.check_primitives()?;
         let mut live = 0;
         for (index, task) in self.tasks.iter() {
             live += usize::from(!task.over());

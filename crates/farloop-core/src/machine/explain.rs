@@ -58,6 +58,7 @@ impl Core {
                 None => String::new(),
             }),
         }
+        why.extend(self.explain_calls(index));
         if task.standing() > 0 {
             why.push(format!("{} cancel requests stand", task.standing()));
         }

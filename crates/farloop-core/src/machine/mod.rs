@@ -2,9 +2,9 @@
 //!
 //! Reading order, by file: `tasks` holds the records, and `lists` run through them; `submit` accepts tasks, `functions`
 //! queue them, `schedule` gives them to workers, `attempts` hears how they went, `ending` ends and forgets them.
-//! `cancel`, `dependencies`, `streams` and `graph` are what asyncio adds to a job queue. `hello`, `sessions` and
-//! `outbox` are the way in and out; `calls`, `answers`, `scan`, `views` and `explain` answer people; `check` states the
-//! laws as code.
+//! `cancel`, `dependencies`, `streams` and `graph` are what asyncio adds to a job queue, and `sync` has the locks and
+//! queues that a cluster shares. `hello`, `sessions` and `outbox` are the way in and out; `calls`, `answers`, `scan`,
+//! `views` and `explain` answer people; `check` states the laws as code.
 //!
 //! One input touches a bounded number of records (L21): what follows from it beyond that waits as queued work, and
 //! [`Core::next_deadline`] asks for a tick at once.
@@ -57,6 +57,7 @@ mod schedule;
 mod sessions;
 mod streams;
 mod submit;
+mod sync;
 mod tasks;
 mod traces;
 mod views;
@@ -72,6 +73,7 @@ use hash::{Keyed, Rng};
 use lists::List;
 use scan::Scan;
 use sessions::{Session, SessionKey};
+use sync::Primitives;
 use tasks::{TaskKey, Tasks};
 
 /// The coordinator. See [`crate::api`] for how to drive it.
@@ -111,6 +113,8 @@ pub struct Core {
     /// Records touched by this input.
     touched: usize,
 
+    sync: Primitives,
+
     calls: BTreeMap<CallId, Waiting>,
     watches: BTreeMap<CallId, Watch>,
     /// Finished tasks that were forgotten.
@@ -139,6 +143,8 @@ pub(crate) enum Timer {
     Stranded(u32),
     /// A call has waited long enough.
     Call(CallId),
+    /// Look whether anybody still uses this primitive.
+    Primitive(u32),
 }
 
 /// What remains to be done of something large (L21).
@@ -160,6 +166,16 @@ pub(crate) enum Work {
     Mismatched(u32),
     Pull(SessionKey),
     Scan(Box<Scan>),
+    /// Calls about primitives that an attempt has left open.
+    EndCalls {
+        session: SessionKey,
+        calls: BTreeSet<u64>,
+    },
+    /// What remains to be done for a primitive.
+    Primitive {
+        at: u32,
+        serial: u32,
+    },
 }
 
 /// Sizes, for tests and metrics.
@@ -183,6 +199,10 @@ pub struct Stats {
     pub calls: usize,
     /// Readers that watch tasks.
     pub watches: usize,
+    /// Locks, semaphores, events, queues and barriers in use.
+    pub primitives: usize,
+    /// Waits for them, permits held, and items on their way.
+    pub sync_calls: usize,
 }
 
 impl Core {
@@ -212,6 +232,7 @@ impl Core {
             timers: BTreeSet::new(),
             work: VecDeque::new(),
             touched: 0,
+            sync: Primitives::new(keyed, config.wall_at_zero_ms),
             calls: BTreeMap::new(),
             watches: BTreeMap::new(),
             dropped: 0,
@@ -276,6 +297,8 @@ impl Core {
             timers: self.timers.len(),
             calls: self.calls.len(),
             watches: self.watches.len(),
+            primitives: self.sync.len(),
+            sync_calls: self.sync.calls(),
         }
     }
 
@@ -296,6 +319,7 @@ impl Core {
                 Timer::Grace(key) => self.on_grace(key),
                 Timer::Stranded(function) => self.on_stranded(function),
                 Timer::Call(call) => self.on_call_timeout(call),
+                Timer::Primitive(at) => self.on_primitive_idle(at),
             }
         }
     }
@@ -312,6 +336,8 @@ impl Core {
                 Work::Mismatched(function) => self.mismatched_some(*function),
                 Work::Pull(key) => self.session(*key).is_none() || self.pull_some(key.index),
                 Work::Scan(scan) => self.scan_some(scan),
+                Work::EndCalls { session, calls } => self.end_calls_some(*session, calls),
+                Work::Primitive { at, serial } => self.primitive_some(*at, *serial),
             };
             if !done {
                 self.work.push_back(work);

@@ -1,6 +1,7 @@
 //! What a session has yet to be told, kept small: a note says which record to look at, and the frame is made when
 //! the connection takes it. A slow peer costs notes, not frames; a cut costs nothing.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use crate::id::{AttemptId, Epoch, SessionId, TaskId};
 use crate::limits;
 use crate::link::{Batch, Link};
 use crate::outcome::Outcome;
+use crate::sync::SyncAnswer;
 use crate::time::Time;
 
 /// A note. It holds the outcome (or item) itself, for a record may leave retention before its watcher comes back.
@@ -29,6 +31,7 @@ pub(crate) enum Tell {
     Fence(AttemptId),
     Recall(AttemptId),
     Deadlock(AttemptId, Vec<TaskId>),
+    Sync { call: u64, answer: Box<SyncAnswer> },
     Drain,
     Leave,
     Item(TaskId, u64, Bytes),
@@ -198,6 +201,7 @@ impl Core {
             Tell::Fence(attempt) => Some(Down::Fence(attempt)),
             Tell::Recall(attempt) => Some(Down::Recall(attempt)),
             Tell::Deadlock(attempt, cycle) => Some(Down::Deadlock { attempt, cycle }),
+            Tell::Sync { call, answer } => Some(Down::Sync { call, answer: *answer }),
             Tell::Drain => Some(Down::Drain),
             Tell::Leave => Some(Down::Leave),
             Tell::Item(task, seq, value) => Some(Down::Item { task, seq, value }),

@@ -228,6 +228,7 @@ impl Core {
     }
 
     fn leave_worker(&mut self, index: u32) {
+        self.end_calls_of(index);
         let task = &self.tasks[index];
         let (place, sent, suspended) = (task.place, task.sent, task.activity == Activity::Suspended);
         let key = self.session_key(place);

@@ -181,6 +181,8 @@ impl Core {
             Up::Print { attempt, print } => self.on_print(index, attempt, print),
             Up::Item { attempt, seq, value } => self.on_item(index, attempt, seq, value),
             Up::Credit { task, taken } => self.on_credit(index, task, taken),
+            Up::Sync(call) => return self.on_sync(index, *call),
+            Up::SyncEnd { call, end } => self.on_sync_end(index, call, end),
             Up::Heartbeat => {}
             Up::Drain => {
                 if let Some(worker) = &mut self.sessions[index as usize].worker {
@@ -304,6 +306,7 @@ impl Core {
 
     /// A piece of [`Core::end_session`]. True when all is done.
     pub(crate) fn end_session_some(&mut self, index: u32) -> bool {
+        let key = self.session_key(index);
         while self.touched < limits::TOUCH {
             self.touched += 1;
             let session = &self.sessions[index as usize];
@@ -323,6 +326,8 @@ impl Core {
                 self.disown(task);
                 self.sessions[index as usize].cancelled += 1;
                 self.request_cancel(task, None);
+            } else if self.end_a_call_of(key) || self.abolish_one_of(key) {
+                // One at a time: they may be many.
             } else {
                 let session = self.sessions.remove(index as usize);
                 if session.role == Role::Client {

@@ -4,7 +4,7 @@
 //! wait edges) hangs off in one box, so that a million pending no-ops stay small.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -125,6 +125,8 @@ pub(crate) struct Rare {
     pub(crate) dependents_gone: usize,
     /// Forwarding edges of the wait graph.
     pub(crate) awaits: Vec<TaskId>,
+    /// Calls about primitives that this attempt has open, by their number in its worker's session.
+    pub(crate) calls_open: BTreeSet<u64>,
     /// Length and hash of arguments that were dropped when the task was over.
     pub(crate) args_were: Option<(usize, u64)>,
     /// What it printed last.

@@ -3,7 +3,7 @@
 use farloop_core::frame::{Down, Start};
 use farloop_core::link::Item;
 
-use super::{WireError, duration_from_wire, duration_to_wire, item, outcome, print, scalar, spec};
+use super::{WireError, duration_from_wire, duration_to_wire, item, outcome, print, scalar, spec, sync};
 use crate::v1;
 use crate::v1::down_item::Item as Wire;
 
@@ -46,6 +46,7 @@ pub(crate) fn to_wire(item: Item<Down>) -> v1::DownItem {
             attempt: Some(attempt.into()),
             cycle: cycle.into_iter().map(Into::into).collect(),
         }),
+        Down::Sync { call, answer } => Wire::Sync(sync::answer_to_wire(call, answer)),
         Down::Drain => Wire::Drain(v1::Drain {}),
         Down::Leave => Wire::Leave(v1::Drain {}),
         Down::Item { task, seq, value } => Wire::StreamItem(v1::StreamItem { task: Some(task.into()), seq, value }),
@@ -86,6 +87,7 @@ pub(crate) fn from_wire(wire: v1::DownItem) -> Result<Item<Down>, WireError> {
             attempt: scalar::attempt(d.attempt)?,
             cycle: d.cycle.into_iter().map(Into::into).collect(),
         },
+        Wire::Sync(s) => Down::Sync { call: s.call, answer: sync::answer_from_wire(s.answer)? },
         Wire::Drain(_) => Down::Drain,
         Wire::Leave(_) => Down::Leave,
         Wire::StreamItem(i) => Down::Item { task: scalar::id(i.task, "the task")?, seq: i.seq, value: i.value },

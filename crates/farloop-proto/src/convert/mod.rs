@@ -9,6 +9,7 @@ mod outcome;
 mod print;
 mod scalar;
 mod spec;
+mod sync;
 pub(crate) mod up;
 
 use farloop_core::frame::{Down, Hello, HelloReply, Up};

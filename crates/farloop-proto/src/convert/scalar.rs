@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use farloop_core::id::{AttemptId, Epoch, SessionId, TaskId, WorkerId};
+use farloop_core::id::{AttemptId, Epoch, PrimitiveId, SessionId, TaskId, WorkerId};
 
 use super::WireError;
 use crate::v1;
@@ -22,7 +22,7 @@ macro_rules! id {
         }
     )*};
 }
-id!(TaskId SessionId WorkerId);
+id!(TaskId SessionId WorkerId PrimitiveId);
 
 impl From<AttemptId> for v1::AttemptId {
     fn from(attempt: AttemptId) -> Self {

@@ -3,7 +3,7 @@
 use farloop_core::frame::{Activity, Owner, Submit, Up};
 use farloop_core::link::Item;
 
-use super::{WireError, item, outcome, print, scalar, spec};
+use super::{WireError, item, outcome, print, scalar, spec, sync};
 use crate::v1;
 use crate::v1::up_item::Item as Wire;
 
@@ -44,6 +44,8 @@ pub(crate) fn to_wire(item: Item<Up>) -> v1::UpItem {
             Wire::Print(v1::AttemptPrint { attempt: Some(attempt.into()), print: Some(print::to_wire(print)) })
         }
         Up::Offer(functions) => Wire::Offer(v1::Offer { functions: functions.into_iter().map(Into::into).collect() }),
+        Up::Sync(call) => Wire::Sync(sync::call_to_wire(*call)),
+        Up::SyncEnd { call, end } => Wire::SyncEnd(sync::end_to_wire(call, end)),
         Up::Heartbeat => Wire::Heartbeat(v1::Heartbeat {}),
         Up::Drain => Wire::Drain(v1::Drain {}),
         Up::Bye => Wire::Bye(v1::Bye {}),
@@ -88,6 +90,8 @@ pub(crate) fn from_wire(wire: v1::UpItem) -> Result<Item<Up>, WireError> {
         Wire::Returned(attempt) => Up::Returned(attempt.into()),
         Wire::Print(p) => Up::Print { attempt: scalar::attempt(p.attempt)?, print: print::from_wire(p.print)? },
         Wire::Offer(offer) => Up::Offer(offer.functions.into_iter().map(Into::into).collect()),
+        Wire::Sync(call) => Up::Sync(Box::new(sync::call_from_wire(call)?)),
+        Wire::SyncEnd(end) => Up::SyncEnd { call: end.call, end: sync::end_from_wire(&end)? },
         Wire::Heartbeat(_) => Up::Heartbeat,
         Wire::Drain(_) => Up::Drain,
         Wire::Bye(_) => Up::Bye,

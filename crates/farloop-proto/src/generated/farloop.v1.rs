@@ -832,7 +832,7 @@ pub struct UpItem {
     #[prost(bool, tag = "14")]
     pub tail: bool,
     /// What it is.
-    #[prost(oneof = "up_item::Item", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 30, 31, 15, 16")]
+    #[prost(oneof = "up_item::Item", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 30, 31, 26, 27, 15, 16")]
     pub item: ::core::option::Option<up_item::Item>,
 }
 /// Nested message and enum types in `UpItem`.
@@ -885,6 +885,12 @@ pub mod up_item {
         /// Consumer of a stream: how many items have been taken.
         #[prost(message, tag = "31")]
         TakenItems(super::TakenItems),
+        /// A call about a lock, semaphore, event, queue or barrier.
+        #[prost(message, tag = "26")]
+        Sync(super::SyncCall),
+        /// What becomes of such a call, or of what it was given.
+        #[prost(message, tag = "27")]
+        SyncEnd(super::SyncEnd),
         /// A piece of the payload of the next item that is a tail.
         #[prost(bytes, tag = "15")]
         Part(::prost::bytes::Bytes),
@@ -900,7 +906,7 @@ pub struct DownItem {
     #[prost(bool, tag = "14")]
     pub tail: bool,
     /// What it is.
-    #[prost(oneof = "down_item::Item", tags = "1, 2, 3, 4, 5, 6, 11, 7, 8, 9, 10, 35, 30, 31, 15, 16")]
+    #[prost(oneof = "down_item::Item", tags = "1, 2, 3, 4, 5, 6, 11, 7, 8, 9, 10, 35, 30, 31, 26, 15, 16")]
     pub item: ::core::option::Option<down_item::Item>,
 }
 /// Nested message and enum types in `DownItem`.
@@ -950,6 +956,9 @@ pub mod down_item {
         /// Worker: how many items the consumer has taken.
         #[prost(message, tag = "31")]
         StreamCredit(super::StreamCredit),
+        /// Answer to a call about a lock, semaphore, event, queue or barrier.
+        #[prost(message, tag = "26")]
+        Sync(super::SyncAnswer),
         /// A piece of the payload of the next item that is a tail.
         #[prost(bytes, tag = "15")]
         Part(::prost::bytes::Bytes),
@@ -1408,6 +1417,138 @@ pub struct StreamCredit {
     #[prost(uint64, tag = "2")]
     pub taken: u64,
 }
+/// A lock, semaphore, event, queue or barrier as its users know it. It is made by its first use; all must agree on kind
+/// and size.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Primitive {
+    /// Of an own one: the session it is over with; absent: with none.
+    #[prost(message, optional, tag = "3")]
+    pub owner: ::core::option::Option<Id>,
+    /// What it is.
+    #[prost(enumeration = "PrimitiveKind", tag = "4")]
+    pub kind: i32,
+    /// Permits of a semaphore, places of a queue (0: as many as the limits allow), parties of a barrier; else 0.
+    #[prost(uint64, tag = "5")]
+    pub size: u64,
+    /// How it is found.
+    #[prost(oneof = "primitive::Name", tags = "1, 2")]
+    pub name: ::core::option::Option<primitive::Name>,
+}
+/// Nested message and enum types in `Primitive`.
+pub mod primitive {
+    /// How it is found.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Name {
+        /// Shared by everybody who says this name.
+        #[prost(string, tag = "1")]
+        Shared(::prost::alloc::string::String),
+        /// Made by one, and known to whom its handle was given.
+        #[prost(message, tag = "2")]
+        Own(super::Id),
+    }
+}
+/// A call about a primitive. Answered once, at once or when it is its turn.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SyncCall {
+    /// Number made by the session, never used twice.
+    #[prost(uint64, tag = "1")]
+    pub call: u64,
+    /// Which primitive.
+    #[prost(message, optional, tag = "2")]
+    pub primitive: ::core::option::Option<Primitive>,
+    /// The attempt whose body calls; what it takes goes back when it ends.
+    #[prost(message, optional, tag = "3")]
+    pub attempt: ::core::option::Option<AttemptId>,
+    /// What to do.
+    #[prost(enumeration = "SyncAction", tag = "4")]
+    pub action: i32,
+    /// Rather be refused than wait (acquire, put, get); nothing may be taken any more either (shut down).
+    #[prost(bool, tag = "5")]
+    pub now: bool,
+    /// Of a permit (release, check, wait notified, notify).
+    #[prost(uint64, tag = "6")]
+    pub token: u64,
+    /// How many waiters (notify).
+    #[prost(uint64, tag = "7")]
+    pub count: u64,
+    /// Condition of the lock (wait notified, notify).
+    #[prost(message, optional, tag = "8")]
+    pub condition: ::core::option::Option<Id>,
+    /// The item (put).
+    #[prost(bytes = "bytes", tag = "9")]
+    pub item: ::prost::bytes::Bytes,
+    /// Priority of the item (put).
+    #[prost(sint64, tag = "10")]
+    pub priority: i64,
+}
+/// What becomes of a call about a primitive that waits, or of what it was given.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SyncEnd {
+    /// Which.
+    #[prost(uint64, tag = "1")]
+    pub call: u64,
+    /// What.
+    #[prost(enumeration = "SyncEndKind", tag = "2")]
+    pub end: i32,
+}
+/// Answer to a call about a primitive.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SyncAnswer {
+    /// Which.
+    #[prost(uint64, tag = "1")]
+    pub call: u64,
+    /// The answer; none: it is done.
+    #[prost(oneof = "sync_answer::Answer", tags = "2, 3, 4, 5, 6")]
+    pub answer: ::core::option::Option<sync_answer::Answer>,
+}
+/// Nested message and enum types in `SyncAnswer`.
+pub mod sync_answer {
+    /// The answer; none: it is done.
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Answer {
+        /// A permit, under this token.
+        #[prost(uint64, tag = "2")]
+        Granted(u64),
+        /// An item.
+        #[prost(bytes, tag = "3")]
+        Item(::prost::bytes::Bytes),
+        /// The caller's number at the barrier, from 0.
+        #[prost(uint64, tag = "4")]
+        Index(u64),
+        /// How the primitive stands.
+        #[prost(message, tag = "5")]
+        View(super::SyncView),
+        /// No, and why.
+        #[prost(message, tag = "6")]
+        Refused(super::SyncRefused),
+    }
+}
+/// How a primitive stands.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SyncView {
+    /// Permits held; items in the queue; how many wait at the barrier.
+    #[prost(uint64, tag = "1")]
+    pub count: u64,
+    /// Calls that wait.
+    #[prost(uint64, tag = "2")]
+    pub waiting: u64,
+    /// Of a queue: items that were put and are not worked off.
+    #[prost(uint64, tag = "3")]
+    pub unfinished: u64,
+    /// The event is set; the queue is shut down; the barrier is broken; no permit is to be had.
+    #[prost(bool, tag = "4")]
+    pub flag: bool,
+}
+/// A call about a primitive was refused.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SyncRefused {
+    /// For programs.
+    #[prost(enumeration = "SyncRefusal", tag = "1")]
+    pub why: i32,
+    /// For people.
+    #[prost(string, tag = "2")]
+    pub message: ::prost::alloc::string::String,
+}
 /// What a peer may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -1544,6 +1685,254 @@ impl Stdio {
             "STDIO_UNSPECIFIED" => Some(Self::Unspecified),
             "STDIO_OUT" => Some(Self::Out),
             "STDIO_ERR" => Some(Self::Err),
+            _ => None,
+        }
+    }
+}
+/// What a primitive is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum PrimitiveKind {
+    /// Never sent.
+    Unspecified = 0,
+    /// Permits.
+    Semaphore = 1,
+    /// One permit, and conditions that wait for it.
+    Lock = 2,
+    /// A flag.
+    Event = 3,
+    /// Items, first in first out.
+    Queue = 4,
+    /// Items, last in first out.
+    LifoQueue = 5,
+    /// Items, lowest priority number first.
+    PriorityQueue = 6,
+    /// A place to wait for each other.
+    Barrier = 7,
+}
+impl PrimitiveKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "PRIMITIVE_KIND_UNSPECIFIED",
+            Self::Semaphore => "PRIMITIVE_KIND_SEMAPHORE",
+            Self::Lock => "PRIMITIVE_KIND_LOCK",
+            Self::Event => "PRIMITIVE_KIND_EVENT",
+            Self::Queue => "PRIMITIVE_KIND_QUEUE",
+            Self::LifoQueue => "PRIMITIVE_KIND_LIFO_QUEUE",
+            Self::PriorityQueue => "PRIMITIVE_KIND_PRIORITY_QUEUE",
+            Self::Barrier => "PRIMITIVE_KIND_BARRIER",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "PRIMITIVE_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "PRIMITIVE_KIND_SEMAPHORE" => Some(Self::Semaphore),
+            "PRIMITIVE_KIND_LOCK" => Some(Self::Lock),
+            "PRIMITIVE_KIND_EVENT" => Some(Self::Event),
+            "PRIMITIVE_KIND_QUEUE" => Some(Self::Queue),
+            "PRIMITIVE_KIND_LIFO_QUEUE" => Some(Self::LifoQueue),
+            "PRIMITIVE_KIND_PRIORITY_QUEUE" => Some(Self::PriorityQueue),
+            "PRIMITIVE_KIND_BARRIER" => Some(Self::Barrier),
+            _ => None,
+        }
+    }
+}
+/// What to do with a primitive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum SyncAction {
+    /// Never sent.
+    Unspecified = 0,
+    /// Semaphore, lock: take a permit.
+    Acquire = 1,
+    /// Semaphore, lock: give the permit with this token back.
+    Release = 2,
+    /// Semaphore, lock: whether the permit with this token is held.
+    Check = 3,
+    /// Lock: let it go, wait to be notified, take it again.
+    WaitNotified = 4,
+    /// Lock: wake waiters of a condition.
+    Notify = 5,
+    /// Event: set the flag.
+    Set = 6,
+    /// Event: clear the flag.
+    Clear = 7,
+    /// Event: wait until the flag is set.
+    Wait = 8,
+    /// Queue: put an item.
+    Put = 9,
+    /// Queue: take an item.
+    Get = 10,
+    /// Queue: an item that was taken is worked off.
+    TaskDone = 11,
+    /// Queue: wait until all items are worked off.
+    Join = 12,
+    /// Queue: nothing more may be put.
+    ShutDown = 13,
+    /// Barrier: wait for the others.
+    Arrive = 14,
+    /// Barrier: whoever waits is refused; then it is as new.
+    Reset = 15,
+    /// Barrier: whoever waits or comes is refused until a reset.
+    Abort = 16,
+    /// Any: how it stands.
+    Look = 17,
+}
+impl SyncAction {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SYNC_ACTION_UNSPECIFIED",
+            Self::Acquire => "SYNC_ACTION_ACQUIRE",
+            Self::Release => "SYNC_ACTION_RELEASE",
+            Self::Check => "SYNC_ACTION_CHECK",
+            Self::WaitNotified => "SYNC_ACTION_WAIT_NOTIFIED",
+            Self::Notify => "SYNC_ACTION_NOTIFY",
+            Self::Set => "SYNC_ACTION_SET",
+            Self::Clear => "SYNC_ACTION_CLEAR",
+            Self::Wait => "SYNC_ACTION_WAIT",
+            Self::Put => "SYNC_ACTION_PUT",
+            Self::Get => "SYNC_ACTION_GET",
+            Self::TaskDone => "SYNC_ACTION_TASK_DONE",
+            Self::Join => "SYNC_ACTION_JOIN",
+            Self::ShutDown => "SYNC_ACTION_SHUT_DOWN",
+            Self::Arrive => "SYNC_ACTION_ARRIVE",
+            Self::Reset => "SYNC_ACTION_RESET",
+            Self::Abort => "SYNC_ACTION_ABORT",
+            Self::Look => "SYNC_ACTION_LOOK",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SYNC_ACTION_UNSPECIFIED" => Some(Self::Unspecified),
+            "SYNC_ACTION_ACQUIRE" => Some(Self::Acquire),
+            "SYNC_ACTION_RELEASE" => Some(Self::Release),
+            "SYNC_ACTION_CHECK" => Some(Self::Check),
+            "SYNC_ACTION_WAIT_NOTIFIED" => Some(Self::WaitNotified),
+            "SYNC_ACTION_NOTIFY" => Some(Self::Notify),
+            "SYNC_ACTION_SET" => Some(Self::Set),
+            "SYNC_ACTION_CLEAR" => Some(Self::Clear),
+            "SYNC_ACTION_WAIT" => Some(Self::Wait),
+            "SYNC_ACTION_PUT" => Some(Self::Put),
+            "SYNC_ACTION_GET" => Some(Self::Get),
+            "SYNC_ACTION_TASK_DONE" => Some(Self::TaskDone),
+            "SYNC_ACTION_JOIN" => Some(Self::Join),
+            "SYNC_ACTION_SHUT_DOWN" => Some(Self::ShutDown),
+            "SYNC_ACTION_ARRIVE" => Some(Self::Arrive),
+            "SYNC_ACTION_RESET" => Some(Self::Reset),
+            "SYNC_ACTION_ABORT" => Some(Self::Abort),
+            "SYNC_ACTION_LOOK" => Some(Self::Look),
+            _ => None,
+        }
+    }
+}
+/// How a call about a primitive ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum SyncEndKind {
+    /// Never sent.
+    Unspecified = 0,
+    /// Its permit is given back.
+    Release = 1,
+    /// Nobody waits for it any more; what it was given meanwhile goes back.
+    Withdraw = 2,
+    /// Its item has reached who asked for it.
+    Taken = 3,
+    /// It waits for a notification no longer, only for the lock.
+    Rejoin = 4,
+}
+impl SyncEndKind {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SYNC_END_KIND_UNSPECIFIED",
+            Self::Release => "SYNC_END_KIND_RELEASE",
+            Self::Withdraw => "SYNC_END_KIND_WITHDRAW",
+            Self::Taken => "SYNC_END_KIND_TAKEN",
+            Self::Rejoin => "SYNC_END_KIND_REJOIN",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SYNC_END_KIND_UNSPECIFIED" => Some(Self::Unspecified),
+            "SYNC_END_KIND_RELEASE" => Some(Self::Release),
+            "SYNC_END_KIND_WITHDRAW" => Some(Self::Withdraw),
+            "SYNC_END_KIND_TAKEN" => Some(Self::Taken),
+            "SYNC_END_KIND_REJOIN" => Some(Self::Rejoin),
+            _ => None,
+        }
+    }
+}
+/// Why a call about a primitive was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum SyncRefusal {
+    /// Never sent.
+    Unspecified = 0,
+    /// The permit, or the attempt that calls, is not current.
+    Stale = 1,
+    /// Others know this name as something else.
+    Mismatch = 2,
+    /// A limit stands against it.
+    Exhausted = 3,
+    /// The session that owned the primitive is over.
+    Gone = 4,
+    /// It would have to wait and did not want to.
+    Busy = 5,
+    /// The queue is shut down.
+    ShutDown = 6,
+    /// The barrier is broken.
+    Broken = 7,
+    /// More items were reported done than were put.
+    TooManyDone = 8,
+    /// This primitive has no such operation.
+    Misuse = 9,
+}
+impl SyncRefusal {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "SYNC_REFUSAL_UNSPECIFIED",
+            Self::Stale => "SYNC_REFUSAL_STALE",
+            Self::Mismatch => "SYNC_REFUSAL_MISMATCH",
+            Self::Exhausted => "SYNC_REFUSAL_EXHAUSTED",
+            Self::Gone => "SYNC_REFUSAL_GONE",
+            Self::Busy => "SYNC_REFUSAL_BUSY",
+            Self::ShutDown => "SYNC_REFUSAL_SHUT_DOWN",
+            Self::Broken => "SYNC_REFUSAL_BROKEN",
+            Self::TooManyDone => "SYNC_REFUSAL_TOO_MANY_DONE",
+            Self::Misuse => "SYNC_REFUSAL_MISUSE",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SYNC_REFUSAL_UNSPECIFIED" => Some(Self::Unspecified),
+            "SYNC_REFUSAL_STALE" => Some(Self::Stale),
+            "SYNC_REFUSAL_MISMATCH" => Some(Self::Mismatch),
+            "SYNC_REFUSAL_EXHAUSTED" => Some(Self::Exhausted),
+            "SYNC_REFUSAL_GONE" => Some(Self::Gone),
+            "SYNC_REFUSAL_BUSY" => Some(Self::Busy),
+            "SYNC_REFUSAL_SHUT_DOWN" => Some(Self::ShutDown),
+            "SYNC_REFUSAL_BROKEN" => Some(Self::Broken),
+            "SYNC_REFUSAL_TOO_MANY_DONE" => Some(Self::TooManyDone),
+            "SYNC_REFUSAL_MISUSE" => Some(Self::Misuse),
             _ => None,
         }
     }

@@ -23,7 +23,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use farloop_core::frame::Stdio;
-use farloop_core::id::{AttemptId, TaskId};
+use farloop_core::id::{AttemptId, SessionId, TaskId};
 use farloop_core::outcome::Outcome;
 use farloop_core::spec::Trace;
 use farloop_telemetry::TraceContext;
@@ -54,7 +54,12 @@ thread_local! {
 #[derive(Debug)]
 pub(crate) enum Who {
     /// An attempt at a task of the cluster, on a worker.
-    Attempt { attempt: AttemptId, depth: u32 },
+    Attempt {
+        attempt: AttemptId,
+        depth: u32,
+        /// Session at the top of the task tree; none if it is detached.
+        root: Option<SessionId>,
+    },
     /// A task of this loop.
     Local(Arc<Cell>),
 }
@@ -115,7 +120,10 @@ struct Cut {
 }
 
 enum PointKind {
-    Local,
+    Local {
+        /// What it waits for, where that has a name.
+        on: Option<Arc<str>>,
+    },
     Forward {
         to: Arc<Cell>,
         /// Only one cancel goes through; the next is delivered here (V3).
@@ -274,6 +282,14 @@ impl Body {
     pub(crate) fn attempt(&self) -> Option<AttemptId> {
         match self.who {
             Who::Attempt { attempt, .. } => Some(attempt),
+            Who::Local(_) => None,
+        }
+    }
+
+    /// Of an attempt: the session at the top of its task tree, if there is one.
+    pub(crate) fn root(&self) -> Option<Option<SessionId>> {
+        match self.who {
+            Who::Attempt { root, .. } => Some(root),
             Who::Local(_) => None,
         }
     }
@@ -471,7 +487,15 @@ impl Body {
     pub(crate) fn waits_for(&self) -> Option<TaskId> {
         self.state().points.iter().find_map(|(_, p)| match &p.kind {
             PointKind::Forward { to, .. } => Some(to.id),
-            PointKind::Local => None,
+            PointKind::Local { .. } => None,
+        })
+    }
+
+    /// The lock, queue or barrier it waits for: the oldest, if there are several.
+    pub(crate) fn waits_on(&self) -> Option<Arc<str>> {
+        self.state().points.iter().find_map(|(_, p)| match &p.kind {
+            PointKind::Local { on } => on.clone(),
+            PointKind::Forward { .. } => None,
         })
     }
 
@@ -532,7 +556,7 @@ impl Body {
                 .iter()
                 .filter_map(|(_, p)| match &p.kind {
                     PointKind::Forward { to, .. } => Some(to.clone()),
-                    PointKind::Local => None,
+                    PointKind::Local { .. } => None,
                 })
                 .collect();
         }

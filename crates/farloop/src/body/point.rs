@@ -20,6 +20,18 @@ impl Point {
     /// # Errors
     /// The cancel, once per request.
     pub(crate) fn local(&mut self, cx: &Context<'_>) -> Result<(), Error> {
+        self.open_local(None, cx)
+    }
+
+    /// As [`local`](Self::local), at something that has a name.
+    ///
+    /// # Errors
+    /// As [`local`](Self::local).
+    pub(crate) fn local_on(&mut self, what: &Arc<str>, cx: &Context<'_>) -> Result<(), Error> {
+        self.open_local(Some(what), cx)
+    }
+
+    fn open_local(&mut self, on: Option<&Arc<str>>, cx: &Context<'_>) -> Result<(), Error> {
         let whom = Wakeable::of(cx.waker());
         if let Some((body, id)) = &self.open {
             return match body.refresh(*id, whom) {
@@ -39,7 +51,7 @@ impl Point {
             body.acknowledge_some(heard);
             return Err(mine(ask.message, &token));
         }
-        let id = state.open(PointKind::Local, whom);
+        let id = state.open(PointKind::Local { on: on.cloned() }, whom);
         drop(state);
         self.open = Some((body, id));
         Ok(())
@@ -180,7 +192,7 @@ impl Body {
         let point = state.close(id)?;
         match (point.kind, point.cut) {
             (PointKind::Forward { forwarded, .. }, _) => forwarded,
-            (PointKind::Local, Some(cut)) => {
+            (PointKind::Local { .. }, Some(cut)) => {
                 // Delivered, but the await is gone before it could raise (a select! took another branch), and no
                 // other point raised it: the next await does.
                 let origin = cut.origin;
@@ -190,7 +202,7 @@ impl Body {
                 }
                 None
             }
-            (PointKind::Local, None) => None,
+            (PointKind::Local { .. }, None) => None,
         }
     }
 }

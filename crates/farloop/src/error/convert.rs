@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use farloop_core::outcome::{Failure as Recorded, FailureKind};
 
-use super::{Cancelled, Error, ErrorGroup, Failure, InvalidState, Misuse, NoRunningLoop, TimedOut};
+use super::{Cancelled, Error, ErrorGroup, Failure, InvalidState, Misuse, NoRunningLoop, SyncError, TimedOut};
 
 impl From<Arc<Recorded>> for Error {
     fn from(recorded: Arc<Recorded>) -> Self {
@@ -59,6 +59,12 @@ macro_rules! variants {
     )*};
 }
 variants!(Cancelled, InvalidState, Misuse, NoRunningLoop, TimedOut);
+
+impl From<SyncError> for Error {
+    fn from(error: SyncError) -> Self {
+        Self::Sync(error)
+    }
+}
 
 macro_rules! usual_errors {
     ($($type:ty),* $(,)?) => {$(

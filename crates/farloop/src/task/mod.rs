@@ -348,6 +348,8 @@ pub(crate) fn repr(cell: &Arc<Cell>, f: &mut fmt::Formatter<'_>) -> fmt::Result 
     }
     if let Some(other) = cell.waits_for() {
         write!(f, " wait_for=<{other}>")?;
+    } else if let Some(primitive) = cell.waits_on() {
+        write!(f, " wait_for=<{primitive}>")?;
     }
     match &outcome {
         Some(Outcome::Returned(value)) if !matches!(cell.kind, Kind::Gather(_)) => {

@@ -169,7 +169,8 @@ impl WorkerShared {
             | Down::CancelCount { .. }
             | Down::Stranded { .. }
             | Down::Print { .. }
-            | Down::Item { .. } => {}
+            | Down::Item { .. }
+            | Down::Sync { .. } => {}
             Down::Leave => self.leave.notify_one(),
         }
         self.tell_idle();
@@ -313,7 +314,7 @@ impl Host {
     fn start(&self, home: &Arc<LoopShared>, started: Started) {
         let Started { start, inputs } = started;
         let function = start.spec.function.clone();
-        let who = Who::Attempt { attempt: start.attempt, depth: start.depth };
+        let who = Who::Attempt { attempt: start.attempt, depth: start.depth, root: start.root };
         let (name, trace) = (start.spec.name.clone(), start.spec.trace.clone());
         let body = Body::of_attempt(who, function.clone(), name, home.clone(), trace, start.number);
         body.had_before(start.cancels);
