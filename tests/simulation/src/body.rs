@@ -168,7 +168,8 @@ pub struct Body {
     pub told: Option<Up>,
     /// Its items, if somebody wants them.
     pub window: Option<Window>,
-    emitted: u32,
+    /// Items it still has to yield at this statement, and their size.
+    emitting: Option<(u32, usize)>,
     pc: usize,
     spawned: Vec<TaskId>,
     policy: Policy,
@@ -202,7 +203,7 @@ impl Body {
             ticket: 0,
             told: None,
             window: None,
-            emitted: 0,
+            emitting: None,
             pc: 0,
             spawned: Vec::new(),
             policy: Policy::Propagate,
@@ -224,6 +225,7 @@ impl Body {
                 Err(error) => self.catch(error, hands),
                 Ok(()) => match self.leaving.take() {
                     Some(error) => Flow::End(error.outcome()),
+                    None if self.emitting.is_some() => self.emit(hands),
                     None => self.execute(hands),
                 },
             };
@@ -368,25 +370,24 @@ impl Body {
             Op::FailBefore(_) | Op::Fail => Flow::Raise(self.failure(FailureKind::Raised)),
             Op::Panic => Flow::End(self.failure(FailureKind::Panicked).outcome()),
             Op::ReturnBig => Flow::End(Outcome::Returned(value_of(self.attempt, true))),
-            Op::Emit(count, size) => self.emit(*count, *size, hands),
+            Op::Emit(count, size) => {
+                self.emitting = self.window.is_some().then_some((*count, *size));
+                Flow::Next
+            }
         }
     }
 
-    fn emit(&mut self, count: u32, size: usize, hands: &mut Hands<'_, '_>) -> Flow {
-        let Some(window) = &mut self.window else { return Flow::Next };
-        while self.emitted < count {
+    fn emit(&mut self, hands: &mut Hands<'_, '_>) -> Flow {
+        while let (Some(window), Some((left, size))) = (&mut self.window, self.emitting) {
             if !window.has_room() {
-                // Goes on here when there is.
-                self.pc -= 1;
                 return Flow::Block(Point::Room, None);
             }
             let padding = hands.ctx.rng.index(size + 1);
             let value = item_of(self.attempt, window.given() + 1, padding);
             let seq = window.give(value.len());
             hands.out.push(Up::Item { attempt: self.attempt, seq, value });
-            self.emitted += 1;
+            self.emitting = (left > 1).then_some((left - 1, size));
         }
-        self.emitted = 0;
         Flow::Next
     }
 
