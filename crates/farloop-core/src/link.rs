@@ -12,6 +12,9 @@ use bytes::{Bytes, BytesMut};
 
 use crate::limits;
 
+/// What a frame costs besides its payload, roughly, in bytes: a bound must count empty frames too.
+pub(crate) const FRAME_BYTES: usize = 64;
+
 /// Which queue a frame waits in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lane {
@@ -48,11 +51,10 @@ pub enum Item<F> {
 
 impl<F: LinkFrame> Item<F> {
     fn weight(&self) -> usize {
-        // 64: what a frame costs besides its payload, roughly; a bound must count empty frames too.
         match self {
-            Self::Frame(f) => 64 + f.payload_len() + f.aside_len(),
-            Self::Part(b) => 64 + b.len(),
-            Self::Tail(f) => 64 + f.aside_len(),
+            Self::Frame(f) => FRAME_BYTES + f.payload_len() + f.aside_len(),
+            Self::Part(b) => FRAME_BYTES + b.len(),
+            Self::Tail(f) => FRAME_BYTES + f.aside_len(),
         }
     }
 }

@@ -90,13 +90,22 @@ pub async fn tree(fan_out: u32, depth: u32, seconds: f64) -> farloop::Result<u64
     Ok(below.into_iter().sum::<u64>() + 1)
 }
 
-/// Counts down, one task a step, each awaiting the next: a chain.
-#[farloop::task(name = "demo.countdown")]
-pub async fn countdown(from: u32) -> farloop::Result<u32> {
-    if from == 0 {
+/// A chain of tasks, each awaiting the next: `chain(1000)` is 1,001 of them.
+#[farloop::task(name = "demo.chain")]
+pub async fn chain(length: u32) -> farloop::Result<u32> {
+    if length == 0 {
         return Ok(0);
     }
-    Ok(countdown(from - 1).await? + 1)
+    Ok(chain(length - 1).await? + 1)
+}
+
+/// Counts down to 1: a stream, whose items come one by one, at the pace of whoever takes them.
+#[farloop::stream(name = "demo.countdown")]
+pub async fn countdown(from: u32, out: farloop::Yielder<u32>) -> farloop::Result<()> {
+    for n in (1..=from).rev() {
+        out.send(n).await?;
+    }
+    Ok(())
 }
 
 fn length(seconds: f64) -> farloop::Result<Duration> {
@@ -115,6 +124,16 @@ mod tests {
         let sum = Cluster::new().run(async || add::local(2, 3).await);
         assert_eq!(sum.unwrap(), 5);
         assert_eq!(fib::local(20).unwrap(), 6_765);
+    }
+
+    #[test]
+    fn a_countdown_comes_item_by_item_or_as_a_list() {
+        Cluster::new().run(async || {
+            let mut ticks = countdown(3);
+            assert_eq!(ticks.next().await.unwrap().unwrap(), 3);
+            assert_eq!(ticks.collect().await.unwrap(), [2, 1]);
+            assert_eq!(farloop::call("demo.countdown").arg(2).await.unwrap(), serde_json::json!([2, 1]));
+        });
     }
 
     #[test]

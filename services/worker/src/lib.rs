@@ -20,5 +20,6 @@ pub fn demo(worker: Worker) -> Worker {
         .task::<demo::spin>()
         .task::<demo::tree_sum>()
         .task::<demo::tree>()
+        .task::<demo::chain>()
         .task::<demo::countdown>()
 }

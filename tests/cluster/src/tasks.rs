@@ -180,6 +180,26 @@ pub async fn pair(gate: String) -> farloop::Result<(u32, u32)> {
     gather((flaky("left", &*gate, false), flaky("right", gate, true).attempts(2))).await
 }
 
+/// Yields the numbers up to `items`, each so many bytes long; before the one numbered `stop` it waits for the gate.
+#[farloop::stream(name = "count.yields")]
+pub async fn yields(
+    label: String,
+    items: u64,
+    bytes: usize,
+    stop: u64,
+    gate: String,
+    out: farloop::Yielder<(u64, String)>,
+) -> farloop::Result<()> {
+    let body = Body::begin(label);
+    for n in 1..=items {
+        while n == stop && !tally::is_open(&gate) {
+            body.noting(farloop::sleep(Duration::from_millis(10)).await)?;
+        }
+        body.noting(out.send((n, "x".repeat(bytes))).await)?;
+    }
+    Ok(())
+}
+
 /// Starts a task of its own, and waits for it.
 #[farloop::task(name = "count.parent")]
 pub async fn parent(label: String) -> farloop::Result<()> {
@@ -219,4 +239,5 @@ fn offer_all(worker: farloop::Worker) -> farloop::Worker {
         .task::<says>()
         .task::<flaky>()
         .task::<pair>()
+        .task::<yields>()
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use farloop::prelude::*;
 use farloop_test_cluster::storm::{Scene, play};
-use farloop_test_cluster::tasks::{add, echo, fails, gated, grow, number, park, total, tree_sum};
+use farloop_test_cluster::tasks::{add, echo, fails, gated, grow, number, park, total, tree_sum, yields};
 
 const WORKER: &str = env!("CARGO_BIN_EXE_counting_worker");
 
@@ -190,5 +190,30 @@ fn five_hundred_at_once_through_many_cuts() {
     play(WORKER, async |scene| {
         scene.storm_on(1_500, 4);
         Ok(gather_all((0..500).map(|n| number(n, n % 7))).await?.into_iter().sum::<u64>())
+    });
+}
+
+#[test]
+fn items_of_streams_come_in_order_each_once() {
+    play(WORKER, async |scene| {
+        let mut quick = yields("quick", 3_000, 10, 0, "");
+        let mut slow = yields("slow", 600, 2_000, 0, "").start();
+        let mut seen = Vec::new();
+        while let Some(item) = quick.next().await {
+            let (n, _) = item?;
+            if n % 1_000 == 500 {
+                scene.storm();
+            }
+            if n % 10 == 0
+                && let Some(item) = slow.next().await
+            {
+                seen.push(item?.0);
+            }
+            seen.push(n);
+        }
+        while let Some(item) = slow.next().await {
+            seen.push(item?.0);
+        }
+        Ok(seen)
     });
 }

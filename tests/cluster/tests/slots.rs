@@ -30,7 +30,7 @@ fn a_tree_and_a_chain_need_one_slot() {
         let (_worker, _coordinator, address, _) = one_slot().await;
         let _event_loop = farloop::connect(format!("http://{address}")).await.unwrap();
         assert_eq!(demo::tree_sum(12).await.unwrap(), 4_096);
-        assert_eq!(demo::countdown(1_000).await.unwrap(), 1_000);
+        assert_eq!(demo::chain(1_000).await.unwrap(), 1_000);
     });
 }
 

@@ -13,7 +13,7 @@ use crate::api::Output;
 use crate::frame::{Down, Print, Start};
 use crate::id::{AttemptId, Epoch, SessionId, TaskId};
 use crate::limits;
-use crate::link::{Batch, Link};
+use crate::link::{Batch, FRAME_BYTES, Link};
 use crate::outcome::Outcome;
 use crate::sync::SyncAnswer;
 use crate::time::Time;
@@ -164,7 +164,9 @@ impl Core {
 
     /// Makes frames of notes, no more than the next batch takes.
     fn derive(&mut self, index: u32, now: Time) {
-        let mut bytes = 0;
+        // What was derived before and has not left goes first: a start behind it would tell a time that has passed.
+        let waits = &self.sessions[index as usize].outbox.link;
+        let mut bytes = waits.queued_bytes() + waits.queued() * FRAME_BYTES;
         loop {
             let outbox = &mut self.sessions[index as usize].outbox;
             let durable = self.durable;
@@ -181,7 +183,7 @@ impl Core {
                 None
             };
             let Some((_, tell)) = tell else { return };
-            bytes += self.derive_one(index, now, tell);
+            bytes += FRAME_BYTES + self.derive_one(index, now, tell);
         }
     }
 
