@@ -348,3 +348,16 @@ fn a_timeout_in_a_member_is_that_members_failure_and_one_around_the_group_stops_
         assert_eq!(seen().iter().filter(|line| line.starts_with("cancelled m")).count(), 10);
     });
 }
+
+#[test]
+fn outside_of_a_task_there_is_nobody_to_cancel() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let nowhere = TaskGroup::scope(async |_| Ok(())).await.unwrap_err();
+        let event_loop = farloop::in_process().start().unwrap();
+        let no_task = TaskGroup::scope(async |_| Ok(())).await.unwrap_err();
+        event_loop.close().await;
+        assert!(matches!(nowhere, Error::NoRunningLoop(at) if at.location().file().ends_with("groups.rs")));
+        assert!(matches!(&no_task, Error::Misuse(Misuse::NoCurrentTask { what }) if what == "TaskGroup"));
+    });
+}

@@ -2,10 +2,11 @@
 
 pub mod jobs;
 pub mod nested;
+pub mod scoped;
 pub mod stubborn;
 
 /// The worker with every body of this crate.
 #[must_use]
 pub fn offered(worker: farloop::Worker) -> farloop::Worker {
-    nested::offered(stubborn::offered(jobs::offered(worker)))
+    scoped::offered(nested::offered(stubborn::offered(jobs::offered(worker))))
 }

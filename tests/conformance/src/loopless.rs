@@ -25,6 +25,7 @@ pub(crate) fn run() {
     let task = create_task(echo("never"));
     let text = task.result().err().map(|error| error.to_string());
     let (_promise, future) = create_future::<String>();
+    let limited = futures_util::FutureExt::now_or_never(timeout(Duration::from_secs(1), async { Ok(()) }));
     let (given_back, coro) = match try_ensure_future(echo("usable")) {
         Ok(_) => ("it worked".to_owned(), None),
         Err((_, coro)) => (coro.function().to_owned(), Some(coro)),
@@ -33,6 +34,7 @@ pub(crate) fn run() {
         "create_task": told(task.result()),
         "text": text,
         "create_future": told(future.result()),
+        "timeout": limited.map(told),
         "given_back": given_back,
     });
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };

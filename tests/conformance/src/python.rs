@@ -37,6 +37,10 @@ pub fn ex(error: &Error) -> String {
         Error::Cancelled(cancelled) => format!("CancelledError({})", cancelled.message().unwrap_or_default()),
         Error::TimedOut(_) => "TimeoutError()".to_owned(),
         Error::InvalidState(state) => format!("InvalidStateError({state})"),
+        Error::Group(group) => {
+            let members: Vec<String> = group.errors().iter().map(ex).collect();
+            format!("ExceptionGroup[{}]", members.join(", "))
+        }
         Error::Misuse(misuse) => format!("Misuse({misuse})"),
         Error::LoopMismatch => "LoopMismatch()".to_owned(),
         Error::LoopClosed => "LoopClosed()".to_owned(),

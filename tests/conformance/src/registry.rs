@@ -120,7 +120,7 @@ impl Area {
 /// The areas in scope.
 #[must_use]
 pub fn areas() -> Vec<Area> {
-    use crate::scenarios::{ac, ca, cb, co, fu, ga, ne, sc, sh, ts, wa, wf};
+    use crate::scenarios::{ac, ca, cb, co, fu, ga, ne, sc, sh, tg, to, ts, wa, wf};
     let area = |code, title, span, complete, rows| Area { code, title, span, complete, rows };
     vec![
         area("CO", "Coroutine objects", (1, 12), false, &[co::ROWS]),
@@ -132,7 +132,9 @@ pub fn areas() -> Vec<Area> {
         area("WA", "wait", (115, 133), true, &[wa::ROWS]),
         area("AC", "as_completed", (134, 147), true, &[ac::ROWS]),
         area("WF", "wait_for", (148, 164), true, &[wf::ROWS]),
+        area("TO", "timeout scopes", (165, 180), true, &[to::ROWS]),
         area("SH", "shield", (181, 192), true, &[sh::ROWS]),
+        area("TG", "TaskGroup", (193, 220), true, &[tg::failing::ROWS, tg::leaving::ROWS]),
         area("CA", "Cancellation", (221, 251), true, &[ca::requests::ROWS, ca::forwarding::ROWS]),
         area("NE", "Nested coroutines", (329, 336), true, &[ne::ROWS]),
     ]

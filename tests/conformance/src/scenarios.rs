@@ -10,6 +10,8 @@ pub mod ga;
 pub mod ne;
 pub mod sc;
 pub mod sh;
+pub mod tg;
+pub mod to;
 pub mod ts;
 pub mod wa;
 pub mod wf;
