@@ -108,7 +108,13 @@ impl Steady {
     }
 
     fn hello(&mut self, session: SessionId, role: Role) {
-        let function = FunctionDef { name: FUNCTION.into(), fingerprint: 7, args: Vec::new(), returns: "()".into() };
+        let function = FunctionDef {
+            name: FUNCTION.into(),
+            fingerprint: 7,
+            args: Vec::new(),
+            returns: "()".into(),
+            concurrency: 0,
+        };
         let hello = Hello {
             session,
             protocol: PROTOCOL_VERSION,

@@ -60,7 +60,13 @@ impl Bench {
             resolved: 0,
         };
         for (session, role) in [(CLIENT, Role::Client), (WORKER, Role::Worker)] {
-            let def = FunctionDef { name: function.clone(), fingerprint: 7, args: Vec::new(), returns: "()".into() };
+            let def = FunctionDef {
+                name: function.clone(),
+                fingerprint: 7,
+                args: Vec::new(),
+                returns: "()".into(),
+                concurrency: 0,
+            };
             let functions = if role == Role::Worker { vec![def] } else { Vec::new() };
             let (name, protocol) = (String::new(), PROTOCOL_VERSION);
             let hello = Hello {

@@ -13,6 +13,7 @@
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use bytes::Bytes;
 use core::time::Duration;
 
 use crate::frame::{Activity, Hello, HelloReply, Role, Up};
@@ -436,6 +437,12 @@ pub struct TaskView {
     pub cancelling: u32,
     /// Tasks it awaits.
     pub awaits: Vec<TaskId>,
+    /// Higher first: its own, or what it inherited.
+    pub priority: i32,
+    /// The last progress value that its body set.
+    pub progress: Option<Bytes>,
+    /// When the next attempt begins, if it waits for that.
+    pub retry_at: Option<Time>,
     /// When it was accepted.
     pub created: Time,
     /// When the last attempt was leased.
@@ -478,6 +485,8 @@ pub struct WorkerView {
     pub running: usize,
     /// Suspended attempts.
     pub suspended: usize,
+    /// Threads held by bodies that nobody waits for any more.
+    pub abandoned: u32,
 }
 
 /// What the core is told once.
@@ -558,12 +567,20 @@ pub enum Planted {
     TokenReused,
     /// L25: an item on its way to one that is over is lost.
     ItemOfTheDeadLost,
+    /// A task under a limit starts although the limit is reached.
+    LimitIgnored,
+    /// A failed attempt is followed by the next at once, whatever its backoff.
+    BackoffIgnored,
+    /// The next attempt is not given the details of the last heartbeat.
+    DetailsForgotten,
+    /// L6: grace does not run before the host has answered.
+    GraceAfterAnswer,
 }
 
 #[cfg(feature = "planted-bugs")]
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 25] = [
         Self::StaleReportAccepted,
         Self::CancelLostWhileLeased,
         Self::ResolveTwice,
@@ -585,6 +602,10 @@ impl Planted {
         Self::PermitOfTheDeadKept,
         Self::TokenReused,
         Self::ItemOfTheDeadLost,
+        Self::LimitIgnored,
+        Self::BackoffIgnored,
+        Self::DetailsForgotten,
+        Self::GraceAfterAnswer,
     ];
 }
 
@@ -615,19 +636,21 @@ pub fn may_send(role: Role, frame: &Up) -> bool {
     match frame {
         Up::Submit(_)
         | Up::Watch(_)
+        | Up::WatchProgress(_)
         | Up::Cancel { .. }
         | Up::Uncancel(_)
         | Up::Credit { .. }
         | Up::Heartbeat
-        | Up::Bye
         | Up::Sync(_)
-        | Up::SyncEnd { .. } => {
-            matches!(role, Role::Client | Role::Worker)
-        }
+        | Up::SyncEnd { .. }
+        | Up::Bye => matches!(role, Role::Client | Role::Worker),
         Up::Offer(_)
         | Up::Grant(_)
         | Up::Progress { .. }
         | Up::CancelSeen { .. }
+        | Up::TaskHeartbeat { .. }
+        | Up::TaskProgress { .. }
+        | Up::Abandoned(_)
         | Up::Ended { .. }
         | Up::Returned(_)
         | Up::Print { .. }

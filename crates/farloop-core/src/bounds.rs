@@ -54,6 +54,7 @@ pub fn in_force(config: &Config) -> Vec<(&'static str, Bound)> {
         amount("FAILURE_TEXT", l::FAILURE_TEXT),
         amount("FAILURE_DETAILS", l::FAILURE_DETAILS),
         amount("FAILURE_CAUSES", l::FAILURE_CAUSES),
+        amount("MAX_DETAILS", l::MAX_DETAILS),
         ("MAX_CRASHES", Bound::Amount(l::MAX_CRASHES.into())),
         ("CANCEL_GRACE", Bound::Time(l::CANCEL_GRACE)),
         ("WORKER_DEAD_AFTER", Bound::Time(config.worker_dead_after)),

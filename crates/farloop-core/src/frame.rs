@@ -221,6 +221,24 @@ pub enum Up {
     },
     /// Sign of life.
     Heartbeat,
+    /// Worker: the body gave a sign of life. The details replace the last ones; the next attempt is given them.
+    TaskHeartbeat {
+        /// Which.
+        attempt: AttemptId,
+        /// Encoded, at most [`limits::MAX_DETAILS`](crate::limits::MAX_DETAILS).
+        details: Bytes,
+    },
+    /// Worker: the body set its progress value. Replaces the last one; told to who watches.
+    TaskProgress {
+        /// Which.
+        attempt: AttemptId,
+        /// Encoded, at most [`limits::MAX_DETAILS`](crate::limits::MAX_DETAILS).
+        value: Bytes,
+    },
+    /// Tell this session the progress values of a task, until it is over.
+    WatchProgress(TaskId),
+    /// Worker: threads that bodies hold which nobody waits for any more.
+    Abandoned(u32),
     /// Worker: give me no new work; end the session when the last attempt is over.
     Drain,
     /// The session ends now; what it owns is cancelled. A worker's attempts count as handed back, not as crashed.
@@ -267,13 +285,21 @@ pub enum Down {
         /// The value.
         value: Bytes,
     },
+    /// The newest progress value of a task that this session asked for ([`Up::WatchProgress`]). Values in between are
+    /// left out.
+    TaskProgress {
+        /// Which.
+        task: TaskId,
+        /// Encoded.
+        value: Bytes,
+    },
     /// Worker: run this. Uses one grant.
     Start(Start),
     /// Worker: cancel request `number` for a body.
     Cancel {
         /// Which.
         attempt: AttemptId,
-        /// From 1, per task; delivery carries the highest.
+        /// From 1, per attempt; delivery carries the highest.
         number: u32,
         /// Message of the first request that was not seen yet.
         message: Option<String>,
@@ -343,6 +369,8 @@ pub struct Start {
     pub remaining: Option<Duration>,
     /// Cancel requests that stood before the start (and made it moot on arrival, unless withdrawn).
     pub cancels: u32,
+    /// Details of the last heartbeat of the attempts before.
+    pub details: Option<Bytes>,
 }
 
 impl LinkFrame for Up {
@@ -362,6 +390,7 @@ impl LinkFrame for Up {
                 SyncAction::Put { item, .. } => Some(item),
                 _ => None,
             },
+            Self::TaskHeartbeat { details: value, .. } | Self::TaskProgress { value, .. } => Some(value),
             _ => None,
         }
     }
@@ -373,6 +402,7 @@ impl LinkFrame for Up {
                 SyncAction::Put { item, .. } => item.len(),
                 _ => 0,
             },
+            Self::TaskHeartbeat { details: value, .. } | Self::TaskProgress { value, .. } => value.len(),
             _ => 0,
         }
     }
@@ -401,7 +431,8 @@ impl LinkFrame for Down {
         match self {
             Self::Resolved { outcome: Outcome::Returned(value), .. }
             | Self::Input { value, .. }
-            | Self::Item { value, .. } => Some(value),
+            | Self::Item { value, .. }
+            | Self::TaskProgress { value, .. } => Some(value),
             Self::Start(s) => Some(&mut Arc::make_mut(&mut s.spec).args),
             Self::Sync { answer: SyncAnswer::Item(item), .. } => Some(item),
             _ => None,
@@ -411,7 +442,8 @@ impl LinkFrame for Down {
         match self {
             Self::Resolved { outcome: Outcome::Returned(value), .. }
             | Self::Input { value, .. }
-            | Self::Item { value, .. } => value.len(),
+            | Self::Item { value, .. }
+            | Self::TaskProgress { value, .. } => value.len(),
             Self::Start(s) => s.spec.args.len(),
             Self::Sync { answer: SyncAnswer::Item(item), .. } => item.len(),
             _ => 0,
@@ -419,7 +451,7 @@ impl LinkFrame for Down {
     }
     fn aside_len(&self) -> usize {
         match self {
-            Self::Start(s) => s.spec.aside_len(),
+            Self::Start(s) => s.spec.aside_len() + s.details.as_ref().map_or(0, Bytes::len),
             Self::Resolved { outcome: Outcome::Raised(failure), .. } => failure.weight(),
             Self::Stranded { why, .. } => why.len(),
             Self::Print { print, .. } => print.text.len(),

@@ -85,9 +85,11 @@ pub const FAILURE_MEMBERS: usize = 64;
 pub const FAILURE_LEVELS: usize = 16;
 /// Causes of a failure that are kept.
 pub const FAILURE_CAUSES: usize = 64;
+/// Bytes of the details of a heartbeat, and of a progress value, as encoded.
+pub const MAX_DETAILS: usize = 32 * 1024;
 /// Lost workers a task survives unless told otherwise.
 pub const MAX_CRASHES: u32 = 3;
-/// Patience after a cancel was delivered.
+/// Patience after a cancel.
 pub const CANCEL_GRACE: Duration = Duration::from_secs(10);
 /// Silence after which a worker is dead.
 pub const WORKER_DEAD_AFTER: Duration = Duration::from_secs(3);

@@ -149,8 +149,14 @@ pub enum FailureKind {
     WorkerLost,
     /// An argument was another task, and that task failed (L22).
     DependencyFailed(Box<(TaskId, Arc<Failure>)>),
-    /// The task did not end within its timeout or deadline (L19).
+    /// The task did not end within its timeout or deadline (L19): schedule to close.
     TimedOut,
+    /// No worker took the task in time: schedule to start. It did not run, or not again.
+    ScheduleToStartTimeout,
+    /// An attempt did not end in time: start to close.
+    StartToCloseTimeout,
+    /// Attempts gave no sign of life in time.
+    HeartbeatTimeout,
     /// A limit was reached; the message names it. The task never ran (L18).
     ResourceExhausted,
     /// The arguments do not decode as the function's types.

@@ -1,5 +1,6 @@
 //! What a coroutine is before it runs: function, arguments, options.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -40,7 +41,9 @@ impl Spec {
         let labels: usize = self.options.labels.iter().map(|(k, v)| k.len() + v.len() + 8).sum();
         let trace = self.trace.as_ref().map_or(0, |t| t.parent.len() + t.state.len());
         let context = self.context_len();
-        self.function.len() + self.name.as_ref().map_or(0, |n| n.len()) + dependencies + labels + trace + context
+        let policy = self.options.policy.as_ref().map_or(0, |p| p.keys_len());
+        let name = self.name.as_ref().map_or(0, |n| n.len());
+        self.function.len() + name + dependencies + labels + trace + context + policy
     }
 
     /// Bytes of the context variables.
@@ -81,18 +84,134 @@ pub struct Dependency {
 /// Options of a coroutine.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
-    /// Time for all attempts together, from acceptance; none: without limit.
+    /// Time for all attempts together, from acceptance (schedule to close); none: without limit.
     pub timeout: Option<Duration>,
     /// Attempts at most when the body fails (user errors). From 1.
     pub max_attempts: u32,
     /// Lost workers that the task survives. 0: runs at most once.
     pub max_crashes: u32,
-    /// Higher first.
-    pub priority: i32,
-    /// Time from the delivery of a cancel to the end of patience; none: for ever.
+    /// Higher first; none: that of the task that creates it, or 0 at the top of a tree.
+    pub priority: Option<i32>,
+    /// Time from a cancel to the end of patience; none: for ever. It runs from the moment at which the request is sent
+    /// to the host of the body, and anew from the moment at which the host says that it reached the body.
     pub cancel_grace: Option<Duration>,
-    /// Labels to select by.
+    /// Labels to select by. They describe this one task: what it creates has its own.
     pub labels: Vec<(String, String)>,
+    /// What few calls set; none if all of it is at its default.
+    pub policy: Option<Box<Policy>>,
+}
+
+/// Options that few calls set.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Policy {
+    /// Pause before the next attempt after one that failed; none: it follows at once.
+    pub backoff: Option<Backoff>,
+    /// Longest wait for a worker, from the moment at which the task could run; none: without limit.
+    pub schedule_to_start: Option<Duration>,
+    /// Time for one attempt, from its start; none: without limit.
+    pub start_to_close: Option<Duration>,
+    /// Longest time between two heartbeats of an attempt, the first from its start; none: without limit.
+    pub heartbeat: Option<Duration>,
+    /// How many tasks that name the same key may be at workers at once, over the whole cluster.
+    pub limit: Option<Limit>,
+    /// Within one priority of one function keys take turns; none: that of the task that creates it.
+    pub fairness_key: Option<Arc<str>>,
+}
+
+impl Policy {
+    fn keys_len(&self) -> usize {
+        self.limit.as_ref().map_or(0, |l| l.key.len()) + self.fairness_key.as_ref().map_or(0, |k| k.len())
+    }
+}
+
+/// How the pause between attempts grows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Backoff {
+    /// After the first failed attempt.
+    pub initial: Duration,
+    /// Each pause is that many times the one before. At least 1.
+    pub coefficient: f64,
+    /// No pause is longer.
+    pub maximum: Duration,
+    /// Part of a pause that is left to chance, from 0 (none) to 1: a pause is drawn between that much less and all of
+    /// it, so that what failed together does not come back together.
+    pub jitter: f64,
+}
+
+impl Backoff {
+    /// Growth, unless told otherwise.
+    pub const COEFFICIENT: f64 = 2.0;
+    /// Chance's part, unless told otherwise.
+    pub const JITTER: f64 = 0.1;
+
+    /// Doubles up to a hundred times the first pause, a tenth of it left to chance.
+    #[must_use]
+    pub fn new(initial: Duration) -> Self {
+        let maximum = initial.saturating_mul(100);
+        Self { initial, coefficient: Self::COEFFICIENT, maximum, jitter: Self::JITTER }
+    }
+
+    /// Each pause is that many times the one before; 1 for pauses of one length.
+    #[must_use]
+    pub fn coefficient(self, coefficient: f64) -> Self {
+        Self { coefficient, ..self }
+    }
+
+    /// No pause is longer.
+    #[must_use]
+    pub fn maximum(self, maximum: Duration) -> Self {
+        Self { maximum, ..self }
+    }
+
+    /// Part of each pause that is left to chance, from 0 to 1.
+    #[must_use]
+    pub fn jitter(self, jitter: f64) -> Self {
+        Self { jitter, ..self }
+    }
+
+    /// The longest pause after that many failed attempts, before chance has taken its part.
+    #[must_use]
+    pub fn pause(&self, failed: u32) -> Duration {
+        let maximum = self.maximum.as_micros() as f64;
+        let mut micros = self.initial.as_micros() as f64;
+        for _ in 1..failed {
+            if micros >= maximum || micros == 0.0 || self.coefficient <= 1.0 {
+                break;
+            }
+            micros *= self.coefficient;
+        }
+        Duration::from_micros(micros.min(maximum) as u64)
+    }
+
+    /// The pause, where `chance` is drawn evenly from 0 to 1.
+    #[must_use]
+    pub fn draw(&self, failed: u32, chance: f64) -> Duration {
+        let longest = self.pause(failed).as_micros() as f64;
+        Duration::from_micros((longest * (1.0 - self.jitter * chance)) as u64)
+    }
+}
+
+impl From<Duration> for Backoff {
+    fn from(initial: Duration) -> Self {
+        Self::new(initial)
+    }
+}
+
+/// A bound on what runs at once under one name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// The name. One over all functions of the cluster.
+    pub key: Arc<str>,
+    /// Tasks at workers at once, at most. Of several tasks that name the key with another number, the last one
+    /// accepted decides.
+    pub at_once: u32,
+}
+
+impl Options {
+    /// The options that few calls set, made if there are none.
+    pub fn policy_mut(&mut self) -> &mut Policy {
+        self.policy.get_or_insert_default()
+    }
 }
 
 impl Default for Options {
@@ -101,9 +220,10 @@ impl Default for Options {
             timeout: None,
             max_attempts: 1,
             max_crashes: crate::limits::MAX_CRASHES,
-            priority: 0,
+            priority: None,
             cancel_grace: Some(crate::limits::CANCEL_GRACE),
             labels: Vec::new(),
+            policy: None,
         }
     }
 }
@@ -128,4 +248,6 @@ pub struct FunctionDef {
     pub args: Vec<(String, String)>,
     /// Type of the result, as written.
     pub returns: String,
+    /// Tasks of the function that may be at workers at once, over the whole cluster; 0: without limit.
+    pub concurrency: u32,
 }

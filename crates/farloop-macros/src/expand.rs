@@ -139,6 +139,7 @@ fn definition(item: &FunctionItem, task: &Task<'_>, options: &Options) -> TokenS
     };
     let run = item.body.as_ref().map(|_| run(item, task));
     let hidden_result = hidden_result(name, task);
+    let concurrency = options.concurrency;
     let span = name.span();
     let line = quote_spanned!(span=> ::core::line!());
     quote! {
@@ -150,6 +151,7 @@ fn definition(item: &FunctionItem, task: &Task<'_>, options: &Options) -> TokenS
                 fingerprint: ::farloop::__private::fingerprint(&[#wire_name, #shape]),
                 args: &[#((#arg_names, #arg_types)),*],
                 returns: #returns,
+                concurrency: #concurrency,
                 location: (::core::file!(), #line),
                 body: #body,
             };

@@ -32,11 +32,17 @@ mod spelling;
 /// Options, all optional, become defaults of the coroutine:
 ///
 /// ```text
-/// #[farloop::task(name = "demo.add", attempts = 3, timeout = "30s", max_crashes = 0, priority = 1, cancel_grace = "5s")]
+/// #[farloop::task(name = "demo.add", attempts = 3, backoff = "100ms", timeout = "30s", max_crashes = 0, priority = 1,
+///     cancel_grace = "5s")]
 /// ```
 ///
 /// `name` is the name on the wire (`package.function` unless given). Durations are `250ms`, `30s`, `1m30s`, `2h`;
-/// `cancel_grace` may be `"none"`.
+/// `cancel_grace` may be `"none"`. There are also `schedule_to_start`, `start_to_close` and `heartbeat_timeout`
+/// (durations), and with `backoff` its `backoff_maximum` (a duration) and `backoff_coefficient` (a number).
+///
+/// `concurrency = 4` is no default but a property of the function: at most four of its tasks are at workers at once, over
+/// the whole cluster and whoever calls them. A task that awaits others counts: a function that awaits itself deeper than
+/// its concurrency waits for ever, and `ExplainTask` says what for.
 ///
 /// [`Coro`]: https://docs.rs/farloop/latest/farloop/struct.Coro.html
 /// [`IntoArg`]: https://docs.rs/farloop/latest/farloop/trait.IntoArg.html

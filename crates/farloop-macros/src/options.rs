@@ -5,7 +5,7 @@ use std::time::Duration;
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::parse::{Parse, ParseStream};
-use syn::{Ident, LitInt, LitStr, Token};
+use syn::{Ident, Lit, LitInt, LitStr, Token};
 
 /// What stands between the attribute's parentheses.
 #[derive(Default)]
@@ -13,12 +13,15 @@ pub(crate) struct Options {
     pub(crate) name: Option<LitStr>,
     /// Calls on the coroutine, in the order in which they are written.
     pub(crate) calls: Vec<TokenStream>,
+    /// Belongs to the definition: how many may be at workers at once. 0: without limit.
+    pub(crate) concurrency: u32,
 }
 
 impl Parse for Options {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
         let mut options = Self::default();
         let mut seen: Vec<String> = Vec::new();
+        let mut backoff: (Option<TokenStream>, Vec<(Ident, TokenStream)>) = (None, Vec::new());
         while !input.is_empty() {
             let key: Ident = input.parse()?;
             let text = key.to_string();
@@ -46,9 +49,36 @@ impl Parse for Options {
                     number.base10_parse::<i32>()?;
                     options.calls.push(quote!(.priority(#minus #number)));
                 }
-                "timeout" => {
+                "timeout" | "schedule_to_start" | "start_to_close" | "heartbeat_timeout" => {
                     let limit = duration(&input.parse()?)?;
-                    options.calls.push(quote!(.timeout(#limit)));
+                    options.calls.push(quote!(.#key(#limit)));
+                }
+                "backoff" => {
+                    let initial = duration(&input.parse()?)?;
+                    backoff.0 = Some(quote!(::farloop::Backoff::new(#initial)));
+                }
+                "backoff_maximum" => {
+                    let maximum = duration(&input.parse()?)?;
+                    backoff.1.push((key.clone(), quote!(.maximum(#maximum))));
+                }
+                "backoff_coefficient" => {
+                    let number: Lit = input.parse()?;
+                    let coefficient = match &number {
+                        Lit::Float(number) => number.base10_parse::<f64>()?,
+                        Lit::Int(number) => number.base10_parse::<f64>()?,
+                        _ => 0.0,
+                    };
+                    if !(coefficient >= 1.0 && coefficient.is_finite()) {
+                        return Err(syn::Error::new(number.span(), "a pause grows: give a number from 1"));
+                    }
+                    backoff.1.push((key.clone(), quote!(.coefficient(#coefficient))));
+                }
+                "concurrency" => {
+                    let number: LitInt = input.parse()?;
+                    options.concurrency = number.base10_parse::<u32>()?;
+                    if options.concurrency == 0 {
+                        return Err(syn::Error::new(number.span(), "none could ever start; leave it out for no limit"));
+                    }
                 }
                 "cancel_grace" => {
                     let text: LitStr = input.parse()?;
@@ -64,7 +94,7 @@ impl Parse for Options {
                     return Err(syn::Error::new(
                         key.span(),
                         format!(
-                            "`{other}` is no option of a task; there are name, attempts, timeout, max_crashes, priority and cancel_grace"
+                            "`{other}` is no option of a task; there are name, attempts, backoff, backoff_coefficient, backoff_maximum, timeout, schedule_to_start, start_to_close, heartbeat_timeout, max_crashes, priority, concurrency and cancel_grace"
                         ),
                     ));
                 }
@@ -72,6 +102,18 @@ impl Parse for Options {
             seen.push(text);
             if !input.is_empty() {
                 input.parse::<Token![,]>()?;
+            }
+        }
+        match backoff {
+            (Some(initial), parts) => {
+                let parts = parts.iter().map(|(_, part)| part);
+                options.calls.push(quote!(.backoff(#initial #(#parts)*)));
+            }
+            (None, parts) => {
+                if let Some((key, _)) = parts.first() {
+                    let text = format!("`{key}` is part of a backoff; give `backoff = \"100ms\"` as well");
+                    return Err(syn::Error::new(key.span(), text));
+                }
             }
         }
         Ok(options)

@@ -36,7 +36,16 @@ fn main() {
     });
     let outcome = || Outcome::Returned(Bytes::from_static(&[5]));
     let submit = Submit { task, spec: spec.clone(), owner: Owner::Root, creator: None };
-    let start = Start { attempt, number: 1, spec, root: Some(SessionId(7)), depth: 0, remaining: None, cancels: 0 };
+    let start = Start {
+        attempt,
+        number: 1,
+        spec,
+        root: Some(SessionId(7)),
+        depth: 0,
+        remaining: None,
+        cancels: 0,
+        details: None,
+    };
     up("submit", &Up::Submit(submit));
     down("start", &Down::Start(start));
     up("ended", &Up::Ended { attempt, outcome: outcome(), delivered: 0 });

@@ -10,7 +10,7 @@ use farloop_core::frame::{Activity, Down, Hello, HelloReply, Owner, Print, Role,
 use farloop_core::id::{AttemptId, Epoch, PrimitiveId, SessionId, TaskId, WorkerId};
 use farloop_core::link::{Batch, Item};
 use farloop_core::outcome::{Cancellation, Failure, FailureKind, Outcome};
-use farloop_core::spec::{ContextValue, Dependency, FunctionDef, Options, Spec, Trace};
+use farloop_core::spec::{Backoff, ContextValue, Dependency, FunctionDef, Limit, Options, Policy, Spec, Trace};
 use farloop_core::sync::{
     Primitive, PrimitiveKind, PrimitiveName, SyncAction, SyncAnswer, SyncCall, SyncEnd, SyncRefusal, SyncView,
 };
@@ -46,17 +46,34 @@ fn pairs() -> impl Strategy<Value = Vec<(String, String)>> {
 fn options() -> impl Strategy<Value = Options> {
     prop_oneof![
         Just(Options::default()),
-        (of(time()), any::<u32>(), any::<u32>(), any::<i32>(), of(time()), pairs()).prop_map(
-            |(timeout, max_attempts, max_crashes, priority, cancel_grace, labels)| Options {
+        (of(time()), any::<u32>(), any::<u32>(), of(any::<i32>()), of(time()), pairs(), policy()).prop_map(
+            |(timeout, max_attempts, max_crashes, priority, cancel_grace, labels, policy)| Options {
                 timeout,
                 max_attempts,
                 max_crashes,
                 priority,
                 cancel_grace,
-                labels
+                labels,
+                policy
             }
         )
     ]
+}
+fn policy() -> impl Strategy<Value = Option<Box<Policy>>> {
+    let backoff = (time(), 1.0..9.0, time(), 0.0..=1.0).prop_map(|(initial, coefficient, maximum, jitter)| Backoff {
+        initial,
+        coefficient,
+        maximum,
+        jitter,
+    });
+    let limit = (text(), any::<u32>()).prop_map(|(key, at_once)| Limit { key: key.into(), at_once });
+    (of(backoff), of(time()), of(time()), of(time()), of(limit), of(text())).prop_map(
+        |(backoff, schedule_to_start, start_to_close, heartbeat, limit, key)| {
+            let fairness_key = key.map(Into::into);
+            let policy = Policy { backoff, schedule_to_start, start_to_close, heartbeat, limit, fairness_key };
+            (policy != Policy::default()).then(|| Box::new(policy))
+        },
+    )
 }
 fn spec() -> impl Strategy<Value = Arc<Spec>> {
     let dependency = (any::<u32>(), vec(task(), 0..3), any::<bool>()).prop_map(|(position, tasks, list)| Dependency {
@@ -78,12 +95,15 @@ fn spec() -> impl Strategy<Value = Arc<Spec>> {
     )
 }
 fn functions() -> impl Strategy<Value = Vec<FunctionDef>> {
-    let def = (text(), any::<u64>(), pairs(), text()).prop_map(|(name, fingerprint, args, returns)| FunctionDef {
-        name: name.into(),
-        fingerprint,
-        args,
-        returns,
-    });
+    let def = (text(), any::<u64>(), pairs(), text(), any::<u32>()).prop_map(
+        |(name, fingerprint, args, returns, concurrency)| FunctionDef {
+            name: name.into(),
+            fingerprint,
+            args,
+            returns,
+            concurrency,
+        },
+    );
     vec(def, 0..3)
 }
 
@@ -104,6 +124,9 @@ fn plain_kind() -> impl Strategy<Value = FailureKind> {
         Just(FailureKind::DependencyCycle),
         Just(FailureKind::SessionLost),
         Just(FailureKind::SignatureMismatch),
+        Just(FailureKind::ScheduleToStartTimeout),
+        Just(FailureKind::StartToCloseTimeout),
+        Just(FailureKind::HeartbeatTimeout),
     ]
 }
 fn failure_of(kind: impl Strategy<Value = FailureKind>) -> impl Strategy<Value = Failure> {
@@ -211,6 +234,10 @@ fn up() -> impl Strategy<Value = Up> {
         (any::<u64>(), select(vec![SyncEnd::Release, SyncEnd::Withdraw, SyncEnd::Taken, SyncEnd::Rejoin]))
             .prop_map(|(call, end)| Up::SyncEnd { call, end }),
         Just(Up::Heartbeat),
+        (attempt(), payload()).prop_map(|(attempt, details)| Up::TaskHeartbeat { attempt, details }),
+        (attempt(), payload()).prop_map(|(attempt, value)| Up::TaskProgress { attempt, value }),
+        task().prop_map(Up::WatchProgress),
+        any::<u32>().prop_map(Up::Abandoned),
         Just(Up::Drain),
         Just(Up::Bye),
         (attempt(), any::<u64>(), payload()).prop_map(|(attempt, seq, value)| Up::Item { attempt, seq, value }),
@@ -225,11 +252,12 @@ fn down() -> impl Strategy<Value = Down> {
         (task(), print()).prop_map(|(task, print)| Down::Print { task, print }),
         (task(), any::<u32>()).prop_map(|(task, count)| Down::CancelCount { task, count }),
         (attempt(), task(), payload()).prop_map(|(attempt, task, value)| Down::Input { attempt, task, value }),
-        (attempt(), any::<u32>(), spec(), root, any::<u32>(), of(time()), any::<u32>()).prop_map(
-            |(attempt, number, spec, root, depth, remaining, cancels)| {
-                Down::Start(Start { attempt, number, spec, root, depth, remaining, cancels })
+        (attempt(), any::<u32>(), spec(), root, any::<u32>(), of(time()), any::<u32>(), of(payload())).prop_map(
+            |(attempt, number, spec, root, depth, remaining, cancels, details)| {
+                Down::Start(Start { attempt, number, spec, root, depth, remaining, cancels, details })
             }
         ),
+        (task(), payload()).prop_map(|(task, value)| Down::TaskProgress { task, value }),
         (attempt(), any::<u32>(), of(text())).prop_map(|(attempt, number, message)| Down::Cancel {
             attempt,
             number,

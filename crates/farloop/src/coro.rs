@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use farloop_core::spec::{Dependency, Options};
+use farloop_core::spec::{Backoff, Dependency, Limit, Options};
 use serde::Serialize;
 
 use crate::arg::{ArgEncoder, IntoArg};
@@ -109,15 +109,64 @@ impl<T> Coro<T> {
     }
 
     /// Time for all attempts together, from acceptance by the coordinator, waiting for arguments and for a free
-    /// worker included. When it is over the task is asked to stop and ends as `TimedOut`. Without limit unless given.
+    /// worker included (Temporal's schedule-to-close). When it is over the task ends as `TimedOut`, and its body is
+    /// dropped. Calls that the body makes inherit what is left of it, unless they are detached: none of them starts or
+    /// goes on after it. Without limit unless given.
     pub fn timeout(self, limit: Duration) -> Self {
         self.with(|call| call.options.timeout = Some(limit))
     }
 
     /// Attempts at most when the body *fails*; 1 unless given, and 0 counts as 1. Attempts lost with their worker
-    /// count against [`max_crashes`](Self::max_crashes).
+    /// count against [`max_crashes`](Self::max_crashes). An error that says it is [`permanent`](Error::permanent) ends
+    /// the task at once.
     pub fn attempts(self, at_most: u32) -> Self {
         self.with(|call| call.options.max_attempts = at_most.max(1))
+    }
+
+    /// Pause before the next attempt after one that *failed*; none unless given. A plain `Duration` is the first pause:
+    /// each further one is twice as long, up to a hundred times the first, less up to a tenth that is left to chance. An
+    /// attempt that could only begin after the task's [`timeout`](Self::timeout) is not made: the task fails at once
+    /// with its last error.
+    pub fn backoff(self, backoff: impl Into<Backoff>) -> Self {
+        self.with(|call| call.options.policy_mut().backoff = Some(backoff.into()))
+    }
+
+    /// Longest wait for a worker, from the moment at which the task could run (its arguments are there, the pause
+    /// before the attempt is over) to the sending of the start. Then the task ends as `TimedOut`, and is not tried
+    /// again. Without limit unless given.
+    pub fn schedule_to_start(self, limit: Duration) -> Self {
+        self.with(|call| call.options.policy_mut().schedule_to_start = Some(limit))
+    }
+
+    /// Time for one attempt, from its start, suspension included. When it is over the body is cancelled, and has the
+    /// [`cancel_grace`](Self::cancel_grace) to clean up; the attempt counts as failed (`TimedOut`), and another one may
+    /// follow ([`attempts`](Self::attempts)). Without limit unless given.
+    pub fn start_to_close(self, limit: Duration) -> Self {
+        self.with(|call| call.options.policy_mut().start_to_close = Some(limit))
+    }
+
+    /// Longest time between two [`heartbeat`](crate::heartbeat)s of the body, the first from its start. An attempt that
+    /// is silent for longer is taken for lost: what it still does counts no more, and the next one begins, which counts
+    /// against [`max_crashes`](Self::max_crashes). With none left the task ends as `TimedOut`. Without limit unless given.
+    pub fn heartbeat_timeout(self, limit: Duration) -> Self {
+        self.with(|call| call.options.policy_mut().heartbeat = Some(limit))
+    }
+
+    /// At most that many tasks which name `key` are at workers at once, over the whole cluster and all functions; the
+    /// others wait, and `ExplainTask` says so. A task that awaits others keeps its place, and what it calls is not under
+    /// the limit unless it names it too: a task that awaits one under the same key may wait for itself. Of several
+    /// numbers for one key the last one accepted counts; 0 counts as 1.
+    pub fn limit_key(self, key: impl Into<String>, at_once: u32) -> Self {
+        let limit = Limit { key: key.into().into(), at_once: at_once.max(1) };
+        self.with(|call| call.options.policy_mut().limit = Some(limit))
+    }
+
+    /// Whom the work is done for: within one priority of one function keys take turns, so that a key with a hundred
+    /// thousand tasks in the queue does not hold up one with a single task. What the body calls inherits the key unless
+    /// it has its own. Tasks without a key count as one key.
+    pub fn fairness_key(self, key: impl Into<String>) -> Self {
+        let key = key.into().into();
+        self.with(|call| call.options.policy_mut().fairness_key = Some(key))
     }
 
     /// Lost workers that the task survives; 3 unless given. With 0, and [`attempts`](Self::attempts) at 1, the body
@@ -126,12 +175,14 @@ impl<T> Coro<T> {
         self.with(|call| call.options.max_crashes = survived)
     }
 
-    /// Higher starts first; 0 unless given.
+    /// Higher starts first, among tasks that wait for a worker. Unless given, that of the task whose body makes the
+    /// call, and 0 for what a client calls.
     pub fn priority(self, priority: i32) -> Self {
-        self.with(|call| call.options.priority = priority)
+        self.with(|call| call.options.priority = Some(priority))
     }
 
-    /// A label to select tasks by. A key that is there already gets the new value.
+    /// A label to select tasks by. A key that is there already gets the new value. Labels describe this one task: what
+    /// it calls has its own (as in Temporal), and is found by `parent=` in a filter.
     pub fn label(self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.with(|call| {
             let (key, value) = (key.into(), value.into());
@@ -142,8 +193,10 @@ impl<T> Coro<T> {
         })
     }
 
-    /// How long the body may go on after a cancel was delivered to it; then it is dropped or written off. 10 seconds
-    /// unless given, `None` for ever.
+    /// How long the body may go on after a cancel; then it is dropped or written off, and the outcome says
+    /// `abandoned`. Counted from the delivery to the body; where that does not happen (it computes, or waits for
+    /// something that is not farloop's), from the arrival of the request at its worker. 10 seconds unless given, `None`
+    /// for ever.
     pub fn cancel_grace(self, grace: impl Into<Option<Duration>>) -> Self {
         self.with(|call| call.options.cancel_grace = grace.into())
     }
@@ -282,9 +335,10 @@ mod tests {
             timeout: Some(Duration::from_secs(5)),
             max_attempts: 1,
             max_crashes: 0,
-            priority: -1,
+            priority: Some(-1),
             cancel_grace: None,
             labels: vec![("team".into(), "b".into())],
+            policy: None,
         };
         assert_eq!(call.options, expected);
         assert!(call.detached);

@@ -26,6 +26,8 @@ pub struct Definition {
     pub args: &'static [(&'static str, &'static str)],
     /// Type of the value, as written; for a body that returns a `Result`, that of its `Ok`.
     pub returns: &'static str,
+    /// Tasks of it that may be at workers at once, over the whole cluster; 0: without limit.
+    pub concurrency: u32,
     /// File and line of the function.
     pub location: (&'static str, u32),
     /// What runs; none for a definition that only lets a client call.
@@ -67,6 +69,7 @@ impl Definition {
             fingerprint: self.fingerprint,
             args: self.args.iter().map(|(name, of)| ((*name).to_owned(), (*of).to_owned())).collect(),
             returns: self.returns.into(),
+            concurrency: self.concurrency,
         }
     }
 

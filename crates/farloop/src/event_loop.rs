@@ -18,9 +18,11 @@ use futures_util::task::AtomicWaker;
 use tokio::runtime::Handle as Runtime;
 use tokio::time::Instant;
 
+use crate::body::Body;
 use crate::cell::{Cell, Kind, Listener, Wakeable};
 use crate::coro::CallSpec;
 use crate::error::{Error, Result};
+use crate::progress::What;
 use crate::session::SessionShared;
 use crate::worker::host::{Host, Started};
 
@@ -60,6 +62,12 @@ pub(crate) enum Ready {
     },
     /// An answer is there for whoever waits in a call about a primitive.
     Wake(Wakeable),
+    /// A body has told more than may leave at once: the rest follows then.
+    TellLater {
+        body: Arc<Body>,
+        what: What,
+        at: tokio::time::Instant,
+    },
 }
 
 static NEXT_LOOP: AtomicU64 = AtomicU64::new(1);

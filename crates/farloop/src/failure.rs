@@ -174,7 +174,10 @@ impl fmt::Display for Failure {
                 FailureKind::Panicked => "panicked",
                 FailureKind::WorkerLost => "was lost",
                 FailureKind::DependencyFailed(_) => "did not run",
-                FailureKind::TimedOut => "timed out",
+                FailureKind::TimedOut
+                | FailureKind::ScheduleToStartTimeout
+                | FailureKind::StartToCloseTimeout
+                | FailureKind::HeartbeatTimeout => "timed out",
                 _ => "was refused",
             };
             write!(f, "{} {verb}: ", failure.function)?;

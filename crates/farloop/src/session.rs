@@ -24,6 +24,7 @@ use crate::coro::CallSpec;
 use crate::definition::Definition;
 use crate::error::Error;
 use crate::event_loop::{LoopShared, Ready};
+use crate::progress::Onlookers;
 use crate::stream::Inbox;
 use crate::sync::calls::Calls;
 use crate::worker::host::WorkerShared;
@@ -58,6 +59,7 @@ pub(crate) struct SessionShared {
     learn: OnceLock<Learn>,
     names: AtomicU64,
     calls: Calls,
+    onlookers: Onlookers,
     /// Connections opened so far: the coordinator must not take a late hello for a new one.
     connections: AtomicU64,
     room: Notify,
@@ -93,6 +95,7 @@ impl SessionShared {
             streams: DashMap::default(),
             worker: OnceLock::new(),
             learn: OnceLock::new(),
+            onlookers: Onlookers::default(),
             names: AtomicU64::new(1),
             calls: Calls::default(),
             connections: AtomicU64::new(0),
@@ -126,6 +129,10 @@ impl SessionShared {
 
     pub(crate) fn set_home(&self, home: &Arc<LoopShared>) {
         let _ = self.home.set(Arc::downgrade(home));
+    }
+
+    pub(crate) fn onlookers(&self) -> &Onlookers {
+        &self.onlookers
     }
 
     pub(crate) fn next_task_name(&self) -> Arc<str> {
@@ -307,6 +314,7 @@ impl SessionShared {
     }
 
     pub(crate) fn forget_local(&self, cell: &Arc<Cell>) {
+        self.onlookers.over(cell.id);
         self.cells.remove(&cell.id);
     }
 
@@ -368,6 +376,7 @@ impl SessionShared {
         self.unsent.store(0, Ordering::Relaxed);
         self.unsent_bytes.store(0, Ordering::Relaxed);
         self.prints.store(0, Ordering::Relaxed);
+        self.onlookers.clear();
         let remote = |cell: &Arc<Cell>| matches!(cell.kind, Kind::Remote);
         let cells: Vec<Arc<Cell>> = self.cells.iter().map(|e| e.value().clone()).filter(remote).collect();
         self.cells.retain(|_, cell| !remote(cell));
@@ -460,10 +469,12 @@ impl SessionShared {
     fn route(&self, frame: Down, sorted: &mut Sorted) {
         match frame {
             Down::Resolved { task, outcome } => {
+                self.onlookers.over(task);
                 if let Some((_, cell)) = self.cells.remove(&task) {
                     sorted.push(&cell.home.clone(), Ready::Complete(cell, outcome));
                 }
             }
+            Down::TaskProgress { task, value } => self.onlookers.told(task, &value),
             Down::CancelCount { task, count } => {
                 if let Some(cell) = self.cells.get(&task).map(|e| e.clone()) {
                     sorted.push(&cell.home.clone(), Ready::CancelCount(cell, count));

@@ -366,6 +366,15 @@ impl Body {
                 self.policy = *policy;
                 Flow::Next
             }
+            Op::Beat => {
+                let details = value_of(self.attempt, false);
+                hands.out.push(Up::TaskHeartbeat { attempt: self.attempt, details });
+                Flow::Next
+            }
+            Op::Tell => {
+                hands.out.push(Up::TaskProgress { attempt: self.attempt, value: vec![self.pc as u8].into() });
+                Flow::Next
+            }
             Op::FailBefore(number) if self.number >= *number => Flow::Next,
             Op::FailBefore(_) | Op::Fail => Flow::Raise(self.failure(FailureKind::Raised)),
             Op::Panic => Flow::End(self.failure(FailureKind::Panicked).outcome()),

@@ -100,6 +100,7 @@ pub fn down(frame: &Down) -> String {
         Down::Stranded { task: t, .. } => format!("Stranded {}", task(*t)),
         Down::Print { task: t, print } => format!("Print {} {} bytes, {} lost", task(*t), print.text.len(), print.lost),
         Down::Sync { call, answer } => format!("Sync {call} {answer:?}"),
+        Down::TaskProgress { task: t, value } => format!("TaskProgress {} {value:?}", task(*t)),
         Down::Drain => "Drain".into(),
         Down::Leave => "Leave".into(),
         Down::Item { task: t, seq, value } => format!("Item {} {seq}: {} bytes", task(*t), value.len()),

@@ -98,6 +98,9 @@ impl Client {
                 if ctx.rng.chance(400) { 0 } else { ctx.rng.below(2 * ctx.plan.calm_at / ctx.plan.actions as u64) };
             ctx.alarm(gap, Alarm::Act);
         }
+        if ctx.rng.chance(ctx.plan.policy / 4) && !self.mine.is_empty() {
+            out.push(Up::WatchProgress(*ctx.rng.pick(&self.mine)));
+        }
         let dice = ctx.rng.below(1000);
         if dice < ctx.plan.cancel && !self.mine.is_empty() {
             let task = *ctx.rng.pick(&self.mine);

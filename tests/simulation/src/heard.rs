@@ -36,7 +36,7 @@ impl History {
                     self.tasks.entry(attempt.task).or_default().edges.extend(awaits);
                 }
             }
-            Up::Ended { attempt, outcome, delivered } => self.ended(session, *attempt, outcome, *delivered),
+            Up::Ended { attempt, outcome, delivered } => self.ended(now, session, *attempt, outcome, *delivered),
             Up::Returned(attempt) => {
                 if self.live(session, *attempt) {
                     self.saw("recalled lease");
@@ -48,7 +48,23 @@ impl History {
             Up::Item { attempt, seq, value } => self.item_came(session, *attempt, *seq, value),
             Up::Credit { task, taken } => self.items_taken(session, *task, *taken),
             Up::Sync(_) | Up::SyncEnd { .. } => {}
-            Up::CancelSeen { .. } | Up::Heartbeat | Up::Drain | Up::Bye | Up::Offer(_) => {}
+            Up::TaskHeartbeat { attempt, details } => {
+                if self.live(session, *attempt) {
+                    self.tasks.entry(attempt.task).or_default().details.push(details.clone());
+                }
+            }
+            Up::TaskProgress { attempt, value } => {
+                if self.live(session, *attempt) {
+                    self.tasks.entry(attempt.task).or_default().progress.push(value.clone());
+                }
+            }
+            Up::CancelSeen { .. }
+            | Up::Heartbeat
+            | Up::Drain
+            | Up::Bye
+            | Up::Offer(_)
+            | Up::WatchProgress(_)
+            | Up::Abandoned(_) => {}
         }
     }
 
@@ -218,7 +234,7 @@ impl History {
         }
     }
 
-    fn ended(&mut self, session: SessionId, attempt: AttemptId, outcome: &Outcome, delivered: u32) {
+    fn ended(&mut self, now: Time, session: SessionId, attempt: AttemptId, outcome: &Outcome, delivered: u32) {
         if !self.live(session, attempt) {
             return;
         }
@@ -232,6 +248,7 @@ impl History {
                 suppressed = true;
             }
             log.report = Some((outcome.clone(), delivered));
+            log.reported_at = now;
         }
         if suppressed {
             self.saw("suppressed cancel");

@@ -84,6 +84,8 @@ pub(crate) struct AttemptLog {
     pub(crate) over: Option<Over>,
     /// What it reported while it was live, and the highest cancel it saw.
     pub(crate) report: Option<(Outcome, u32)>,
+    /// When that came.
+    pub(crate) reported_at: Time,
     /// The task had to be cancelled when that report came.
     pub(crate) too_late: bool,
     /// Items it sent while it was live.
@@ -134,6 +136,10 @@ pub(crate) struct TaskLog {
     pub(crate) told: Option<Outcome>,
     pub(crate) edges: BTreeSet<TaskId>,
     pub(crate) inputs: BTreeMap<(Epoch, TaskId), Bytes>,
+    /// Details of heartbeats of attempts that were live, as far as was known.
+    pub(crate) details: Vec<Bytes>,
+    /// Progress values that live attempts set.
+    pub(crate) progress: Vec<Bytes>,
     pub(crate) durable_end: bool,
     pub(crate) durable_start: bool,
     /// Of a stream: the attempt whose items were told, how many, to whom; and how many were taken.
@@ -148,6 +154,12 @@ impl TaskLog {
         if self.told.is_none() && self.accepted_at.is_some() {
             self.must_cancel.get_or_insert(input);
         }
+    }
+
+    /// Whether the core may have fenced an attempt before anybody is told.
+    pub(crate) fn expires(&self) -> bool {
+        let policy = self.spec.as_ref().and_then(|s| s.options.policy.as_deref());
+        policy.is_some_and(|p| p.start_to_close.is_some() || p.heartbeat.is_some())
     }
 
     pub(crate) fn attempt(&mut self, epoch: Epoch) -> Option<&mut AttemptLog> {

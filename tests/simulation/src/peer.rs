@@ -269,5 +269,6 @@ pub(crate) fn def(function: usize) -> FunctionDef {
         fingerprint: fingerprint(function),
         args: Vec::new(),
         returns: String::new(),
+        concurrency: 0,
     }
 }

@@ -55,6 +55,8 @@ pub struct Plan {
     pub stubborn: u64,
     /// Scripts that await tasks which may await them.
     pub deadlock: u64,
+    /// Scripts with timeouts of their attempts, heartbeats, pauses, limits and fairness keys.
+    pub policy: u64,
     /// Spawns with dependencies.
     pub depend: u64,
     /// Payloads above one part.
@@ -111,6 +113,7 @@ impl Plan {
             timeout: some(rng, 500, 300),
             stubborn: some(rng, 700, 500),
             deadlock: some(rng, 400, 250),
+            policy: some(rng, 700, 1_000),
             depend: some(rng, 700, 500),
             big: some(rng, 150, 100),
             stream: some(rng, 500, 400),

@@ -10,7 +10,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use farloop_core::frame::Owner;
 use farloop_core::id::{AttemptId, Epoch, TaskId};
 use farloop_core::limits;
-use farloop_core::spec::{Options, Spec, Trace};
+use farloop_core::spec::{Backoff, Limit, Options, Policy as Paced, Spec, Trace};
 
 use crate::plan::{FUNCTIONS, Plan};
 use crate::rng::Rng;
@@ -65,6 +65,10 @@ pub enum Op {
     Policy(Policy),
     /// Fails unless it is at least this attempt.
     FailBefore(u32),
+    /// A sign of life: how far it is.
+    Beat,
+    /// Tells whoever watches how far it is.
+    Tell,
     /// Fails.
     Fail,
     /// Panics.
@@ -265,13 +269,35 @@ fn options(plan: &Plan, rng: &mut Rng) -> Options {
         timeout: rng.chance(plan.timeout).then(|| Duration::from_millis(rng.between(1, 3_000))),
         max_attempts: *rng.pick(&[1, 1, 1, 2, 3]),
         max_crashes: *rng.pick(&[3, 3, 1, 0]),
-        priority: *rng.pick(&[0, 0, 0, 1, -1]),
+        priority: *rng.pick(&[None, None, None, Some(1), Some(-1)]),
         cancel_grace: *rng.pick(&[
             Some(limits::CANCEL_GRACE),
             Some(Duration::from_millis(300)),
             Some(Duration::from_secs(2)),
         ]),
         labels: Vec::new(),
+        policy: None,
+    }
+}
+
+/// Options that few calls set, of a script that calls nobody: one that waits for a task under its own limit would wait
+/// for itself, and one that is tried again and again would multiply what it calls.
+fn paced(rng: &mut Rng) -> Paced {
+    let millis = |rng: &mut Rng, odds: u64, from: u64, to: u64| {
+        rng.chance(odds).then(|| Duration::from_millis(rng.between(from, to)))
+    };
+    let key = rng.index(3);
+    Paced {
+        backoff: millis(rng, 500, 1, 800).map(|initial| Backoff {
+            coefficient: *rng.pick(&[1.0, 1.5, 2.0]),
+            jitter: *rng.pick(&[0.0, 0.1, 1.0]),
+            ..Backoff::new(initial)
+        }),
+        schedule_to_start: millis(rng, 150, 50, 4_000),
+        start_to_close: millis(rng, 250, 10, 3_000),
+        heartbeat: millis(rng, 250, 100, 2_000),
+        limit: rng.chance(400).then(|| Limit { key: format!("key {key}").into(), at_once: 1 + key as u32 * 2 }),
+        fairness_key: rng.chance(400).then(|| format!("tenant {}", rng.below(4)).into()),
     }
 }
 
@@ -318,10 +344,18 @@ fn leaf(plan: &Plan, rng: &mut Rng) -> Script {
     for _ in 0..rng.below(3) {
         let ms = *rng.pick(&[0, 1, 10, 100, 800]);
         ops.push(rng.pick(&[Op::Sleep(ms), Op::Work(ms / 4)]).clone());
+        if rng.chance(plan.policy / 2) {
+            ops.push(rng.pick(&[Op::Beat, Op::Tell]).clone());
+        }
     }
     end(plan, rng, &mut ops);
     let stream = emit(plan, rng, &mut ops);
-    Script { function: function(rng), ops, options: options(plan, rng), stream }
+    let mut options = options(plan, rng);
+    let calls = ops.iter().any(|op| matches!(op, Op::Policy(Policy::CleanupCall(_))));
+    if !calls && rng.chance(plan.policy) {
+        options.policy = Some(Box::new(paced(rng)));
+    }
+    Script { function: function(rng), ops, options, stream }
 }
 
 fn branch(plan: &Plan, rng: &mut Rng, lower: usize) -> Script {
@@ -337,7 +371,11 @@ fn branch(plan: &Plan, rng: &mut Rng, lower: usize) -> Script {
     }
     end(plan, rng, &mut ops);
     let stream = emit(plan, rng, &mut ops);
-    Script { function: function(rng), ops, options: options(plan, rng), stream }
+    let mut options = options(plan, rng);
+    if rng.chance(plan.policy / 2) {
+        options.policy = Some(Box::new(Paced { limit: None, heartbeat: None, ..paced(rng) }));
+    }
+    Script { function: function(rng), ops, options, stream }
 }
 
 fn statement(plan: &Plan, rng: &mut Rng, lower: usize, spawned: usize) -> Op {

@@ -1,5 +1,6 @@
 //! What the core says, judged at once.
 
+use bytes::Bytes;
 use farloop_core::api::{Call, GatherMode};
 use farloop_core::frame::{Down, Start};
 use farloop_core::id::{AttemptId, SessionId, TaskId};
@@ -10,7 +11,7 @@ use farloop_core::time::Time;
 use crate::brief;
 use crate::calls::{Calls, mode_met};
 use crate::history::History;
-use crate::ledger::{AttemptLog, Over};
+use crate::ledger::{AttemptLog, Over, TaskLog};
 use crate::script::maker_of;
 use crate::trace::Trace;
 
@@ -58,6 +59,7 @@ impl History {
                 Down::Print { task, print } => self.shown(session, *task, print),
                 Down::Item { task, seq, value } => self.item_told(session, *task, *seq, value),
                 Down::Credit { attempt, taken } => self.credit_told(*attempt, *taken),
+                Down::TaskProgress { task, value } => self.progress_told(*task, value),
                 Down::Sync { .. } | Down::CancelCount { .. } | Down::Recall(_) | Down::Drain | Down::Leave => {}
             }
         }
@@ -116,6 +118,9 @@ impl History {
             FailureKind::DependencyFailed(_) => "failed argument",
             FailureKind::WorkerLost => "too many lost workers",
             FailureKind::TimedOut => "timed out",
+            FailureKind::ScheduleToStartTimeout => "schedule to start",
+            FailureKind::StartToCloseTimeout => "start to close",
+            FailureKind::HeartbeatTimeout => "heartbeat missed",
             FailureKind::SignatureMismatch => "signature mismatch",
             FailureKind::BadPayload => "payload too large",
             _ => "failed",
@@ -209,13 +214,17 @@ impl History {
         self.settle_claims(now, start);
         let (durable, finished) = (self.config.durable, !self.unfinished);
         let log = self.tasks.entry(task).or_default();
+        if let (true, Some(last)) = (log.expires(), log.attempts.last_mut()) {
+            // Its time was over, or it was silent: its own worker may be told so later than the next one of the start.
+            last.over.get_or_insert(Over::Fenced);
+        }
         let complaint = if log.refused || log.accepted_at.is_none() {
             Some(("L18", "it was refused".into()))
         } else if let Some(told) = &log.told {
             Some(("L3", format!("it is over: {told:?}")))
         } else if log.attempts.last().is_some_and(|a| a.epoch >= epoch) {
             Some(("L5", format!("its epochs do not grow: {:?}", log.attempts)))
-        } else if log.attempts.iter().any(|a| !a.items.is_empty()) {
+        } else if !log.expires() && log.attempts.iter().any(|a| !a.items.is_empty()) {
             Some(("L23", "it is a stream of which items have come".into()))
         } else if log.attempts.last().is_some_and(|a| a.over.is_none()) {
             Some(("L5", format!("another attempt is live: {:?}", log.attempts)))
@@ -234,6 +243,8 @@ impl History {
             Some(("L1", "it may run once at most, and its start is not durable".into()))
         } else if log.spec.as_ref().is_some_and(|s| **s != *start.spec) {
             Some(("L2", "it is started with another body".into()))
+        } else if let Some(why) = too_early(now, log).or_else(|| details_lost(log, start)) {
+            Some(("L5", why))
         } else {
             None
         };
@@ -246,6 +257,7 @@ impl History {
             report: None,
             too_late: false,
             items: Vec::new(),
+            reported_at: now,
         });
         if let Some((law, why)) = complaint {
             return self.fail(law, format!("{task} is started at session {session} ({epoch:?}), but {why}"));
@@ -288,6 +300,14 @@ impl History {
             if !there {
                 return self.fail("L22", format!("{task} is started without its argument {on}"));
             }
+        }
+    }
+
+    /// A value that some attempt really set.
+    fn progress_told(&mut self, task: TaskId, value: &Bytes) {
+        self.saw("progress told");
+        if !self.tasks.get(&task).is_some_and(|t| t.progress.contains(value)) {
+            self.fail("L4", format!("a watcher of {task} is told of progress {value:?} that no live attempt made"));
         }
     }
 
@@ -336,6 +356,32 @@ impl History {
     }
 }
 
+/// The pause after the last failed attempt is not over.
+fn too_early(now: Time, log: &TaskLog) -> Option<String> {
+    let backoff = log.spec.as_ref()?.options.policy.as_ref()?.backoff.as_ref()?;
+    let failed = |a: &&AttemptLog| {
+        let report = a.report.as_ref().map(|(outcome, _)| outcome);
+        matches!(report, Some(Outcome::Raised(f)) if matches!(f.kind, FailureKind::Raised | FailureKind::Panicked))
+    };
+    let last = log.attempts.last().filter(failed).filter(|_| !log.expires())?;
+    let count = log.attempts.iter().filter(failed).count() as u32;
+    let shortest = backoff.draw(count, 1.0);
+    (now < last.reported_at + shortest).then(|| {
+        let waited = now.since(last.reported_at);
+        format!("after {count} failed attempts its pause is {shortest:?} at least, and was {waited:?}")
+    })
+}
+
+/// It is not given the details that an attempt before it told.
+fn details_lost(log: &TaskLog, start: &Start) -> Option<String> {
+    let wrong = match &start.details {
+        Some(details) if log.expires() => !log.details.contains(details),
+        None if log.expires() => false,
+        details => details.as_ref() != log.details.last(),
+    };
+    wrong.then(|| format!("it is given the details {:?}, and told were {:?}", start.details, log.details))
+}
+
 fn mark_down(frame: &Down) -> u64 {
     let id = |id: u128| (id >> 40) as u64 ^ id as u64;
     match frame {
@@ -362,5 +408,6 @@ fn mark_down(frame: &Down) -> u64 {
         Down::Leave => 9,
         Down::Item { task, seq, .. } => id(task.0) ^ *seq << 8 ^ 17,
         Down::Credit { attempt, taken } => attempt.epoch.0 << 20 | *taken << 8 | 18,
+        Down::TaskProgress { task, value } => id(task.0) ^ (value.len() as u64) << 50 ^ 9,
     }
 }

@@ -174,6 +174,7 @@ impl History {
             && !self.creator_retried(log)
             && log.cancels == 0
             && log.deadline.is_none()
+            && !log.expires()
             && log
                 .attempts
                 .iter()
@@ -189,7 +190,7 @@ impl History {
         creator.is_some_and(|(c, parent)| {
             let attempts = parent.spec.as_ref().map_or(1, |s| s.options.max_attempts);
             let report = parent.attempts.iter().find(|a| a.epoch == c.epoch).and_then(|a| a.report.as_ref());
-            attempts > 1 && matches!(report, Some((Outcome::Raised(_), _)))
+            attempts > 1 && report.is_some_and(|(outcome, _)| matches!(outcome, Outcome::Raised(_)) || parent.expires())
         })
     }
 
@@ -201,12 +202,16 @@ impl History {
     fn made_by_the_core(&self, log: &TaskLog, kind: &FailureKind) -> Option<Complaint> {
         let lost = log.attempts.iter().filter(|a| a.over == Some(Over::Lost)).count();
         let spec = log.spec.as_ref()?;
+        let policy = spec.options.policy.as_deref();
         let fits = match kind {
             FailureKind::TimedOut => log.deadline.is_some(),
             FailureKind::WorkerLost => {
                 let begun = log.attempts.iter().any(|a| a.over == Some(Over::Lost) && !a.items.is_empty());
                 lost > spec.options.max_crashes as usize || begun
             }
+            FailureKind::ScheduleToStartTimeout => policy.is_some_and(|p| p.schedule_to_start.is_some()),
+            FailureKind::StartToCloseTimeout => policy.is_some_and(|p| p.start_to_close.is_some()),
+            FailureKind::HeartbeatTimeout => policy.is_some_and(|p| p.heartbeat.is_some()),
             FailureKind::DependencyFailed(cause) => {
                 // The first failure is what is told, not the chain of consequences.
                 let first = |f: &Failure, on: TaskId| match &f.kind {

@@ -145,16 +145,17 @@ impl Worker {
                     self.wake(attempt, Some(Ok(())));
                 }
             }
-            Down::CancelCount { .. }
-            | Down::Input { .. }
-            | Down::Stranded { .. }
-            | Down::Print { .. }
-            | Down::Sync { .. } => {}
             Down::Leave if !self.draining => {
                 self.draining = true;
                 out.push(Up::Drain);
             }
             Down::Leave => {}
+            Down::CancelCount { .. }
+            | Down::Input { .. }
+            | Down::Stranded { .. }
+            | Down::Print { .. }
+            | Down::Sync { .. }
+            | Down::TaskProgress { .. } => {}
         }
         self.run(ctx, out);
     }

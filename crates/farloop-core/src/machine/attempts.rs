@@ -23,6 +23,17 @@ fn about_worker(kind: FailureKind, message: String) -> CallError {
     CallError { about: About::Worker, ..error(kind, message) }
 }
 
+/// How an attempt was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// Its worker gave it back: it counts as if it had not been tried.
+    HandedBack,
+    /// Its worker is gone.
+    Crashed,
+    /// It gave no sign of life, and was fenced.
+    Silent,
+}
+
 impl Core {
     /// The task a report is about, if the report comes from its current attempt. Else nothing changes, and the
     /// sender is told to drop that attempt (L4).
@@ -71,7 +82,13 @@ impl Core {
     pub(crate) fn on_ended(&mut self, session: u32, attempt: AttemptId, outcome: Outcome, delivered: u32) {
         let Some(index) = self.current(session, attempt) else { return };
         let task = &mut self.tasks[index];
-        let standing = task.standing();
+        if let Some(request) = task.extra().and_then(|e| e.expired).map(|e| e.request)
+            && (delivered >= request || !matches!(outcome, Outcome::Returned(_)))
+        {
+            // A value that the body had ready before it was asked to stop stands, though it came late.
+            self.expired_attempt_over(index, false);
+            return;
+        }
         if let Some(rare) = &task.rare
             && let Some(message) = rare.cancels.unseen(delivered)
             && !planted!(self, UnseenCancelIgnored)
@@ -87,19 +104,11 @@ impl Core {
             return;
         }
         let outcome = self.fitting(index, outcome);
-        if let Outcome::Raised(failure) = &outcome {
-            let task = &mut self.tasks[index];
-            task.errors += 1;
-            let mine = matches!(failure.kind, FailureKind::Raised | FailureKind::Panicked);
-            if mine
-                && failure.retryable != Some(false)
-                && standing == 0
-                && task.errors < task.spec.options.max_attempts
-                && task.items() == 0
-            {
-                self.retry(index, false);
-                return;
-            }
+        if let Outcome::Raised(failure) = &outcome
+            && matches!(failure.kind, FailureKind::Raised | FailureKind::Panicked)
+        {
+            self.attempt_failed(index, failure.clone(), Family::Awaited);
+            return;
         }
         self.end_task(index, outcome, Family::Awaited);
     }
@@ -129,7 +138,7 @@ impl Core {
         if let Some(index) = self.current(session, attempt) {
             let task = &mut self.tasks[index];
             task.attempts -= 1;
-            self.lose_attempt(index, false);
+            self.lose_attempt(index, Lost::HandedBack);
         }
     }
 
@@ -196,13 +205,14 @@ impl Core {
             let attempt = task.attempt();
             self.tell(key, 0, Tell::Recall(attempt));
         } else {
-            self.lose_attempt(index, false);
+            self.lose_attempt(index, Lost::HandedBack);
         }
     }
 
-    /// The attempt will not report any more: its worker is gone, or handed it back. The task starts again if its
-    /// budget allows, after the children of this attempt were asked to stop.
-    pub(crate) fn lose_attempt(&mut self, index: u32, crash: bool) {
+    /// The attempt will not report any more. The task starts again if its budget allows, after the children of this
+    /// attempt were asked to stop.
+    pub(crate) fn lose_attempt(&mut self, index: u32, how: Lost) {
+        let crash = how != Lost::HandedBack;
         let sent = self.tasks[index].sent;
         self.leave_place(index);
         let task = &mut self.tasks[index];
@@ -213,7 +223,10 @@ impl Core {
             return;
         }
         if task.items() > 0 && !planted!(self, StreamRestarted) {
-            let outcome = self.stream_lost(index, crash);
+            let outcome = match how {
+                Lost::Silent => Outcome::Raised(self.heartbeat_missed(index)),
+                Lost::HandedBack | Lost::Crashed => self.stream_lost(index, crash),
+            };
             self.end_task(index, outcome, Family::All);
             return;
         }
@@ -221,7 +234,10 @@ impl Core {
         if crash && sent {
             task.crashes += 1;
             if task.crashes > task.spec.options.max_crashes {
-                let outcome = self.worker_lost(index);
+                let outcome = match how {
+                    Lost::Silent => Outcome::Raised(self.heartbeat_missed(index)),
+                    Lost::HandedBack | Lost::Crashed => self.worker_lost(index),
+                };
                 self.end_task(index, outcome, Family::All);
                 return;
             }
@@ -249,7 +265,7 @@ impl Core {
     }
 
     /// Another attempt: the children of the last one first, for the next will create them again.
-    fn retry(&mut self, index: u32, front: bool) {
+    pub(crate) fn retry(&mut self, index: u32, front: bool) {
         self.leave_place(index);
         let key = self.tasks.key(index);
         let task = &mut self.tasks[index];
@@ -273,7 +289,7 @@ impl Core {
         }
         self.changed(index);
         if self.tasks[index].children.is_empty() || planted!(self, NoOwnerCascade) {
-            self.enqueue(index, front);
+            self.again(index, front);
         } else {
             self.work.push_back(Work::Children { key, family: Family::All, retry: Some(front) });
         }

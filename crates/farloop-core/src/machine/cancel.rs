@@ -17,6 +17,7 @@ use crate::api::Record;
 use crate::id::{AttemptId, TaskId};
 use crate::limits;
 use crate::outcome::{Cancellation, Failure, FailureKind, Outcome};
+use crate::time::Time;
 
 /// Messages of unseen requests that are kept; a later one among them is delivered without its own.
 const MESSAGES: usize = 16;
@@ -39,13 +40,18 @@ impl Cancels {
         self.first.clone()
     }
 
-    /// Nothing stands when a task starts again; numbers go on growing.
+    /// Nothing stands when a task starts again, and the next body has seen nothing.
     pub(crate) fn new_attempt(&mut self) {
-        self.withdrawn = self.number;
-        self.messages.clear();
-        self.first = None;
-        self.queued = false;
-        self.told = self.number;
+        *self = Self::default();
+    }
+
+    /// A request to the body that nobody made: it does not stand, and `cancelling()` does not count it.
+    pub(crate) fn ask_quietly(&mut self, message: String) -> u32 {
+        self.number += 1;
+        if self.messages.len() < MESSAGES {
+            self.messages.push_back((self.number, Some(message)));
+        }
+        self.number
     }
 }
 
@@ -172,15 +178,18 @@ impl Core {
         }
         let task = &mut self.tasks[index];
         let (epoch, place) = (task.epoch, task.place);
+        let expired = task.extra().is_some_and(|e| e.expired.is_some());
         let cancels = &mut task.rare().cancels;
         cancels.standing -= 1;
         let standing = cancels.standing;
         let mut undelivered = false;
-        if standing == 0 {
+        // A body whose time is over has to stop all the same.
+        if standing == 0 && !expired {
             undelivered = cancels.number > cancels.answered(0);
             cancels.withdrawn = cancels.number;
             cancels.messages.clear();
             cancels.first = None;
+            cancels.answered = false;
             if let Some(at) = cancels.grace.take() {
                 self.timers.remove(&(at, Timer::Grace(key)));
             }
@@ -213,12 +222,27 @@ impl Core {
         }
     }
 
-    /// Requests up to `seen` were delivered or forwarded; patience begins with the first.
+    /// The request leaves for the host of the body. Patience begins here: a body that spins, or that waits for what is
+    /// not farloop's, never gets to where the host could deliver it.
+    pub(crate) fn patience_begins(&mut self, index: u32, now: Time) {
+        let key = self.tasks.key(index);
+        let task = &mut self.tasks[index];
+        let Some(patience) = task.spec.options.cancel_grace else { return };
+        let cancels = &mut task.rare().cancels;
+        if cancels.grace.is_none() && !planted!(self, GraceAfterAnswer) {
+            let at = now + patience;
+            cancels.grace = Some(at);
+            self.timers.insert((at, Timer::Grace(key)));
+        }
+    }
+
+    /// Requests up to `seen` were delivered or forwarded; with the first answer patience begins anew.
     pub(crate) fn on_cancel_seen(&mut self, session: u32, attempt: AttemptId, seen: u32) {
         let Some(index) = self.current(session, attempt) else { return };
         let key = self.tasks.key(index);
         let task = &mut self.tasks[index];
         let patience = task.spec.options.cancel_grace;
+        let expired = task.extra().is_some_and(|e| e.expired.is_some());
         let Some(rare) = &mut task.rare else { return };
         let cancels = &mut rare.cancels;
         let seen = seen.min(cancels.number);
@@ -226,13 +250,15 @@ impl Core {
         while cancels.messages.front().is_some_and(|(n, _)| *n <= seen) {
             cancels.messages.pop_front();
         }
-        if cancels.standing > 0
+        if (cancels.standing > 0 || expired)
             && cancels.seen > cancels.withdrawn
-            && cancels.grace.is_none()
+            && !core::mem::replace(&mut cancels.answered, true)
             && let Some(patience) = patience
         {
             let at = self.now + patience;
-            cancels.grace = Some(at);
+            if let Some(before) = cancels.grace.replace(at) {
+                self.timers.remove(&(before, Timer::Grace(key)));
+            }
             self.timers.insert((at, Timer::Grace(key)));
         }
     }
@@ -246,6 +272,10 @@ impl Core {
         cancels.grace = None;
         let message = cancels.first_message();
         self.fence(key.index);
+        if self.tasks[key.index].extra().is_some_and(|e| e.expired.is_some()) {
+            self.expired_attempt_over(key.index, true);
+            return;
+        }
         let outcome = Outcome::Cancelled(Arc::new(Cancellation { message, abandoned: true }));
         self.end_task(key.index, outcome, Family::All);
     }

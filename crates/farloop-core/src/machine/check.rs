@@ -1,12 +1,13 @@
 //! The laws that can be read off the state, as code: for the simulator and the tests, after every step.
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 
-use super::Core;
+use super::lanes::Level;
 use super::lists::{Chain, NIL};
 use super::tasks::{Phase, Task};
+use super::{Core, Timer};
 use crate::frame::Owner;
 use crate::limits;
 
@@ -33,6 +34,7 @@ impl Core {
         self.check_bounds()?;
         self.check_workers()?;
         self.check_queues()?;
+        self.check_limits()?;
         self.check_retained()?;
         self.check_prints()?;
         self.check_primitives()?;
@@ -118,8 +120,14 @@ impl Core {
     fn check_queues(&self) -> Result<(), LawViolation> {
         for (at, queue) in &self.functions {
             let mut len = 0;
-            for level in queue.levels.values() {
-                for index in level.iter(&self.tasks, Chain::Place) {
+            for (priority, level) in &queue.levels {
+                if level.is_empty() || !level.fits() {
+                    return broken("L16", format!("the lines of '{}' at {priority:?} do not fit together", queue.name));
+                }
+                if let Some((limit, _)) = level.limits().find(|(l, aside)| *aside && !self.limits.full(*l)) {
+                    return broken("L16", format!("tasks of '{}' wait for limit {limit}, which is open", queue.name));
+                }
+                for index in level.lists().flat_map(|l| l.iter(&self.tasks, Chain::Place)) {
                     len += 1;
                     let task = &self.tasks[index];
                     if task.phase != Phase::Ready || task.place != at as u32 {
@@ -134,14 +142,50 @@ impl Core {
                 return broken("L16", format!("queue '{}' holds {len} tasks and counts {}", queue.name, queue.len));
             }
             let free = queue.workers.iter().find(|w| self.sessions[**w as usize].open_worker().is_some());
+            let runs = |level: &Level| level.limit().is_some_and(|l| !self.limits.full(l));
             if let Some(worker) = free
-                && len > 0
+                && !self.limits.full(queue.limit)
+                && queue.levels.values().any(runs)
                 && self.work.is_empty()
                 && !self.draining
             {
                 let worker = self.sessions[*worker as usize].id;
                 return broken("L16", format!("'{}' has a queue while worker {worker} has credit", queue.name));
             }
+        }
+        Ok(())
+    }
+
+    /// Permits that are out are those of leases, and no more than the limit allows.
+    fn check_limits(&self) -> Result<(), LawViolation> {
+        let mut taken: BTreeMap<u32, u32> = BTreeMap::new();
+        for (_, task) in self.tasks.iter() {
+            let Some(extra) = task.extra() else { continue };
+            let held = [extra.permits.function, extra.permits.key].into_iter().filter(|l| *l != NIL);
+            for limit in held {
+                if task.phase != Phase::Leased {
+                    return broken("L18", format!("task {} holds a permit and no lease", task.id));
+                }
+                *taken.entry(limit).or_default() += 1;
+            }
+        }
+        for (number, limit) in self.limits.iter() {
+            let out = taken.remove(&number).unwrap_or_default();
+            if out != limit.taken {
+                return broken(
+                    "L18",
+                    format!("{out} permits of '{}' are out and {} were counted", limit.name, limit.taken),
+                );
+            }
+            if out > limit.at_once && !limit.lowered {
+                return broken(
+                    "L18",
+                    format!("{out} tasks run under '{}', which allows {}", limit.name, limit.at_once),
+                );
+            }
+        }
+        if self.limits.len() > self.live + self.functions.len() {
+            return broken("L18", format!("{} limits are remembered that nobody names", self.limits.len()));
         }
         Ok(())
     }
@@ -161,6 +205,11 @@ impl Core {
             return broken("L1", format!("{len} retained and {} live of {} records", self.live, self.tasks.len()));
         }
         Ok(())
+    }
+
+    fn pause_ends(&self, index: u32, task: &Task) -> bool {
+        let at = task.extra().and_then(|e| e.clocks.retry);
+        at.is_some_and(|at| self.timers.contains(&(at, Timer::Pause(self.tasks.key(index)))))
     }
 
     fn check_task(&self, index: u32, task: &Task) -> Result<(), LawViolation> {
@@ -183,6 +232,9 @@ impl Core {
             Phase::Waiting if missing == 0 && self.work.is_empty() => {
                 return broken("L15", format!("task {} waits for nothing", task.id));
             }
+            Phase::Paused if !self.pause_ends(index, task) => {
+                return broken("L16", format!("task {} pauses for ever", task.id));
+            }
             Phase::Parked if self.work.is_empty() => {
                 return broken("L16", format!("task {} is in no queue and waits for nothing", task.id));
             }
@@ -195,6 +247,14 @@ impl Core {
             if c.standing > c.number {
                 return broken("L6", format!("task {}: {} requests stand of {}", task.id, c.standing, c.number));
             }
+            let sent = c.standing > 0 && c.number > 0 && c.told == c.number;
+            if sent && c.grace.is_none() && task.spec.options.cancel_grace.is_some() {
+                return broken("L6", format!("task {} was asked to stop, and its grace never ends", task.id));
+            }
+        }
+        let clocks = task.extra().map(|e| &e.clocks);
+        if task.phase != Phase::Leased && clocks.is_some_and(|c| c.close.is_some()) {
+            return broken("L16", format!("task {} has the clock of an attempt and no attempt", task.id));
         }
         if self.work.is_empty()
             && task.owner == Owner::Await

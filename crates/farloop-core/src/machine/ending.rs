@@ -1,11 +1,12 @@
 //! The one end of a task (L3), what follows from it, and how long it is remembered.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::lists::{Chain, NIL};
 use super::outbox::Tell;
-use super::tasks::{Phase, TaskKey};
+use super::tasks::{Extra, Phase, TaskKey};
 use super::{Core, Timer, Work};
 use crate::api::{Output, Record, TaskLog};
 use crate::frame::Owner;
@@ -88,6 +89,15 @@ impl Core {
             if rare.log != TaskLog::default() {
                 self.tasks[index].rare().log = rare.log;
             }
+            if let Some(mut extra) = rare.extra {
+                self.limits.unuse(extra.lane.limit);
+                self.stop_task_clocks(key, &mut extra.clocks);
+                if extra.progress.is_some() {
+                    // How far it came is shown as long as it is remembered.
+                    let kept = Extra { progress: extra.progress, ..Extra::default() };
+                    self.tasks[index].rare().extra = Some(Box::new(kept));
+                }
+            }
         }
         self.retain(index);
         self.changed(index);
@@ -106,7 +116,7 @@ impl Core {
                 if let Some(front) = retry
                     && task.phase == Phase::Parked
                 {
-                    self.enqueue(key.index, front);
+                    self.again(key.index, front);
                 }
                 return true;
             }
@@ -140,6 +150,7 @@ impl Core {
         RECORD_BYTES
             + task.spec.args.len()
             + task.log().map_or(0, |log| log.text.len())
+            + task.extra().and_then(|e| e.progress.as_ref()).map_or(0, bytes::Bytes::len)
             + match &task.outcome {
                 Some(Outcome::Returned(value)) => value.len(),
                 Some(Outcome::Raised(f)) => f.message.len() + f.details.as_ref().map_or(0, |d| d.len()),

@@ -26,6 +26,7 @@ impl Core {
                 why.push(format!("it waits for {} of its arguments: {}{}", open.len(), shown.join(", "), if open.len() > NAMES { ", …" } else { "" }));
             }
             Phase::Parked => why.push("its last attempt was lost; it starts again when the tasks which that attempt created were asked to stop".into()),
+            Phase::Paused => why.push(self.explain_pause(index)),
             Phase::Ready => why.push(self.explain_queued(index)),
             Phase::Leased if !task.sent => {
                 let stored = task.gate > self.durable;
@@ -37,6 +38,9 @@ impl Core {
                     Activity::Suspended => "is suspended",
                 };
                 why.push(format!("attempt {} {what} at worker {}", task.attempts, task.worker));
+                if task.extra().is_some_and(|e| e.expired.is_some()) {
+                    why.push("the time for this attempt is over; its body was asked to stop and has its grace".into());
+                }
                 if !task.awaits().is_empty() {
                     let shown: Vec<String> = task.awaits().iter().take(NAMES).map(ToString::to_string).collect();
                     why.push(format!("it awaits {} tasks: {}{}", task.awaits().len(), shown.join(", "), if task.awaits().len() > NAMES { ", …" } else { "" }));
@@ -71,6 +75,18 @@ impl Core {
         why
     }
 
+    /// Between two attempts: how long yet, and what went wrong.
+    fn explain_pause(&self, index: u32) -> String {
+        let task = &self.tasks[index];
+        let extra = task.extra();
+        let left = extra.and_then(|e| e.clocks.retry).map(|at| at.since(self.now)).unwrap_or_default();
+        let failed = extra.and_then(|e| e.failed.as_ref()).map_or("", |f| &f.message);
+        format!(
+            "attempt {} failed: {failed}; its backoff has {left:?} to go, then the next attempt begins (failed so far: {}, attempts allowed: {})",
+            task.attempts, task.errors, task.spec.options.max_attempts
+        )
+    }
+
     fn explain_queued(&self, index: u32) -> String {
         let task = &self.tasks[index];
         let queue = &self.functions[task.place as usize];
@@ -79,6 +95,10 @@ impl Core {
         }
         if self.draining {
             return "the coordinator is about to stop and starts nothing more".into();
+        }
+        let of_key = task.extra().and_then(|e| self.limits.explain(e.lane.limit));
+        if let Some(limit) = self.limits.explain(queue.limit).or(of_key) {
+            return limit;
         }
         let (mut away, mut draining, mut busy) = (0, 0, 0);
         for worker in &queue.workers {

@@ -11,7 +11,8 @@ use alloc::vec::Vec;
 use core::cmp::Reverse;
 
 use super::ending::Family;
-use super::lists::{Chain, List, NIL};
+use super::lanes::Level;
+use super::lists::Chain;
 use super::outbox::Tell;
 use super::{Core, Timer, Work};
 use crate::api::{Event, Output};
@@ -33,14 +34,23 @@ pub(crate) struct Function {
     /// Sessions of the workers that serve it, sorted.
     pub(crate) workers: Vec<u32>,
     /// Higher priority first, each first in, first out.
-    pub(crate) levels: BTreeMap<Reverse<i32>, List>,
+    pub(crate) levels: BTreeMap<Reverse<i32>, Level>,
     pub(crate) len: usize,
+    /// How many of the function may be at workers at once; NIL: without limit.
+    pub(crate) limit: u32,
     /// Its entry in the set of queues from which workers take.
     entry: Option<Best>,
     /// When its tasks will be reported as stranded.
     stranded_at: Option<Time>,
     /// They have been, with these words.
     pub(crate) stranded: Option<String>,
+}
+
+impl Function {
+    /// Its entry among the queues from which workers take: none if it is empty, unserved or held back by limits.
+    pub(crate) fn entry(&self) -> Option<&Best> {
+        self.entry.as_ref()
+    }
 }
 
 /// Order among queues: priority, then age of the head.
@@ -76,8 +86,11 @@ impl Core {
         for worker in &workers {
             debug_assert!(self.sessions[*worker as usize].worker.is_some(), "only workers serve queues");
         }
+        let limit = self.limits.of_function(&name);
+        self.limits.also_use(limit);
         let function = self.functions.insert(Function {
             name: name.clone(),
+            limit,
             fingerprint,
             workers: Vec::new(),
             levels: BTreeMap::new(),
@@ -153,6 +166,9 @@ impl Core {
                     self.work.push_back(Work::Mismatched(function));
                 }
             }
+            if let Some(concurrency) = self.def(index, &name).map(|d| d.concurrency) {
+                self.limit_function(&name, concurrency);
+            }
         }
         self.pull_later(index);
     }
@@ -181,6 +197,7 @@ impl Core {
             return false;
         }
         let queue = self.functions.remove(function as usize);
+        self.limits.unuse(queue.limit);
         if let Some(at) = queue.stranded_at {
             self.timers.remove(&(at, Timer::Stranded(function)));
         }
@@ -200,8 +217,8 @@ impl Core {
             let name = queue.name.clone();
             let offered = self.names.get(&name).and_then(|q| q.iter().find(|(f, _)| *f == 0)).map(|(_, i)| *i);
             let worker = offered.and_then(|i| self.functions[i as usize].workers.first().copied());
-            let head = queue.levels.values().find(|l| !l.is_empty()).map_or(NIL, |l| l.head);
-            let (Some(worker), true, true) = (worker, queue.workers.is_empty(), head != NIL) else { return true };
+            let head = queue.levels.values().find_map(Level::any);
+            let (Some(worker), true, Some(head)) = (worker, queue.workers.is_empty(), head) else { return true };
             let message = self.mismatch(&name, queue.fingerprint, worker);
             let failure = Failure {
                 task: Some(self.tasks[head].id),
@@ -214,13 +231,8 @@ impl Core {
 
     /// Brings the entry of a queue among those that workers take from up to date.
     pub(crate) fn refresh(&mut self, function: u32) {
+        let head = self.turn(function);
         let queue = &mut self.functions[function as usize];
-        let head = match queue.levels.iter().next() {
-            Some((priority, level)) if !queue.workers.is_empty() => {
-                Some((*priority, self.tasks[level.head].serial, function))
-            }
-            _ => None,
-        };
         if queue.entry != head {
             if let Some(old) = core::mem::replace(&mut queue.entry, head) {
                 self.ready.remove(&old);
@@ -229,6 +241,27 @@ impl Core {
                 self.ready.insert(new);
             }
         }
+    }
+
+    /// The task of a queue that comes first among those which may start. What is under a limit that is reached steps
+    /// aside until a permit comes back.
+    fn turn(&mut self, function: u32) -> Option<Best> {
+        let ignored = planted!(self, LimitIgnored);
+        let queue = &mut self.functions[function as usize];
+        if queue.workers.is_empty() || (self.limits.full(queue.limit) && !ignored) {
+            return None;
+        }
+        for (priority, level) in &mut queue.levels {
+            while let Some(limit) = level.limit() {
+                if !self.limits.full(limit) || ignored {
+                    let head = level.head()?;
+                    return Some((*priority, self.tasks[head].serial, function));
+                }
+                level.step_aside(limit);
+                self.limits.step_aside(limit, function, *priority);
+            }
+        }
+        None
     }
 
     pub(crate) fn strand_later(&mut self, function: u32) {
@@ -243,9 +276,8 @@ impl Core {
     pub(crate) fn on_stranded(&mut self, function: u32) {
         let Some(queue) = self.functions.get(function as usize) else { return };
         let why = self.nobody_offers(&queue.name);
-        let levels: Vec<List> = queue.levels.values().copied().collect();
-        let named: Vec<u32> =
-            levels.iter().flat_map(|l| l.iter(&self.tasks, Chain::Place)).take(STRANDED_NAMED).collect();
+        let lists = queue.levels.values().flat_map(Level::lists);
+        let named: Vec<u32> = lists.flat_map(|l| l.iter(&self.tasks, Chain::Place)).take(STRANDED_NAMED).collect();
         let queue = &mut self.functions[function as usize];
         queue.stranded_at = None;
         queue.stranded = Some(why.clone());

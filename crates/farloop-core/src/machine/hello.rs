@@ -139,6 +139,7 @@ impl Core {
                 starts: 0,
                 leases: List::default(),
                 suspended: 0,
+                abandoned: 0,
                 draining: false,
                 asked: false,
                 said_bye: false,

@@ -2,9 +2,10 @@
 //!
 //! Reading order, by file: `tasks` holds the records, and `lists` run through them; `submit` accepts tasks, `functions`
 //! queue them, `schedule` gives them to workers, `attempts` hears how they went, `ending` ends and forgets them.
-//! `cancel`, `dependencies`, `streams` and `graph` are what asyncio adds to a job queue, and `sync` has the locks and
-//! queues that a cluster shares. `hello`, `sessions` and `outbox` are the way in and out; `calls`, `answers`, `scan`,
-//! `views` and `explain` answer people; `check` states the laws as code.
+//! `lanes` and `permits` say whose turn it is, `retry` what an attempt's end leads to and when time is over, `beats` keeps
+//! what bodies tell about themselves. `cancel`, `dependencies`, `streams` and `graph` are what asyncio adds to a job
+//! queue, and `sync` has the locks and queues that a cluster shares. `hello`, `sessions` and `outbox` are the way in and
+//! out; `calls`, `answers`, `scan`, `views` and `explain` answer people; `check` states the laws as code.
 //!
 //! One input touches a bounded number of records (L21): what follows from it beyond that waits as queued work, and
 //! [`Core::next_deadline`] asks for a tick at once.
@@ -39,6 +40,7 @@ macro_rules! planted {
 
 mod answers;
 mod attempts;
+mod beats;
 mod calls;
 mod cancel;
 mod check;
@@ -49,9 +51,12 @@ mod functions;
 mod graph;
 mod hash;
 mod hello;
+mod lanes;
 mod lists;
 mod outbox;
+mod permits;
 mod prints;
+mod retry;
 mod scan;
 mod schedule;
 mod sessions;
@@ -71,6 +76,7 @@ use ending::Family;
 use functions::{Best, Function};
 use hash::{Keyed, Rng};
 use lists::List;
+use permits::Limits;
 use scan::Scan;
 use sessions::{Session, SessionKey};
 use sync::Primitives;
@@ -107,6 +113,7 @@ pub struct Core {
     names: HashMap<Arc<str>, Vec<(u64, u32)>, Keyed>,
     /// Queues that are not empty and that somebody serves.
     ready: BTreeSet<Best>,
+    limits: Limits,
 
     timers: BTreeSet<(Time, Timer)>,
     work: VecDeque<Work>,
@@ -139,6 +146,14 @@ pub(crate) enum Timer {
     Deadline(TaskKey),
     /// The patience after a cancel is over.
     Grace(TaskKey),
+    /// The pause before the next attempt is over.
+    Pause(TaskKey),
+    /// No worker took it in time.
+    StartBy(TaskKey),
+    /// The attempt's own time is over.
+    CloseBy(TaskKey),
+    /// A heartbeat was due.
+    Beat(TaskKey),
     /// Nobody has offered this function for a while.
     Stranded(u32),
     /// A call has waited long enough.
@@ -165,6 +180,8 @@ pub(crate) enum Work {
     },
     Mismatched(u32),
     Pull(SessionKey),
+    /// A queue may be served by workers that have credit.
+    Serve(u32),
     Scan(Box<Scan>),
     /// Calls about primitives that an attempt has left open.
     EndCalls {
@@ -229,6 +246,7 @@ impl Core {
             functions: Slab::new(),
             names: HashMap::with_hasher(keyed),
             ready: BTreeSet::new(),
+            limits: Limits::new(keyed),
             timers: BTreeSet::new(),
             work: VecDeque::new(),
             touched: 0,
@@ -317,6 +335,10 @@ impl Core {
                     }
                 }
                 Timer::Grace(key) => self.on_grace(key),
+                Timer::Pause(key) => self.on_pause_over(key),
+                Timer::StartBy(key) => self.on_start_by(key),
+                Timer::CloseBy(key) => self.on_close_by(key),
+                Timer::Beat(key) => self.on_beat_due(key),
                 Timer::Stranded(function) => self.on_stranded(function),
                 Timer::Call(call) => self.on_call_timeout(call),
                 Timer::Primitive(at) => self.on_primitive_idle(at),
@@ -335,6 +357,7 @@ impl Core {
                 Work::Dependents { of, outcome, dependents } => self.dependents_some(*of, outcome, dependents),
                 Work::Mismatched(function) => self.mismatched_some(*function),
                 Work::Pull(key) => self.session(*key).is_none() || self.pull_some(key.index),
+                Work::Serve(function) => self.serve_some(*function),
                 Work::Scan(scan) => self.scan_some(scan),
                 Work::EndCalls { session, calls } => self.end_calls_some(*session, calls),
                 Work::Primitive { at, serial } => self.primitive_some(*at, *serial),

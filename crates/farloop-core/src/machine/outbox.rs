@@ -32,6 +32,7 @@ pub(crate) enum Tell {
     Recall(AttemptId),
     Deadlock(AttemptId, Vec<TaskId>),
     Sync { call: u64, answer: Box<SyncAnswer> },
+    Progress(TaskKey),
     Drain,
     Leave,
     Item(TaskId, u64, Bytes),
@@ -195,7 +196,7 @@ impl Core {
             Tell::Stranded { task, why } => Some(Down::Stranded { task, why }),
             Tell::Print { task, print } => Some(self.derive_print(index, task, print)),
             Tell::Start { index: task, epoch } => return self.derive_start(index, now, task, epoch),
-            Tell::Cancel { index: task, epoch } => self.derive_cancel(task, epoch),
+            Tell::Cancel { index: task, epoch } => self.derive_cancel(task, epoch, now),
             Tell::Withdrawn { index: task, epoch } => self.leased(task, epoch).then(|| {
                 let task = &self.tasks[task];
                 Down::CancelWithdrawn { attempt: task.attempt(), standing: task.standing() }
@@ -204,6 +205,7 @@ impl Core {
             Tell::Recall(attempt) => Some(Down::Recall(attempt)),
             Tell::Deadlock(attempt, cycle) => Some(Down::Deadlock { attempt, cycle }),
             Tell::Sync { call, answer } => Some(Down::Sync { call, answer: *answer }),
+            Tell::Progress(key) => self.derive_progress(index, key),
             Tell::Drain => Some(Down::Drain),
             Tell::Leave => Some(Down::Leave),
             Tell::Item(task, seq, value) => Some(Down::Item { task, seq, value }),
@@ -234,26 +236,31 @@ impl Core {
         Some(Down::CancelCount { task: task.id, count })
     }
 
-    fn derive_cancel(&mut self, index: u32, epoch: Epoch) -> Option<Down> {
+    fn derive_cancel(&mut self, index: u32, epoch: Epoch, now: Time) -> Option<Down> {
         if !self.leased(index, epoch) {
             return None;
         }
         let attempt = self.tasks[index].attempt();
+        let expired = self.tasks[index].extra().is_some_and(|e| e.expired.is_some());
         let cancels = &mut self.tasks[index].rare().cancels;
         cancels.queued = false;
         cancels.told = cancels.number;
-        if cancels.standing == 0 {
+        if cancels.standing == 0 && !expired {
             return None;
         }
         let message = cancels.messages.front().and_then(|(_, message)| message.clone());
-        Some(Down::Cancel { attempt, number: cancels.number, message })
+        let number = cancels.number;
+        self.patience_begins(index, now);
+        Some(Down::Cancel { attempt, number, message })
     }
 
     fn derive_start(&mut self, index: u32, now: Time, at: u32, epoch: Epoch) -> usize {
         // Past its deadline a task never starts (L19): the timer, which is due, will end it.
-        if !self.leased(at, epoch) || self.tasks[at].deadline <= now {
+        if !self.leased(at, epoch) || self.tasks[at].deadline <= now || self.too_late_to_start(at, now) {
             return 0;
         }
+        self.start_attempt_clocks(at, now);
+        let forgotten = planted!(self, DetailsForgotten);
         let task = &mut self.tasks[at];
         task.sent = true;
         task.attempts += 1;
@@ -278,6 +285,7 @@ impl Core {
             depth: task.depth,
             remaining: (task.deadline.0 != u64::MAX).then(|| task.deadline.since(now)),
             cancels: task.standing(),
+            details: task.extra().and_then(|e| e.details.clone()).filter(|_| !forgotten),
         }));
         self.changed(at);
         bytes

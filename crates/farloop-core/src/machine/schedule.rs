@@ -36,22 +36,22 @@ impl Core {
                 return;
             }
         };
-        if self.functions[function as usize].len == 0
+        // Nobody may be served before it: what is queued has to wait for its limits.
+        if self.functions[function as usize].entry().is_none()
+            && !self.held_back(index, function)
             && let Some(worker) = self.choose(function)
         {
-            self.lease(index, worker);
+            self.lease(index, function, worker);
             return;
         }
+        self.start_by(index);
         let task = &mut self.tasks[index];
         task.phase = Phase::Ready;
         task.place = function;
+        let lane = task.lane();
         let queue = &mut self.functions[function as usize];
         let level = queue.levels.entry(Reverse(task.priority)).or_default();
-        if front {
-            level.push_front(&mut self.tasks, Chain::Place, index);
-        } else {
-            level.push_back(&mut self.tasks, Chain::Place, index);
-        }
+        level.push(&mut self.tasks, index, &lane, front);
         queue.len += 1;
         let (stranded, unserved) = (queue.stranded.clone(), queue.workers.is_empty());
         self.refresh(function);
@@ -63,7 +63,7 @@ impl Core {
     }
 
     /// Power of two choices on outstanding leases; a worker that idles beats one that does not.
-    fn choose(&mut self, function: u32) -> Option<u32> {
+    pub(crate) fn choose(&mut self, function: u32) -> Option<u32> {
         let count = self.functions[function as usize].workers.len();
         if count == 0 || self.draining {
             return None;
@@ -158,13 +158,7 @@ impl Core {
                 return false;
             }
             self.touched += 1;
-            let head = self.functions[function as usize].levels[&priority].head;
-            if self.tasks[head].deadline <= self.now {
-                self.time_out(head);
-                continue;
-            }
-            self.leave_queue(head);
-            self.lease(head, index);
+            self.take_head(function, priority, index);
         }
         if let Some(worker) = &mut self.sessions[index as usize].worker {
             worker.pulling = false;
@@ -172,8 +166,28 @@ impl Core {
         true
     }
 
+    /// Gives the task whose turn it is in a queue to a worker that has credit, unless it cannot start.
+    pub(crate) fn take_head(&mut self, function: u32, priority: Reverse<i32>, worker: u32) {
+        let queue = &mut self.functions[function as usize];
+        let Some(level) = queue.levels.get_mut(&priority) else { return self.refresh(function) };
+        let Some(head) = level.head() else { return self.refresh(function) };
+        if self.held_back(head, function) {
+            // The limit was reached by a task of another queue: this one steps aside.
+            self.refresh(function);
+        } else if self.tasks[head].deadline <= self.now {
+            self.time_out(head);
+        } else {
+            if let Some(level) = self.functions[function as usize].levels.get_mut(&priority) {
+                level.rotate();
+            }
+            self.leave_queue(head);
+            self.lease(head, function, worker);
+        }
+    }
+
     /// Gives the task to a worker under a new epoch (L5). The start leaves when its records are durable.
-    fn lease(&mut self, index: u32, worker: u32) {
+    fn lease(&mut self, index: u32, function: u32, worker: u32) {
+        self.take_permits(index, function);
         self.epoch += 1;
         let key = self.session_key(worker);
         let worker_id = self.sessions[worker as usize].worker_id();
@@ -203,12 +217,15 @@ impl Core {
     }
 
     fn leave_queue(&mut self, index: u32) {
-        let (function, priority) = (self.tasks[index].place, self.tasks[index].priority);
+        let (function, priority) = (self.tasks[index].place, Reverse(self.tasks[index].priority));
+        let lane = self.tasks[index].lane();
         let queue = &mut self.functions[function as usize];
-        if let Some(level) = queue.levels.get_mut(&Reverse(priority)) {
-            level.remove(&mut self.tasks, Chain::Place, index);
+        if let Some(level) = queue.levels.get_mut(&priority) {
+            if level.remove(&mut self.tasks, index, &lane) {
+                self.limits.forget_aside(lane.limit, function, priority);
+            }
             if level.is_empty() {
-                queue.levels.remove(&Reverse(priority));
+                queue.levels.remove(&priority);
             }
         }
         queue.len -= 1;
@@ -241,6 +258,8 @@ impl Core {
         }
         let drained = worker.draining && worker.leases.is_empty();
         self.tasks[index].place = NIL;
+        self.give_permits(index);
+        self.stop_attempt_clocks(index);
         if drained {
             self.work.push_back(Work::Drained(key));
         } else if !sent {

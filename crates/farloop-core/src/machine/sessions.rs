@@ -10,6 +10,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::attempts::Lost;
 use super::lists::List;
 use super::outbox::Outbox;
 use super::tasks::TaskKey;
@@ -69,6 +70,8 @@ pub(crate) struct Worker {
     pub(crate) starts: u64,
     pub(crate) leases: List,
     pub(crate) suspended: u32,
+    /// Threads held by bodies that nobody waits for any more, as it says.
+    pub(crate) abandoned: u32,
     pub(crate) draining: bool,
     /// It was told to drain and has not said yet that it does: its session must last until it has heard.
     pub(crate) asked: bool,
@@ -189,6 +192,14 @@ impl Core {
                     worker.asked = false;
                 }
                 self.on_drain_worker(index);
+            }
+            Up::TaskHeartbeat { attempt, details } => return self.on_task_heartbeat(index, attempt, details),
+            Up::TaskProgress { attempt, value } => return self.on_task_progress(index, attempt, value),
+            Up::WatchProgress(task) => self.on_watch_progress(index, task),
+            Up::Abandoned(threads) => {
+                if let Some(worker) = &mut self.sessions[index as usize].worker {
+                    worker.abandoned = threads;
+                }
             }
             Up::Bye => {
                 self.drop_conn(index, "the peer said goodbye");
@@ -313,11 +324,11 @@ impl Core {
             if let Some(worker) = &session.worker
                 && !worker.leases.is_empty()
             {
-                let (task, said_bye) = (worker.leases.head, worker.said_bye);
+                let (task, bye) = (worker.leases.head, worker.said_bye);
                 // What may run at most once and has left for the worker may have begun there: handed back or not, it
                 // must not begin again.
                 let once = self.tasks[task].spec.options.max_crashes == 0;
-                self.lose_attempt(task, !said_bye || once);
+                self.lose_attempt(task, if bye && !once { Lost::HandedBack } else { Lost::Crashed });
             } else if let Some(stream) = self.sessions[index as usize].streams.pop_first() {
                 self.lose_consumer(index, stream);
             } else if !self.sessions[index as usize].owned.is_empty() {

@@ -14,8 +14,31 @@ use crate::frame::{Owner, Submit};
 use crate::id::{Epoch, SessionId, TaskId};
 use crate::limits;
 use crate::outcome::{Failure, FailureKind, Outcome};
-use crate::spec::Spec;
+use crate::spec::{Backoff, Policy, Spec};
 use crate::time::Time;
+
+/// Refuses options that cannot be followed.
+fn policy_within_limits(policy: &Policy) -> Result<(), (FailureKind, String)> {
+    let refused = |message| Err((FailureKind::BadArguments, message));
+    if let Some(Backoff { coefficient, jitter, .. }) = &policy.backoff {
+        if !(coefficient.is_finite() && *coefficient >= 1.0) {
+            return refused(format!("the backoff's coefficient is {coefficient}; it must be a number from 1"));
+        }
+        if !(0.0..=1.0).contains(jitter) {
+            return refused(format!("the backoff's jitter is {jitter}; it must lie between 0 and 1"));
+        }
+    }
+    if policy.limit.as_ref().is_some_and(|l| l.at_once == 0) {
+        return refused("a limit of 0 tasks at once would never let one start".into());
+    }
+    let limit_key = policy.limit.as_ref().map_or(0, |l| l.key.len());
+    let longest = policy.fairness_key.as_ref().map_or(0, |k| k.len()).max(limit_key);
+    if longest > limits::MAX_NAME {
+        let message = format!("bytes of a key: {longest}; the limit MAX_NAME is {}", limits::MAX_NAME);
+        return Err((FailureKind::ResourceExhausted, message));
+    }
+    Ok(())
+}
 
 impl Core {
     pub(crate) fn on_submit(&mut self, index: u32, submit: Submit) {
@@ -149,7 +172,7 @@ impl Core {
             task.parent = parent.id;
             task.creator = parent.epoch;
             task.depth = parent.depth + 1;
-            task.priority = task.priority.max(parent.priority);
+            task.priority = task.spec.options.priority.unwrap_or(parent.priority);
             if owner != Owner::Nobody {
                 task.root = parent.root;
                 if !planted!(self, DeadlineNotInherited) {
@@ -161,10 +184,17 @@ impl Core {
         {
             task.root = self.sessions[key.index as usize].id;
         }
+        let own = task.policy().and_then(|p| p.fairness_key.clone());
+        // Whom work is done for does not change on the way down, unless somebody says so.
+        let inherited = || parent.and_then(|p| self.tasks[p].extra()?.lane.key.clone());
+        if let Some(key) = own.or_else(inherited) {
+            task.extra_mut().lane.key = Some(key);
+        }
         let (root, parent_id, deadline) = (task.root, task.parent, task.deadline);
         let index = self.tasks.insert(task);
         self.open_stream(index, from);
         self.live += 1;
+        self.join_limit(index);
         if self.config.durable {
             let record = Record::Submitted {
                 task: id,
@@ -244,7 +274,7 @@ impl Core {
         if let Some((key, value)) = spec.options.labels.iter().find(|(k, v)| k.len().max(v.len()) > limits::MAX_NAME) {
             return exceeded("bytes of a label", key.len().max(value.len()), "MAX_NAME", limits::MAX_NAME);
         }
-        Ok(())
+        spec.options.policy.as_deref().map_or(Ok(()), policy_within_limits)
     }
 
     fn room_for(&self, parent: Option<u32>) -> Result<(), (FailureKind, String)> {

@@ -14,14 +14,17 @@ use hashbrown::HashTable;
 use slab::Slab;
 
 use super::hash::Keyed;
+use super::lanes::Lane;
 use super::lists::{Links, List, NIL};
+use super::permits::Permits;
+use super::retry::{Clocks, Expired};
 use super::sessions::SessionKey;
 use super::streams::Stream;
 use crate::api::{TaskLog, TaskState};
 use crate::frame::{Activity, Owner};
 use crate::id::{AttemptId, CallId, Epoch, SessionId, TaskId, WorkerId};
-use crate::outcome::Outcome;
-use crate::spec::Spec;
+use crate::outcome::{Failure, Outcome};
+use crate::spec::{Policy, Spec};
 use crate::time::Time;
 
 /// A reference that notices when its slot was given to another task.
@@ -38,6 +41,8 @@ pub(crate) enum Phase {
     Waiting,
     /// Between two attempts, while the children of the lost one are asked to stop.
     Parked,
+    /// Between two attempts, until its pause is over.
+    Paused,
     /// In the queue of its function.
     Ready,
     /// Given to a worker.
@@ -133,6 +138,27 @@ pub(crate) struct Rare {
     pub(crate) log: TaskLog,
     /// How far its items have come, if it is a stream.
     pub(crate) stream: Option<Box<Stream>>,
+    /// What even fewer have.
+    pub(crate) extra: Option<Box<Extra>>,
+}
+
+/// What tasks have whose calls set options that few set, and tasks whose bodies tell how far they are.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Extra {
+    /// Where it stands in a queue.
+    pub(crate) lane: Lane,
+    /// What it holds at a worker.
+    pub(crate) permits: Permits,
+    pub(crate) clocks: Clocks,
+    /// Why the attempt is over for the cluster, while its body has its grace.
+    pub(crate) expired: Option<Expired>,
+    /// Why the last attempt failed, if another follows.
+    pub(crate) failed: Option<Arc<Failure>>,
+    /// Details of the last heartbeat.
+    pub(crate) details: Option<Bytes>,
+    pub(crate) progress: Option<Bytes>,
+    /// Who wants to be told of progress.
+    pub(crate) onlookers: Vec<Watcher>,
 }
 
 /// Cancel requests of one task.
@@ -156,6 +182,8 @@ pub(crate) struct Cancels {
     pub(crate) first: Option<String>,
     /// End of patience.
     pub(crate) grace: Option<Time>,
+    /// Patience runs from the host's answer, rather than from the sending of the request.
+    pub(crate) answered: bool,
 }
 
 /// Values of a task's dependencies.
@@ -169,7 +197,7 @@ pub(crate) struct Inputs {
 
 impl Task {
     pub(crate) fn new(id: TaskId, serial: u32, spec: Arc<Spec>, owner: Owner, now: Time) -> Self {
-        let priority = spec.options.priority;
+        let priority = spec.options.priority.unwrap_or(0);
         Self {
             id,
             parent: TaskId(0),
@@ -218,6 +246,28 @@ impl Task {
 
     pub(crate) fn rare(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()
+    }
+
+    pub(crate) fn extra(&self) -> Option<&Extra> {
+        self.rare.as_ref()?.extra.as_deref()
+    }
+
+    pub(crate) fn extra_mut(&mut self) -> &mut Extra {
+        self.rare().extra.get_or_insert_default()
+    }
+
+    /// The extra, if it has one.
+    pub(crate) fn if_extra(&mut self) -> Option<&mut Extra> {
+        self.rare.as_mut()?.extra.as_deref_mut()
+    }
+
+    /// Options that few calls set.
+    pub(crate) fn policy(&self) -> Option<&Policy> {
+        self.spec.options.policy.as_deref()
+    }
+
+    pub(crate) fn lane(&self) -> Lane {
+        self.extra().map_or(Lane::PLAIN, |e| e.lane.clone())
     }
 
     pub(crate) fn standing(&self) -> u32 {

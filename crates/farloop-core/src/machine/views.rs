@@ -23,6 +23,9 @@ impl Core {
             attempt: task.attempts,
             cancelling: task.standing(),
             awaits: task.awaits().to_vec(),
+            priority: task.priority,
+            progress: task.extra().and_then(|e| e.progress.clone()),
+            retry_at: task.extra().and_then(|e| e.clocks.retry),
             created: task.created,
             started: (task.attempts > 0).then_some(task.started),
             ended: task.over().then_some(task.ended),
@@ -49,6 +52,7 @@ impl Core {
             connected: session.conn.is_some(),
             running: worker.load() as usize,
             suspended: worker.suspended as usize,
+            abandoned: worker.abandoned,
         })
     }
 }

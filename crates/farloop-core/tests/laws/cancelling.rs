@@ -126,13 +126,21 @@ pub(crate) fn a_cancel_of_a_finished_task_does_nothing() {
 }
 
 #[test]
-pub(crate) fn patience_runs_from_delivery_and_ends_abandoned() {
+pub(crate) fn patience_runs_from_the_sending_and_anew_from_the_delivery() {
     let mut c = Cluster::new();
-    let (client, worker) = (c.client(1), c.worker(2, &["f"], 2));
+    let (client, worker) = (c.client(1), c.worker(2, &["f"], 3));
+    // A body that spins: the host never gets to deliver the request.
+    c.submit(client, id(3), spec("f"));
+    c.send(client, cancel(id(3), "why"));
+    c.pass(Duration::from_secs(9));
+    assert!(c.outcomes(client, id(3)).is_empty());
+    c.pass(Duration::from_secs(2));
+    assert!(abandoned(&c.outcome(client, id(3))));
+
+    // One that is reached after a while has all of its grace from then on.
     c.submit(client, id(1), spec("f"));
     c.send(client, cancel(id(1), "why"));
-    c.pass(Duration::from_secs(30));
-    assert!(c.outcomes(client, id(1)).is_empty(), "not delivered: no patience runs");
+    c.pass(Duration::from_secs(9));
     let (_, attempt) = c.running(id(1));
     c.send(worker, Up::CancelSeen { attempt, seen: 1 });
     c.pass(Duration::from_secs(9));

@@ -64,7 +64,13 @@ pub(crate) fn id(n: u128) -> TaskId {
 }
 
 pub(crate) fn def(name: &str, fingerprint: u64) -> FunctionDef {
-    FunctionDef { name: name.into(), fingerprint, args: vec![("x".into(), "f64".into())], returns: "f64".into() }
+    FunctionDef {
+        name: name.into(),
+        fingerprint,
+        args: vec![("x".into(), "f64".into())],
+        returns: "f64".into(),
+        concurrency: 0,
+    }
 }
 
 pub(crate) fn spec(function: &str) -> Spec {

@@ -5,6 +5,7 @@ mod calls;
 mod cancelling;
 mod driver;
 mod link;
+mod pace;
 #[cfg(feature = "planted-bugs")]
 mod planted;
 mod printing;
@@ -13,3 +14,4 @@ mod running;
 mod sessions;
 mod streams;
 mod traces;
+mod turns;

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use farloop_core::api::Planted;
 
-use crate::{answers, cancelling, printing, running, sessions, streams};
+use crate::{answers, cancelling, pace, printing, running, sessions, streams, turns};
 
 thread_local! {
     /// The bug in every core that this thread makes.
@@ -37,6 +37,12 @@ fn every_planted_bug_fails_the_test_of_its_law() {
             Planted::WatchSkipsSnapshot => answers::who_watches_sees_what_is_there_and_then_each_change,
             Planted::StreamRestarted => streams::l23_a_stream_that_has_begun_never_starts_again,
             Planted::CreditForgotten => streams::l16_what_the_consumer_takes_is_room_for_the_producer,
+            Planted::LimitIgnored => {
+                turns::l18_no_more_tasks_of_a_key_run_than_it_allows_over_all_functions_and_workers
+            }
+            Planted::BackoffIgnored => pace::a_failed_attempt_is_followed_after_a_pause_that_grows,
+            Planted::DetailsForgotten => pace::a_silent_attempt_is_fenced_and_the_next_is_given_the_last_details,
+            Planted::GraceAfterAnswer => cancelling::patience_runs_from_the_sending_and_anew_from_the_delivery,
             other => panic!("{other:?} has no test"),
         }
     };

@@ -172,7 +172,7 @@ impl Life {
         match op {
             Op::Submit { by, function, priority, depends, timeout, attempts } => {
                 let mut s = spec(FUNCTIONS[usize::from(function) % FUNCTIONS.len()]);
-                s.options.priority = i32::from(priority);
+                s.options.priority = Some(i32::from(priority));
                 s.options.max_attempts = u32::from(attempts);
                 s.options.timeout = timeout.then_some(Duration::from_secs(2));
                 if depends < 80 && self.next > 0 {

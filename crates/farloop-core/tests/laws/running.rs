@@ -214,9 +214,9 @@ pub(crate) fn l14_a_start_that_never_left_gives_its_credit_back() {
 pub(crate) fn higher_priority_first_then_first_come_and_children_inherit() {
     let mut c = Cluster::new();
     let (client, worker) = (c.client(1), c.worker(2, &["f", "g"], 1));
-    c.submit(client, id(1), with("f", |s| s.options.priority = 5));
+    c.submit(client, id(1), with("f", |s| s.options.priority = Some(5)));
     c.submit(client, id(2), spec("f"));
-    c.submit(client, id(3), with("g", |s| s.options.priority = 1));
+    c.submit(client, id(3), with("g", |s| s.options.priority = Some(1)));
     c.submit(client, id(4), spec("g"));
     let (_, parent) = c.running(id(1));
     c.submit_as(worker, id(5), spec("f"), Owner::Await, Some(parent));

@@ -56,6 +56,7 @@ impl From<FunctionDef> for v1::FunctionDef {
             fingerprint: def.fingerprint,
             parameters: def.args.into_iter().map(|(name, r#type)| v1::Parameter { name, r#type }).collect(),
             returns: def.returns,
+            concurrency: def.concurrency,
         }
     }
 }
@@ -67,6 +68,7 @@ impl From<v1::FunctionDef> for FunctionDef {
             fingerprint: def.fingerprint,
             args: def.parameters.into_iter().map(|p| (p.name, p.r#type)).collect(),
             returns: def.returns,
+            concurrency: def.concurrency,
         }
     }
 }

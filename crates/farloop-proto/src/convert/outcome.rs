@@ -53,6 +53,9 @@ pub fn failure_kind(kind: &FailureKind) -> v1::FailureKind {
         FailureKind::SessionLost => Wire::SessionLost,
         FailureKind::SignatureMismatch => Wire::SignatureMismatch,
         FailureKind::Group(_) => Wire::Group,
+        FailureKind::ScheduleToStartTimeout => Wire::ScheduleToStartTimeout,
+        FailureKind::StartToCloseTimeout => Wire::StartToCloseTimeout,
+        FailureKind::HeartbeatTimeout => Wire::HeartbeatTimeout,
         // A kind that this crate does not know yet is still an error of the task.
         _ => Wire::Raised,
     }
@@ -126,6 +129,9 @@ fn read_raised(wire: Box<v1::RaisedFailure>) -> Result<Failure, WireError> {
             let members = wire.members.into_iter().map(|member| Ok(Arc::new(read_raised(Box::new(member))?)));
             FailureKind::Group(members.collect::<Result<_, WireError>>()?)
         }
+        Wire::ScheduleToStartTimeout => FailureKind::ScheduleToStartTimeout,
+        Wire::StartToCloseTimeout => FailureKind::StartToCloseTimeout,
+        Wire::HeartbeatTimeout => FailureKind::HeartbeatTimeout,
         Wire::Unspecified => return Err(WireError::Unknown { what: "kind of failure", value: wire.kind }),
     };
     Ok(Failure {

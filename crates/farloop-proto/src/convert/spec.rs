@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use farloop_core::spec::{ContextValue, Dependency, Options, Spec, Trace};
+use farloop_core::spec::{Backoff, ContextValue, Dependency, Limit, Options, Policy, Spec, Trace};
 
 use super::{WireError, duration_from_wire, duration_to_wire};
 use crate::v1;
@@ -66,11 +66,55 @@ fn options(o: &Options) -> v1::Options {
         priority: o.priority,
         cancel_grace: o.cancel_grace.map(duration_to_wire),
         labels: o.labels.iter().map(|(key, value)| v1::Label { key: key.clone(), value: value.clone() }).collect(),
+        ..o.policy.as_deref().map(policy).unwrap_or_default()
     }
 }
 
-fn read_options(o: v1::Options) -> Result<Options, WireError> {
+/// The part of the options that few calls set; the rest is for the caller to fill in.
+fn policy(p: &Policy) -> v1::Options {
+    v1::Options {
+        backoff: p.backoff.as_ref().map(|b| v1::Backoff {
+            initial: Some(duration_to_wire(b.initial)),
+            coefficient: b.coefficient,
+            maximum: Some(duration_to_wire(b.maximum)),
+            jitter: b.jitter,
+        }),
+        schedule_to_start: p.schedule_to_start.map(duration_to_wire),
+        start_to_close: p.start_to_close.map(duration_to_wire),
+        heartbeat: p.heartbeat.map(duration_to_wire),
+        limit: p.limit.as_ref().map(|l| v1::KeyLimit { key: l.key.as_ref().into(), at_once: l.at_once }),
+        fairness_key: p.fairness_key.as_ref().map(|k| k.as_ref().into()),
+        ..Default::default()
+    }
+}
+
+fn read_policy(o: &mut v1::Options) -> Result<Option<Box<Policy>>, WireError> {
+    let time = |d: Option<prost_types::Duration>, what| d.map(|d| duration_from_wire(d, what)).transpose();
+    let policy = Policy {
+        backoff: o.backoff.take().map(read_backoff).transpose()?,
+        schedule_to_start: time(o.schedule_to_start.take(), "schedule_to_start")?,
+        start_to_close: time(o.start_to_close.take(), "start_to_close")?,
+        heartbeat: time(o.heartbeat.take(), "heartbeat")?,
+        limit: o.limit.take().map(|l| Limit { key: l.key.into(), at_once: l.at_once }),
+        fairness_key: o.fairness_key.take().map(Into::into),
+    };
+    // Absent and empty are one: what is the same must be equal.
+    Ok((policy != Policy::default()).then(|| Box::new(policy)))
+}
+
+fn read_backoff(b: v1::Backoff) -> Result<Backoff, WireError> {
+    let time = |d: Option<prost_types::Duration>, what| duration_from_wire(d.unwrap_or_default(), what);
+    Ok(Backoff {
+        initial: time(b.initial, "the initial backoff")?,
+        coefficient: b.coefficient,
+        maximum: time(b.maximum, "the maximum backoff")?,
+        jitter: b.jitter,
+    })
+}
+
+fn read_options(mut o: v1::Options) -> Result<Options, WireError> {
     Ok(Options {
+        policy: read_policy(&mut o)?,
         timeout: o.timeout.map(|d| duration_from_wire(d, "timeout")).transpose()?,
         max_attempts: o.max_attempts,
         max_crashes: o.max_crashes,

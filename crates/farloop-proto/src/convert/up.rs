@@ -47,6 +47,14 @@ pub(crate) fn to_wire(item: Item<Up>) -> v1::UpItem {
         Up::Sync(call) => Wire::Sync(sync::call_to_wire(*call)),
         Up::SyncEnd { call, end } => Wire::SyncEnd(sync::end_to_wire(call, end)),
         Up::Heartbeat => Wire::Heartbeat(v1::Heartbeat {}),
+        Up::TaskHeartbeat { attempt, details } => {
+            Wire::TaskHeartbeat(v1::TaskHeartbeat { attempt: Some(attempt.into()), details })
+        }
+        Up::TaskProgress { attempt, value } => {
+            Wire::TaskProgress(v1::TaskProgress { attempt: Some(attempt.into()), value })
+        }
+        Up::WatchProgress(task) => Wire::WatchProgress(task.into()),
+        Up::Abandoned(threads) => Wire::Abandoned(threads),
         Up::Drain => Wire::Drain(v1::Drain {}),
         Up::Bye => Wire::Bye(v1::Bye {}),
         Up::Item { attempt, seq, value } => {
@@ -93,6 +101,10 @@ pub(crate) fn from_wire(wire: v1::UpItem) -> Result<Item<Up>, WireError> {
         Wire::Sync(call) => Up::Sync(Box::new(sync::call_from_wire(call)?)),
         Wire::SyncEnd(end) => Up::SyncEnd { call: end.call, end: sync::end_from_wire(&end)? },
         Wire::Heartbeat(_) => Up::Heartbeat,
+        Wire::TaskHeartbeat(h) => Up::TaskHeartbeat { attempt: scalar::attempt(h.attempt)?, details: h.details },
+        Wire::TaskProgress(p) => Up::TaskProgress { attempt: scalar::attempt(p.attempt)?, value: p.value },
+        Wire::WatchProgress(task) => Up::WatchProgress(task.into()),
+        Wire::Abandoned(threads) => Up::Abandoned(threads),
         Wire::Drain(_) => Up::Drain,
         Wire::Bye(_) => Up::Bye,
         Wire::YieldedItem(i) => Up::Item { attempt: scalar::attempt(i.attempt)?, seq: i.seq, value: i.value },

@@ -33,6 +33,9 @@ pub struct Worker {
     /// What it offers.
     #[prost(message, repeated, tag = "10")]
     pub functions: ::prost::alloc::vec::Vec<Function>,
+    /// Threads held by bodies that went on after a cancel and its grace, and that nobody waits for any more.
+    #[prost(int32, tag = "20")]
+    pub abandoned: i32,
 }
 /// A function that a worker offers.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -43,6 +46,9 @@ pub struct Function {
     /// As written in the source: `(a: i64, b: i64) -> i64`.
     #[prost(string, tag = "2")]
     pub signature: ::prost::alloc::string::String,
+    /// Tasks of it that may be at workers at once, over the whole cluster; 0: without limit.
+    #[prost(int32, tag = "20")]
+    pub concurrency: i32,
 }
 /// Request of ListWorkers.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -619,6 +625,12 @@ pub enum FailureKind {
     SignatureMismatch = 16,
     /// Several failures at once, of a task group.
     Group = 24,
+    /// No worker took the task in time.
+    ScheduleToStartTimeout = 20,
+    /// An attempt did not end in time.
+    StartToCloseTimeout = 21,
+    /// Attempts gave no sign of life in time.
+    HeartbeatTimeout = 22,
 }
 impl FailureKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -645,6 +657,9 @@ impl FailureKind {
             Self::SessionLost => "FAILURE_KIND_SESSION_LOST",
             Self::SignatureMismatch => "FAILURE_KIND_SIGNATURE_MISMATCH",
             Self::Group => "FAILURE_KIND_GROUP",
+            Self::ScheduleToStartTimeout => "FAILURE_KIND_SCHEDULE_TO_START_TIMEOUT",
+            Self::StartToCloseTimeout => "FAILURE_KIND_START_TO_CLOSE_TIMEOUT",
+            Self::HeartbeatTimeout => "FAILURE_KIND_HEARTBEAT_TIMEOUT",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -668,6 +683,9 @@ impl FailureKind {
             "FAILURE_KIND_SESSION_LOST" => Some(Self::SessionLost),
             "FAILURE_KIND_SIGNATURE_MISMATCH" => Some(Self::SignatureMismatch),
             "FAILURE_KIND_GROUP" => Some(Self::Group),
+            "FAILURE_KIND_SCHEDULE_TO_START_TIMEOUT" => Some(Self::ScheduleToStartTimeout),
+            "FAILURE_KIND_START_TO_CLOSE_TIMEOUT" => Some(Self::StartToCloseTimeout),
+            "FAILURE_KIND_HEARTBEAT_TIMEOUT" => Some(Self::HeartbeatTimeout),
             _ => None,
         }
     }
@@ -742,6 +760,9 @@ pub struct FunctionDef {
     /// Type of the result, as written in the source.
     #[prost(string, tag = "4")]
     pub returns: ::prost::alloc::string::String,
+    /// Tasks of the function that may be at workers at once, over the whole cluster; 0: without limit.
+    #[prost(uint32, tag = "10")]
+    pub concurrency: u32,
 }
 /// One argument of a function.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -832,7 +853,10 @@ pub struct UpItem {
     #[prost(bool, tag = "14")]
     pub tail: bool,
     /// What it is.
-    #[prost(oneof = "up_item::Item", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 30, 31, 26, 27, 15, 16")]
+    #[prost(
+        oneof = "up_item::Item",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 30, 31, 26, 27, 20, 21, 22, 23, 15, 16"
+    )]
     pub item: ::core::option::Option<up_item::Item>,
 }
 /// Nested message and enum types in `UpItem`.
@@ -891,6 +915,18 @@ pub mod up_item {
         /// What becomes of such a call, or of what it was given.
         #[prost(message, tag = "27")]
         SyncEnd(super::SyncEnd),
+        /// Worker: a body gave a sign of life.
+        #[prost(message, tag = "20")]
+        TaskHeartbeat(super::TaskHeartbeat),
+        /// Worker: a body set its progress value.
+        #[prost(message, tag = "21")]
+        TaskProgress(super::TaskProgress),
+        /// Tell this session the progress values of a task.
+        #[prost(message, tag = "22")]
+        WatchProgress(super::Id),
+        /// Worker: threads held by bodies that nobody waits for any more.
+        #[prost(uint32, tag = "23")]
+        Abandoned(u32),
         /// A piece of the payload of the next item that is a tail.
         #[prost(bytes, tag = "15")]
         Part(::prost::bytes::Bytes),
@@ -906,7 +942,7 @@ pub struct DownItem {
     #[prost(bool, tag = "14")]
     pub tail: bool,
     /// What it is.
-    #[prost(oneof = "down_item::Item", tags = "1, 2, 3, 4, 5, 6, 11, 7, 8, 9, 10, 35, 30, 31, 26, 15, 16")]
+    #[prost(oneof = "down_item::Item", tags = "1, 2, 3, 4, 5, 6, 11, 7, 8, 9, 20, 10, 35, 30, 31, 26, 15, 16")]
     pub item: ::core::option::Option<down_item::Item>,
 }
 /// Nested message and enum types in `DownItem`.
@@ -944,6 +980,9 @@ pub mod down_item {
         /// Worker: the tasks this attempt awaits await it in turn.
         #[prost(message, tag = "9")]
         Deadlock(super::Deadlock),
+        /// The newest progress value of a task.
+        #[prost(message, tag = "20")]
+        ProgressValue(super::ProgressValue),
         /// The coordinator is about to stop.
         #[prost(message, tag = "10")]
         Drain(super::Drain),
@@ -1049,15 +1088,59 @@ pub struct Options {
     /// Lost workers that the task survives.
     #[prost(uint32, tag = "3")]
     pub max_crashes: u32,
-    /// Higher first.
-    #[prost(sint32, tag = "4")]
-    pub priority: i32,
-    /// Time from the delivery of a cancel to the end of patience; absent: for ever.
+    /// Higher first; absent: that of the task that creates this one, or 0.
+    #[prost(sint32, optional, tag = "4")]
+    pub priority: ::core::option::Option<i32>,
+    /// Time from a cancel to the end of patience; absent: for ever.
     #[prost(message, optional, tag = "5")]
     pub cancel_grace: ::core::option::Option<::prost_types::Duration>,
     /// Labels to select by.
     #[prost(message, repeated, tag = "6")]
     pub labels: ::prost::alloc::vec::Vec<Label>,
+    /// Pause before the next attempt after one that failed; absent: none.
+    #[prost(message, optional, tag = "7")]
+    pub backoff: ::core::option::Option<Backoff>,
+    /// Longest wait for a worker; absent: without limit.
+    #[prost(message, optional, tag = "8")]
+    pub schedule_to_start: ::core::option::Option<::prost_types::Duration>,
+    /// Time for one attempt; absent: without limit.
+    #[prost(message, optional, tag = "9")]
+    pub start_to_close: ::core::option::Option<::prost_types::Duration>,
+    /// Longest time between two heartbeats of an attempt; absent: without limit.
+    #[prost(message, optional, tag = "10")]
+    pub heartbeat: ::core::option::Option<::prost_types::Duration>,
+    /// How many tasks that name the same key may be at workers at once.
+    #[prost(message, optional, tag = "11")]
+    pub limit: ::core::option::Option<KeyLimit>,
+    /// Within one priority of one function keys take turns; absent: that of the task that creates this one.
+    #[prost(string, optional, tag = "12")]
+    pub fairness_key: ::core::option::Option<::prost::alloc::string::String>,
+}
+/// How the pause between attempts grows.
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct Backoff {
+    /// After the first failed attempt.
+    #[prost(message, optional, tag = "1")]
+    pub initial: ::core::option::Option<::prost_types::Duration>,
+    /// Each pause is that many times the one before; at least 1.
+    #[prost(double, tag = "2")]
+    pub coefficient: f64,
+    /// No pause is longer.
+    #[prost(message, optional, tag = "3")]
+    pub maximum: ::core::option::Option<::prost_types::Duration>,
+    /// Part of a pause that is left to chance, from 0 to 1.
+    #[prost(double, tag = "4")]
+    pub jitter: f64,
+}
+/// A bound on what runs at once under one name.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct KeyLimit {
+    /// The name, one over all functions.
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    /// Tasks at workers at once.
+    #[prost(uint32, tag = "2")]
+    pub at_once: u32,
 }
 /// A label of a task.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1131,6 +1214,36 @@ pub struct Ended {
 /// Sign of life.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Heartbeat {}
+/// A sign of life of one body.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TaskHeartbeat {
+    /// Which.
+    #[prost(message, optional, tag = "1")]
+    pub attempt: ::core::option::Option<AttemptId>,
+    /// What the next attempt is given, in MessagePack.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub details: ::prost::bytes::Bytes,
+}
+/// How far a body is.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TaskProgress {
+    /// Which.
+    #[prost(message, optional, tag = "1")]
+    pub attempt: ::core::option::Option<AttemptId>,
+    /// In MessagePack.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub value: ::prost::bytes::Bytes,
+}
+/// How far a task is.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ProgressValue {
+    /// Which.
+    #[prost(message, optional, tag = "1")]
+    pub task: ::core::option::Option<Id>,
+    /// In MessagePack.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub value: ::prost::bytes::Bytes,
+}
 /// Functions in addition to those of the hello.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Offer {
@@ -1337,6 +1450,9 @@ pub struct Start {
     /// Cancel requests that stood before the start.
     #[prost(uint32, tag = "7")]
     pub cancels: u32,
+    /// Details of the last heartbeat of the attempts before, in MessagePack.
+    #[prost(bytes = "bytes", optional, tag = "8")]
+    pub details: ::core::option::Option<::prost::bytes::Bytes>,
 }
 /// A cancel request for a body.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1344,7 +1460,7 @@ pub struct DeliverCancel {
     /// Which.
     #[prost(message, optional, tag = "1")]
     pub attempt: ::core::option::Option<AttemptId>,
-    /// From 1, per task.
+    /// From 1, per attempt.
     #[prost(uint32, tag = "2")]
     pub number: u32,
     /// As asyncio's `msg`.
@@ -2329,6 +2445,15 @@ pub struct Task {
     /// Labels to select by.
     #[prost(btree_map = "string, string", tag = "18")]
     pub labels: ::prost::alloc::collections::BTreeMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    /// Higher first: its own, or that of the task that started it.
+    #[prost(int32, tag = "30")]
+    pub priority: i32,
+    /// The last progress value that its body set.
+    #[prost(message, optional, tag = "31")]
+    pub progress: ::core::option::Option<Payload>,
+    /// When the next attempt begins, while its backoff lasts.
+    #[prost(message, optional, tag = "32")]
+    pub retry_time: ::core::option::Option<::prost_types::Timestamp>,
 }
 /// The end of what a task printed.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2364,7 +2489,7 @@ pub struct SubmitTaskRequest {
     /// Lost workers that the task survives; 3 unless set, 0: it runs at most once.
     #[prost(int32, optional, tag = "7")]
     pub max_crashes: ::core::option::Option<i32>,
-    /// Higher first; 0 unless set.
+    /// Higher first, among tasks that wait for a worker; 0 unless set. What the task starts inherits it.
     #[prost(int32, tag = "8")]
     pub priority: i32,
     /// Time a cancelled body has to clean up; 10 s unless set.
@@ -2380,6 +2505,50 @@ pub struct SubmitTaskRequest {
     /// set, such a call is refused: a misspelt name would wait for ever.
     #[prost(bool, tag = "30")]
     pub await_worker: bool,
+    /// Longest wait for a worker, from the moment at which the task could run; none unless set.
+    #[prost(message, optional, tag = "36")]
+    pub schedule_to_start_timeout: ::core::option::Option<::prost_types::Duration>,
+    /// Time for one attempt; the attempt then counts as failed. None unless set.
+    #[prost(message, optional, tag = "31")]
+    pub start_to_close_timeout: ::core::option::Option<::prost_types::Duration>,
+    /// Longest time between two heartbeats of the body; the attempt then counts as lost. None unless set.
+    #[prost(message, optional, tag = "32")]
+    pub heartbeat_timeout: ::core::option::Option<::prost_types::Duration>,
+    /// Pause before another attempt; none unless set.
+    #[prost(message, optional, tag = "33")]
+    pub backoff: ::core::option::Option<RetryBackoff>,
+    /// Bounds how many tasks that name the same key are at workers at once.
+    #[prost(message, optional, tag = "34")]
+    pub limit: ::core::option::Option<ConcurrencyLimit>,
+    /// Within one priority of one function keys take turns.
+    #[prost(string, tag = "35")]
+    pub fairness_key: ::prost::alloc::string::String,
+}
+/// How the pause between attempts grows.
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct RetryBackoff {
+    /// After the first failed attempt.
+    #[prost(message, optional, tag = "1")]
+    pub initial_interval: ::core::option::Option<::prost_types::Duration>,
+    /// Each pause is that many times the one before; 2 unless set.
+    #[prost(double, tag = "2")]
+    pub coefficient: f64,
+    /// No pause is longer; 100 times the first unless set.
+    #[prost(message, optional, tag = "3")]
+    pub maximum_interval: ::core::option::Option<::prost_types::Duration>,
+    /// Part of each pause that is left to chance, from 0 to 1; 0.1 unless set.
+    #[prost(double, optional, tag = "4")]
+    pub jitter: ::core::option::Option<f64>,
+}
+/// A bound on what runs at once.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ConcurrencyLimit {
+    /// Its name, one over all functions of the cluster.
+    #[prost(string, tag = "1")]
+    pub key: ::prost::alloc::string::String,
+    /// Tasks at workers at once; of several that name the key the last one accepted decides.
+    #[prost(int32, tag = "2")]
+    pub at_once: i32,
 }
 /// Response of SubmitTask.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -18,6 +18,7 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
@@ -38,6 +39,7 @@ use crate::context;
 use crate::error::{Cancelled, DeliveryToken, Error};
 use crate::event_loop::LoopShared;
 use crate::print::Prints;
+use crate::progress::Telling;
 
 /// A poll longer than this blocks its event loop for all others and is reported.
 pub(crate) const SLOW_POLL: Duration = Duration::from_millis(100);
@@ -73,6 +75,8 @@ pub(crate) struct Body {
     /// W3C context that the call came with: what the body calls carries it on.
     pub(crate) trace: Option<Arc<Trace>>,
     span: tracing::Span,
+    /// It has told something about itself ([`crate::progress`]).
+    pub(crate) tells: AtomicBool,
     state: Mutex<State>,
     /// What it printed and has not sent; made when it first prints.
     prints: OnceLock<Mutex<Prints>>,
@@ -102,6 +106,8 @@ struct State {
     /// A slot was handed over while the attempt waited in line for one.
     slot_granted: bool,
     context: context::Context,
+    /// Few bodies tell anything.
+    telling: Option<Box<Telling>>,
 }
 
 /// An open await point.
@@ -264,6 +270,7 @@ impl Body {
             token: Arc::new(DeliveryToken::default()),
             trace,
             span,
+            tells: AtomicBool::new(false),
             state: Mutex::new(State::default()),
             prints: OnceLock::new(),
         })
@@ -272,6 +279,21 @@ impl Body {
     fn state(&self) -> MutexGuard<'_, State> {
         // Nothing user-written runs under this lock.
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Details of the attempts before, and the pace that is asked of its heartbeats.
+    pub(crate) fn given(&self, details: Option<bytes::Bytes>, heartbeat_timeout: Option<Duration>) {
+        if details.is_some() || heartbeat_timeout.is_some() {
+            self.state().telling = Some(Box::new(Telling::new(details, heartbeat_timeout)));
+        }
+    }
+
+    pub(crate) fn telling<R>(&self, f: impl FnOnce(&mut Telling) -> R) -> R {
+        f(self.state().telling.get_or_insert_default())
+    }
+
+    pub(crate) fn telling_if_any<R>(&self, f: impl FnOnce(&mut Telling) -> R) -> Option<R> {
+        self.state().telling.as_deref_mut().map(f)
     }
 
     /// The body that is being polled on this thread.

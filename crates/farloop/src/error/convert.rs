@@ -13,11 +13,14 @@ use super::{Cancelled, Error, ErrorGroup, Failure, InvalidState, Misuse, NoRunni
 impl From<Arc<Recorded>> for Error {
     fn from(recorded: Arc<Recorded>) -> Self {
         match &recorded.kind {
-            FailureKind::TimedOut => Self::TimedOut(TimedOut::recorded(recorded)),
             FailureKind::Group(members) => {
                 let errors = members.iter().map(|member| member.clone().into()).collect();
                 Self::Group(ErrorGroup::recorded(errors, recorded))
             }
+            FailureKind::TimedOut
+            | FailureKind::ScheduleToStartTimeout
+            | FailureKind::StartToCloseTimeout
+            | FailureKind::HeartbeatTimeout => Self::TimedOut(TimedOut::recorded(recorded)),
             FailureKind::Deadlock(cycle) => Self::Deadlock(cycle.clone()),
             FailureKind::SessionLost => Self::SessionLost(recorded.message.clone()),
             FailureKind::WorkerLost => Self::WorkerLost(recorded.into()),

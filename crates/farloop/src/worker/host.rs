@@ -167,6 +167,7 @@ impl WorkerShared {
             Down::Drain
             | Down::Resolved { .. }
             | Down::CancelCount { .. }
+            | Down::TaskProgress { .. }
             | Down::Stranded { .. }
             | Down::Print { .. }
             | Down::Item { .. }
@@ -293,6 +294,12 @@ impl Host {
                     body.deadlocked(&cycle);
                 }
             }
+            Ready::TellLater { body, what, at } => {
+                drop(tokio::task::spawn_local(async move {
+                    tokio::time::sleep_until(at).await;
+                    body.tell_waiting(what);
+                }));
+            }
             _ => {}
         }
     }
@@ -321,6 +328,8 @@ impl Host {
         if start.spec.context.is_some() {
             body.set_context(context::Context::from_spec(start.spec.context.clone()));
         }
+        let heartbeat = start.spec.options.policy.as_ref().and_then(|p| p.heartbeat);
+        body.given(start.details.clone(), heartbeat);
         if let Some(mut placed) = self.worker.placed.get_mut(&start.attempt.task) {
             placed.body = Some(body.clone());
         }
@@ -511,6 +520,8 @@ impl Attempt {
     }
 
     fn report(&mut self, outcome: Outcome) -> Poll<()> {
+        // What it told last is told before its end.
+        self.body.tell_rest();
         // One that failed before it saw a request that had come fails all the same (row 236); one that returned is
         // cancelled, since an accepted request is never lost.
         let failed = matches!(outcome, Outcome::Raised(_));

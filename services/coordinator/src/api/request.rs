@@ -7,7 +7,7 @@ use bytes::Bytes;
 use farloop_core::api::GatherMode;
 use farloop_core::id::TaskId;
 use farloop_core::limits;
-use farloop_core::spec::{Dependency, Options, Spec};
+use farloop_core::spec::{Backoff, Dependency, Limit, Options, Policy, Spec};
 use farloop_proto::convert::duration_from_wire;
 use farloop_proto::json::{self, Typed};
 use farloop_proto::v1;
@@ -60,7 +60,7 @@ impl Draft {
     }
 }
 
-pub(crate) fn draft(request: v1::SubmitTaskRequest) -> Result<Draft, Status> {
+pub(crate) fn draft(mut request: v1::SubmitTaskRequest) -> Result<Draft, Status> {
     if request.function.is_empty() {
         return Err(errors::bad_field(
             "function",
@@ -74,6 +74,7 @@ pub(crate) fn draft(request: v1::SubmitTaskRequest) -> Result<Draft, Status> {
         "" => TaskId(uuid::Uuid::now_v7().as_u128()),
         text => request_id(text)?,
     };
+    let policy = policy(&mut request)?;
     let mut named = Vec::new();
     let mut values = Vec::with_capacity(request.json_args.len() + request.args.len());
     for value in &request.json_args {
@@ -108,15 +109,54 @@ pub(crate) fn draft(request: v1::SubmitTaskRequest) -> Result<Draft, Status> {
                 Some(crashes) => count(crashes, "maxCrashes")?,
                 None => Options::default().max_crashes,
             },
-            priority: request.priority,
+            priority: (request.priority != 0).then_some(request.priority),
             cancel_grace: duration(request.cancel_grace, "cancelGrace")?.or(Options::default().cancel_grace),
             labels: request.labels.into_iter().collect(),
+            policy,
         },
         trace: None,
         context: None,
         stream: false,
     };
     Ok(Draft { task, await_worker: request.await_worker, spec, named })
+}
+
+/// Options that few requests set; none if this one sets none of them.
+fn policy(request: &mut v1::SubmitTaskRequest) -> Result<Option<Box<Policy>>, Status> {
+    let policy = Policy {
+        backoff: request.backoff.take().map(backoff).transpose()?,
+        schedule_to_start: duration(request.schedule_to_start_timeout, "scheduleToStartTimeout")?,
+        start_to_close: duration(request.start_to_close_timeout, "startToCloseTimeout")?,
+        heartbeat: duration(request.heartbeat_timeout, "heartbeatTimeout")?,
+        limit: match request.limit.take() {
+            None => None,
+            Some(limit) if limit.key.is_empty() => {
+                return Err(errors::bad_field("limit.key", "is empty; name what the limit is for"));
+            }
+            Some(limit) => match u32::try_from(limit.at_once) {
+                Ok(at_once @ 1..) => Some(Limit { key: limit.key.into(), at_once }),
+                _ => return Err(errors::bad_field("limit.atOnce", "must be 1 or more")),
+            },
+        },
+        fairness_key: (!request.fairness_key.is_empty()).then(|| std::mem::take(&mut request.fairness_key).into()),
+    };
+    Ok((policy != Policy::default()).then(|| Box::new(policy)))
+}
+
+fn backoff(given: v1::RetryBackoff) -> Result<Backoff, Status> {
+    let initial = duration(given.initial_interval, "backoff.initialInterval")?.ok_or_else(|| {
+        errors::bad_field("backoff.initialInterval", "is absent; give the pause after the first failed attempt")
+    })?;
+    let coefficient = if given.coefficient == 0.0 { Backoff::COEFFICIENT } else { given.coefficient };
+    if !coefficient.is_finite() || coefficient < 1.0 {
+        return Err(errors::bad_field("backoff.coefficient", "must be 1 or more"));
+    }
+    let jitter = given.jitter.unwrap_or(Backoff::JITTER);
+    if !(0.0..=1.0).contains(&jitter) {
+        return Err(errors::bad_field("backoff.jitter", "must lie between 0 and 1"));
+    }
+    let maximum = duration(given.maximum_interval, "backoff.maximumInterval")?;
+    Ok(Backoff { coefficient, jitter, maximum: maximum.unwrap_or(Backoff::new(initial).maximum), initial })
 }
 
 /// How long a call may wait for what it asks.

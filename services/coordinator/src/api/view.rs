@@ -81,6 +81,9 @@ pub(crate) fn task(view: TaskView, show: Show, driver: &Driver) -> v1::Task {
         start_time: view.started.map(stamp),
         end_time: view.ended.map(stamp),
         labels: view.spec.options.labels.iter().cloned().collect(),
+        priority: view.priority,
+        progress: view.progress.as_ref().map(|value| payload(value, show)),
+        retry_time: view.retry_at.map(stamp),
     }
 }
 
@@ -95,7 +98,11 @@ pub(crate) fn worker(view: WorkerView) -> v1::Worker {
     let mut functions: Vec<_> = view
         .functions
         .iter()
-        .map(|f| v1::Function { function: f.name.as_ref().into(), signature: signature(f) })
+        .map(|f| v1::Function {
+            function: f.name.as_ref().into(),
+            signature: signature(f),
+            concurrency: clamp(f.concurrency),
+        })
         .collect();
     functions.sort_by(|a, b| a.function.cmp(&b.function));
     v1::Worker {
@@ -109,6 +116,7 @@ pub(crate) fn worker(view: WorkerView) -> v1::Worker {
         connected: Some(view.connected),
         draining: view.draining,
         functions,
+        abandoned: clamp(view.abandoned),
     }
 }
 

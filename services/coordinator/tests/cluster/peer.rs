@@ -72,7 +72,7 @@ impl Peer {
         let mut peer = Self::new(Role::Worker, "a test worker");
         let args = vec![("a".into(), "i64".into()), ("b".into(), "i64".into())];
         peer.hello.functions =
-            vec![FunctionDef { name: "demo.add".into(), fingerprint: 7, args, returns: "i64".into() }];
+            vec![FunctionDef { name: "demo.add".into(), fingerprint: 7, args, returns: "i64".into(), concurrency: 0 }];
         peer.hello.slots = 2;
         peer.connect(channel).await.unwrap();
         peer.send(Up::Grant(1_000_000)).await;
