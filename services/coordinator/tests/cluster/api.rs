@@ -19,9 +19,9 @@ use tonic_types::StatusExt as _;
 use crate::peer::Peer;
 use crate::setup::start;
 
-type Client = TaskServiceClient<Channel>;
+pub(crate) type Client = TaskServiceClient<Channel>;
 
-fn add(a: i64, b: i64) -> v1::SubmitTaskRequest {
+pub(crate) fn add(a: i64, b: i64) -> v1::SubmitTaskRequest {
     v1::SubmitTaskRequest {
         function: "demo.add".into(),
         json_args: vec![json::to_wire(json!(a)), json::to_wire(json!(b))],
@@ -29,7 +29,7 @@ fn add(a: i64, b: i64) -> v1::SubmitTaskRequest {
     }
 }
 
-async fn submit(client: &mut Client, request: v1::SubmitTaskRequest) -> Result<v1::Task, Status> {
+pub(crate) async fn submit(client: &mut Client, request: v1::SubmitTaskRequest) -> Result<v1::Task, Status> {
     Ok(client.submit_task(request).await?.into_inner().task.unwrap())
 }
 

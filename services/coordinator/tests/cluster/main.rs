@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)] // a test that cannot go on fails
 
 mod api;
+mod bad;
 mod peer;
 mod session;
 mod setup;
+mod streams;

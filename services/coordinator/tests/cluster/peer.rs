@@ -2,14 +2,13 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use farloop_core::frame::{Down, Hello, HelloReply, Owner, PROTOCOL_VERSION, Role, Start, Submit, Up};
 use farloop_core::id::{AttemptId, SessionId, TaskId};
 use farloop_core::limits::MAX_PAYLOAD;
 use farloop_core::link::Link;
-use farloop_core::outcome::Outcome;
+use farloop_core::outcome::{Failure, FailureKind, Outcome};
 use farloop_core::spec::{Dependency, FunctionDef, Options, Spec};
 use farloop_proto::convert::{FromPeer, ToPeer};
 use farloop_proto::v1::session_service_client::SessionServiceClient;
@@ -20,7 +19,7 @@ use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
 
-const PATIENCE: Duration = Duration::from_secs(5);
+use crate::setup::PATIENCE;
 
 pub(crate) struct Peer {
     hello: Hello,
@@ -181,6 +180,11 @@ impl Peer {
             Down::Start(start) => start,
             other => panic!("a start was expected, {other:?} came"),
         }
+    }
+
+    pub(crate) async fn raised(&mut self, attempt: AttemptId, message: &str) {
+        let failure = Failure::new(FailureKind::Raised, "demo.add".into(), message.into());
+        self.send(Up::Ended { attempt, outcome: Outcome::Raised(failure.into()), delivered: 0 }).await;
     }
 
     pub(crate) async fn returned(&mut self, attempt: AttemptId, value: &[u8]) {

@@ -1,11 +1,15 @@
 //! A coordinator on a free port.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use farloop_coordinator::{Config, Coordinator, StartError};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tonic::transport::{Channel, Endpoint};
+
+/// How long anything may take before a test gives up.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
