@@ -1,23 +1,32 @@
 //! `farloop dev`: a coordinator in this process and workers beside it, for development on one machine.
 
-use std::process::{ExitCode, Stdio};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{ExitCode, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::Context;
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
 
 /// How long workers may take to end when dev ends.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
+/// Demo workers, unless told otherwise. Of a program of the user's own one is started: `cargo run` takes a lock.
+const DEMO_WORKERS: u32 = 3;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Port of the coordinator on 127.0.0.1; 0 chooses a free one
+    /// Port of the coordinator on 127.0.0.1; 0 chooses a free one and prints it
     #[arg(long, env = "FARLOOP_PORT", default_value_t = 7171)]
     port: u16,
-    /// Worker processes
-    #[arg(long, env = "FARLOOP_WORKERS", default_value_t = 3)]
-    workers: u32,
-    /// Your own worker program, started in place of the demo workers: `farloop dev -- cargo run --bin my-worker`
+    /// Worker processes [default: 3, or 1 of your own program]
+    #[arg(long, env = "FARLOOP_WORKERS")]
+    workers: Option<u32>,
+    /// Bearer token that callers must send; none unless given, for only this machine can reach 127.0.0.1
+    #[arg(long, env = "FARLOOP_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// Your own worker program, started in place of the demo workers: `farloop dev -- cargo run --bin my-worker`. It
+    /// finds the coordinator by FARLOOP_ADDRESS
     #[arg(last = true)]
     command: Vec<String>,
 }
@@ -26,38 +35,123 @@ pub(crate) fn main(args: Args) -> anyhow::Result<ExitCode> {
     crate::runtime()?.block_on(dev(args))
 }
 
-async fn dev(args: Args) -> anyhow::Result<ExitCode> {
+async fn dev(mut args: Args) -> anyhow::Result<ExitCode> {
+    args.token.take_if(|token| token.is_empty());
+    let tokens = match &args.token {
+        Some(token) => farloop_coordinator::Tokens::parse(token).context("the token cannot be used")?,
+        None => farloop_coordinator::Tokens::default(),
+    };
     let listen = format!("127.0.0.1:{}", args.port);
-    let config = farloop_coordinator::Config { listen, ..farloop_coordinator::Config::default() };
+    let config = farloop_coordinator::Config { listen, tokens, ..farloop_coordinator::Config::default() };
     let coordinator = farloop_coordinator::Coordinator::bind(config).await?;
-    let address = format!("http://{}", coordinator.local_addr());
+    let address = coordinator.local_addr().to_string();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let server = tokio::spawn(coordinator.serve(async {
+    let mut server = tokio::spawn(coordinator.serve(async {
         let _ = stopped.await;
     }));
-    let mut workers = Vec::new();
-    for n in 0..args.workers {
-        workers.push(start(&args.command, &address, n)?);
+    let count = args.workers.unwrap_or(if args.command.is_empty() { DEMO_WORKERS } else { 1 });
+    let mut workers = Workers::start(&args, &address, count)?;
+    banner(&address, &args, count);
+    let stopping = crate::stop_signal();
+    tokio::pin!(stopping);
+    loop {
+        tokio::select! {
+            () = &mut stopping => break,
+            ended = &mut server => {
+                ended.context("the coordinator broke")??;
+                anyhow::bail!("the coordinator ended by itself");
+            }
+            Some((name, status)) = workers.next_end() => workers.say(&name, status, &address),
+        }
     }
-    banner(&address, &args);
-    stop_signal().await?;
     eprintln!("stopping");
-    for worker in &workers {
-        terminate(worker);
-    }
-    for worker in &mut workers {
-        end(worker).await;
-    }
+    workers.stop().await;
     let _ = stop.send(());
     let _ = tokio::time::timeout(STOP_LIMIT, server).await;
     Ok(ExitCode::SUCCESS)
 }
 
-fn start(command: &[String], address: &str, n: u32) -> anyhow::Result<Child> {
-    let mut worker = match command.split_first() {
-        Some((program, args)) => {
+/// The worker processes, each watched by a task of its own.
+struct Workers {
+    groups: Vec<Pid>,
+    ends: mpsc::UnboundedReceiver<(String, std::io::Result<ExitStatus>)>,
+    left: usize,
+}
+
+impl Workers {
+    fn start(args: &Args, address: &str, count: u32) -> anyhow::Result<Self> {
+        let (tell, ends) = mpsc::unbounded_channel();
+        let mut workers = Self { groups: Vec::new(), ends, left: 0 };
+        for n in 0..count {
+            let name = format!("dev-{n}");
+            let mut child = start(args, address, &name)?;
+            workers.groups.extend(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw));
+            workers.left += 1;
+            let tell = tell.clone();
+            drop(tokio::spawn(async move {
+                let status = child.wait().await;
+                // Nobody listens any more when dev ends.
+                let _ = tell.send((name, status));
+            }));
+        }
+        Ok(workers)
+    }
+
+    async fn next_end(&mut self) -> Option<(String, std::io::Result<ExitStatus>)> {
+        let end = self.ends.recv().await;
+        self.left -= usize::from(end.is_some());
+        end
+    }
+
+    fn say(&self, name: &str, status: std::io::Result<ExitStatus>, address: &str) {
+        let how = match status {
+            Ok(status) => match (status.code(), status.signal()) {
+                (Some(code), _) => format!("with exit code {code}"),
+                (None, Some(signal)) => format!("by signal {signal}"),
+                (None, None) => status.to_string(),
+            },
+            Err(error) => format!("in a way nobody knows: {error}"),
+        };
+        eprintln!("worker {name} ended {how}; {} workers are left", self.left);
+        if self.left == 0 {
+            eprintln!(
+                "the coordinator goes on: start a worker with FARLOOP_ADDRESS=http://{address}, or end with Ctrl-C"
+            );
+        }
+    }
+
+    /// Asks all to drain, the processes that they started included; those that take too long are killed.
+    async fn stop(&mut self) {
+        self.signal(Signal::TERM);
+        let all = async { while self.left > 0 && self.next_end().await.is_some() {} };
+        if tokio::time::timeout(STOP_LIMIT, all).await.is_err() {
+            self.signal(Signal::KILL);
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        for group in &self.groups {
+            // One that has ended by itself is gone.
+            let _ = kill_process_group(*group, signal);
+        }
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        if self.left > 0 {
+            self.signal(Signal::KILL);
+        }
+    }
+}
+
+/// In a process group of its own: a program of the user's is often started by another (`cargo run`, a shell), and the
+/// end of dev must reach both.
+fn start(args: &Args, address: &str, name: &str) -> anyhow::Result<Child> {
+    let mut worker = match args.command.split_first() {
+        Some((program, rest)) => {
             let mut worker = Command::new(program);
-            worker.args(args);
+            worker.args(rest);
             worker
         }
         None => {
@@ -67,50 +161,44 @@ fn start(command: &[String], address: &str, n: u32) -> anyhow::Result<Child> {
         }
     };
     worker
-        .env("FARLOOP_ADDRESS", address)
-        .env("FARLOOP_WORKER_NAME", format!("dev-{n}"))
+        .env("FARLOOP_ADDRESS", format!("http://{address}"))
+        .env("FARLOOP_WORKER_NAME", name)
+        .env_remove("FARLOOP_TOKEN")
+        .env_remove("FARLOOP_TOKEN_FILE")
+        .process_group(0)
         .stdin(Stdio::null())
-        .kill_on_drop(true)
+        .kill_on_drop(true);
+    if let Some(token) = &args.token {
+        worker.env("FARLOOP_TOKEN", token);
+    }
+    worker
         .spawn()
-        .with_context(|| format!("the worker program did not start: {:?}", worker.as_std().get_program()))
+        .with_context(|| format!("the worker program did not start: {}", worker.as_std().get_program().display()))
 }
 
-/// Ctrl-C or SIGTERM: either must take the workers down too.
-async fn stop_signal() -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).context("no SIGTERM handler")?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        interrupted = tokio::signal::ctrl_c() => interrupted.context("no Ctrl-C handler")?,
+fn banner(address: &str, args: &Args, workers: u32) {
+    use std::io::Write as _;
+    let what = if args.command.is_empty() { "demo workers".into() } else { format!("x {}", args.command.join(" ")) };
+    let function = if args.command.is_empty() { "TaskService/SubmitTask" } else { "ClusterService/ListFunctions" };
+    let data = if args.command.is_empty() { "-d '{\"function\":\"demo.add\",\"jsonArgs\":[2,3]}' " } else { "" };
+    let header = args.token.as_ref().map_or(String::new(), |token| format!("-H 'authorization: Bearer {token}' "));
+    let mut lines = vec![
+        "farloop dev: in memory, for development".to_owned(),
+        format!("  coordinator  http://{address}"),
+        format!("  workers      {workers} {what}"),
+    ];
+    let mut environment = format!("FARLOOP_ADDRESS=http://{address}");
+    if let Some(token) = &args.token {
+        lines.push(format!("  token        {token}"));
+        environment.push_str(&format!(" FARLOOP_TOKEN={token}"));
     }
-    Ok(())
-}
-
-/// Asks a worker to drain; a terminal's Ctrl-C may have asked it already.
-fn terminate(worker: &Child) {
-    let pid = worker.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
-    if let Some(pid) = pid {
-        // It may have ended by itself.
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    lines.push(format!("  your client  {environment}"));
+    if args.command.is_empty() {
+        lines.push(format!("  try          {environment} farloop run demo.add 2 3"));
     }
-}
-
-/// Waits for a worker to end; one that takes too long is killed.
-async fn end(worker: &mut Child) {
-    if tokio::time::timeout(STOP_LIMIT, worker.wait()).await.is_err() {
-        let _ = worker.kill().await;
-    }
-}
-
-fn banner(address: &str, args: &Args) {
-    let host = address.trim_start_matches("http://");
-    println!("farloop dev");
-    println!("  coordinator  {address}");
-    println!("  workers      {}", args.workers);
-    println!("  try          farloop run demo.add 2 3 --address {address}");
-    println!(
-        "               grpcurl -plaintext -d '{{\"function\":\"demo.add\",\"jsonArgs\":[2,3]}}' {host} farloop.v1.TaskService/SubmitTask"
-    );
-    println!("  your client  FARLOOP_ADDRESS={address}");
-    println!("  Ctrl-C stops it; nothing is kept");
+    lines.push(format!("  grpcurl      grpcurl -plaintext {header}{data}{address} farloop.v1.{function}"));
+    lines.push("  Ctrl-C stops it; nothing is kept".to_owned());
+    let mut out = std::io::stdout().lock();
+    // Nobody has to read it.
+    let _ = writeln!(out, "{}", lines.join("\n")).and_then(|()| out.flush());
 }

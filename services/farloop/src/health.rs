@@ -22,14 +22,14 @@ pub(crate) struct Args {
     #[arg(long, env = "FARLOOP_ADDRESS", default_value = farloop::DEFAULT_ADDRESS)]
     address: String,
     /// Ask whether it takes tasks, not only whether it is there
-    #[arg(long)]
+    #[arg(long, env = "FARLOOP_HEALTH_READY")]
     ready: bool,
     /// Ask the coordinator whether the worker of that name is connected and takes work; without a name the one that
     /// FARLOOP_WORKER_NAME names, or any worker of this host
-    #[arg(long, value_name = "NAME", num_args = 0..=1, default_missing_value = "", conflicts_with = "ready")]
+    #[arg(long, env = "FARLOOP_HEALTH_WORKER", value_name = "NAME", num_args = 0..=1, default_missing_value = "", conflicts_with = "ready")]
     worker: Option<String>,
     /// Seconds for the whole check
-    #[arg(long, default_value_t = 3.0)]
+    #[arg(long, env = "FARLOOP_HEALTH_TIMEOUT", default_value_t = 3.0)]
     timeout: f64,
 }
 

@@ -1,8 +1,11 @@
 //! The `farloop` command: what people install. Each command is a module; this file is the list of them.
 
+mod api;
+mod client;
 mod dev;
 mod health;
 mod run;
+mod table;
 mod token;
 mod worker;
 
@@ -32,6 +35,8 @@ enum Command {
     Health(health::Args),
     /// Print the token that a client needs, out of the token file
     Token(token::Args),
+    #[command(flatten)]
+    Client(client::Client),
 }
 
 /// Runs the command line; what `main` of the binary does.
@@ -53,6 +58,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::main(args),
         Command::Health(args) => health::main(args),
         Command::Token(args) => token::main(&args),
+        Command::Client(command) => client::main(command),
     };
     match ran {
         Ok(code) => code,
@@ -66,4 +72,53 @@ pub fn main() -> ExitCode {
 /// A current-thread runtime: with several processes on few cores, wake-ups across threads cost more than the work.
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}
+
+/// Ctrl-C, SIGTERM, or the terminal that goes away. Where no handler can be had, the signal ends the process by itself.
+async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let wait = async |kind: SignalKind| match signal(kind) {
+        Ok(mut signal) => {
+            signal.recv().await;
+        }
+        Err(error) => {
+            tracing::warn!(%error, ?kind, "no handler for this signal");
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        () = wait(SignalKind::interrupt()) => {}
+        () = wait(SignalKind::terminate()) => {}
+        () = wait(SignalKind::hangup()) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Cli;
+
+    #[test]
+    fn the_commands_fit_together() {
+        Cli::command().debug_assert();
+    }
+
+    /// Every flag of every command can be set by the environment: a container has no command line to speak of.
+    #[test]
+    fn every_flag_has_an_environment_variable() {
+        let mut flags = 0;
+        for command in Cli::command().get_subcommands() {
+            for flag in command.get_arguments().filter(|a| a.get_long().is_some()) {
+                let (command, name) = (command.get_name(), flag.get_id().as_str());
+                if matches!(name, "help" | "version") {
+                    continue;
+                }
+                let variable = flag.get_env().and_then(|v| v.to_str()).unwrap_or_default();
+                assert!(variable.starts_with("FARLOOP_"), "`farloop {command} --{name}` has no variable");
+                flags += 1;
+            }
+        }
+        assert!(flags > 20, "{flags} flags were looked at");
+    }
 }

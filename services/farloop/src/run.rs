@@ -4,11 +4,19 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
+use tonic::transport::Endpoint;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
 use tracing::Instrument as _;
+
+/// How long a coordinator may take to show that it is there, when somebody wants to leave.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
+/// How long a cancelled task may take beyond its grace period.
+const CANCEL_LIMIT: Duration = Duration::from_secs(15);
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Function, as `farloop` names it: package.function
+    /// Function, as `farloop functions` names it: package.function
     function: String,
     /// Arguments as JSON; what is no JSON is taken as text
     args: Vec<String>,
@@ -16,10 +24,10 @@ pub(crate) struct Args {
     #[arg(long, env = "FARLOOP_ADDRESS", default_value = farloop::DEFAULT_ADDRESS)]
     address: String,
     /// Time for the task, in seconds
-    #[arg(long)]
+    #[arg(long, env = "FARLOOP_RUN_TIMEOUT")]
     timeout: Option<f64>,
     /// Submit, print the task's id, and don't wait; the task is owned by nobody
-    #[arg(long)]
+    #[arg(long, env = "FARLOOP_DETACH")]
     detach: bool,
 }
 
@@ -37,7 +45,10 @@ pub(crate) fn main(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn run(args: Args, timeout: Option<Duration>) -> anyhow::Result<ExitCode> {
-    let event_loop = farloop::connect(&args.address).await?;
+    let event_loop = tokio::select! {
+        connected = farloop::connect(&args.address) => connected?,
+        () = crate::stop_signal() => return Ok(ExitCode::from(130)),
+    };
     let mut call = farloop::call(&args.function);
     for text in &args.args {
         call = call.arg(value(text));
@@ -54,31 +65,52 @@ async fn run(args: Args, timeout: Option<Duration>) -> anyhow::Result<ExitCode> 
     }
     let task = farloop::ensure_future(coro);
     let mut interrupted = false;
-    let result = loop {
-        tokio::select! {
-            result = task.clone() => break result,
-            _ = tokio::signal::ctrl_c() => {
-                if interrupted {
-                    return Ok(ExitCode::from(130));
+    let result = tokio::select! {
+        result = task.clone() => Some(result),
+        () = crate::stop_signal() => {
+            interrupted = true;
+            eprintln!("cancelling {} (Ctrl-C again to leave it)", task.id());
+            task.cancel("interrupted");
+            tokio::select! {
+                result = task.clone() => Some(result),
+                () = crate::stop_signal() => None,
+                () = gone(&args.address) => {
+                    eprintln!("the coordinator at {} does not answer: nobody can say what becomes of the task", args.address);
+                    None
                 }
-                interrupted = true;
-                eprintln!("cancelling {} (Ctrl-C again to leave it)", task.id());
-                task.cancel("interrupted");
+                () = tokio::time::sleep(CANCEL_LIMIT) => {
+                    eprintln!("the task does not end; leaving it");
+                    None
+                }
             }
         }
     };
     let code = match result {
-        Ok(value) => {
+        // Without a goodbye: either nobody would take it, or somebody does not want to wait.
+        None => return Ok(ExitCode::from(130)),
+        Some(Ok(value)) => {
             println!("{}", serde_json::to_string_pretty(&value)?);
             ExitCode::SUCCESS
         }
-        Err(error) => {
+        Some(Err(error)) => {
             eprintln!("error: {error:#}");
             ExitCode::from(if interrupted { 130 } else { 1 })
         }
     };
     event_loop.close().await;
     Ok(code)
+}
+
+/// Returns when the coordinator gives no sign of life; never, if it does.
+async fn gone(address: &str) {
+    let alive = async {
+        let address = if address.contains("://") { address.to_owned() } else { format!("http://{address}") };
+        let channel = Endpoint::from_shared(address).ok()?.connect().await.ok()?;
+        HealthClient::new(channel).check(HealthCheckRequest::default()).await.ok()
+    };
+    if matches!(tokio::time::timeout(SIGN_OF_LIFE, alive).await, Ok(Some(_))) {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Shell words are rarely quoted as JSON asks: `farloop run demo.echo hello` means the text.
