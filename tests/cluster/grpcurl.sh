@@ -3,7 +3,8 @@
 #
 #     ADDRESS=localhost:7171 tests/cluster/grpcurl.sh
 #
-# GRPCURL names the binary (grpcurl 1.8.6 or later), TOKEN the bearer token where one is set. Each call is printed as it
+# GRPCURL names the binary (grpcurl 1.8.6 or later), TOKEN the bearer token where one is set; DRAIN=yes tells a worker to
+# leave at the end. Each call is printed as it
 # would be typed, with its answer; the script stops at the first answer that is not as it should be.
 set -eu
 
@@ -61,6 +62,11 @@ call grpc.health.v1.Health/Check
 says SERVING
 call farloop.v1.ClusterService/ListWorkers
 says demo.add
+call farloop.v1.ClusterService/ListFunctions '{"pageSize":3}'
+says '"signature": "(a: i64, b: i64)'
+says resultSchema
+call farloop.v1.ClusterService/GetServerInfo
+says MAX_PAYLOAD
 
 call $task/SubmitTask '{"function":"demo.add","jsonArgs":[2,3],"labels":{"team":"core"}}'
 sum=$(field taskId)
@@ -85,6 +91,29 @@ says '"cancelRequested": true'
 call $task/WaitTask "{\"taskId\":\"$sleeper\"}"
 says TASK_STATE_CANCELLED
 
+call $task/Wait "{\"taskIds\":[\"$(ending "$sum")\",\"$sleeper\"],\"returnWhen\":\"RETURN_WHEN_ALL_COMPLETED\"}"
+says '"done"'
+call $task/SubmitTask '{"function":"demo.sleep","jsonArgs":[3],"displayName":"later"}'
+later=$(field taskId)
+call $task/Wait "{\"taskIds\":[\"$sum\",\"$later\"],\"returnWhen\":\"RETURN_WHEN_FIRST_COMPLETED\"}"
+says '"pending"'
+# A stream: each as it is over. grpcurl prints one answer after the other.
+call $task/AsCompleted "{\"taskIds\":[\"$later\",\"$(ending "$sum")\"]}"
+case $answer in
+*"$sum"*"$later"*) ;;
+*)
+    printf '\nFAILED: what is over already comes first\n' >&2
+    exit 1
+    ;;
+esac
+call $task/AsCompleted "{\"taskIds\":[\"$sleeper\"],\"timeout\":\"0s\"}"
+says TASK_STATE_CANCELLED
+
+# A stream without an end: a second of it is enough.
+ask -max-time 1 -d '{"filter":"function=demo.add"}' "$ADDRESS" $task/WatchTasks
+says '"snapshotEnd": true'
+says "$sum"
+
 call $task/Gather '{"calls":[{"function":"demo.add","jsonArgs":[2,3]},{"function":"demo.sleep","jsonArgs":[0.2]}]}'
 says '"done": true'
 call $task/ListTasks '{"filter":"state=SUCCEEDED AND labels.team=core","pageSize":1}'
@@ -95,8 +124,28 @@ call $task/GetTask '{"taskId":"0700c321"}'
 says TASK_NOT_FOUND
 call $task/ListTasks '{"filter":"status=DONE"}'
 says 'is no key'
+call $task/SubmitTask '{"function":"demo.ad","jsonArgs":[2,3]}'
+says FUNCTION_NOT_FOUND
+says "did you mean 'demo.add'?"
+call $task/Wait
+says 'name at least one task'
+call $task/WaitTask "{\"taskId\":\"$sum\",\"timeout\":\"-1s\"}"
+says 'no length of time'
 call $task/SubmitTask '{"function":"demo.add","jsonArgs":["two",3]}'
 call $task/WaitTask "{\"taskId\":\"$(field taskId)\"}"
 says FAILURE_KIND_BAD_ARGUMENTS
+call $task/SubmitTask '{"function":"demo.add","jsonArgs":[2]}'
+call $task/WaitTask "{\"taskId\":\"$(field taskId)\"}"
+says FAILURE_KIND_BAD_ARGUMENTS
+
+call farloop.v1.ClusterService/DrainWorker '{"workerId":"ffffffff"}'
+says WORKER_NOT_FOUND
+if [ "${DRAIN:-no}" = yes ]; then
+    # It finishes what it runs, and ends.
+    call farloop.v1.ClusterService/ListWorkers
+    worker=$(field workerId)
+    call farloop.v1.ClusterService/DrainWorker "{\"workerId\":\"$(ending "$worker")\"}"
+    says '"draining": true'
+fi
 
 printf '\nall answers are as they should be\n'

@@ -34,7 +34,8 @@ fn announce(coordinator: &Coordinator) {
     let mut out = std::io::stdout().lock();
     // A closed stdout is no reason to stop.
     let _ = writeln!(out, "farloop coordinator listening on {address}");
-    let _ = writeln!(out, "try: grpcurl -plaintext {address} farloop.v1.ClusterService/ListWorkers");
+    let header = if coordinator.asks_for_token() { "-H 'authorization: Bearer TOKEN' " } else { "" };
+    let _ = writeln!(out, "try: grpcurl -plaintext {header}{address} farloop.v1.ClusterService/ListWorkers");
     let _ = out.flush();
 }
 

@@ -74,6 +74,12 @@ impl Coordinator {
         self.local_addr
     }
 
+    /// Whether callers must send a token.
+    #[must_use]
+    pub fn asks_for_token(&self) -> bool {
+        !self.tokens.is_empty()
+    }
+
     /// Serves until `shutdown` is over; then tells every peer, waits for them no longer than the configuration says,
     /// and ends.
     ///

@@ -185,6 +185,11 @@ impl Node {
         self.signal(Signal::CONT);
     }
 
+    /// SIGINT: what Ctrl-C sends.
+    pub fn interrupt(&self) {
+        self.signal(Signal::INT);
+    }
+
     /// SIGTERM: please end.
     pub fn terminate(&self) {
         self.signal(Signal::TERM);

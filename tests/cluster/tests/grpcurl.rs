@@ -21,7 +21,12 @@ fn grpcurl_gets_what_it_asks_for() {
         let _worker = Program::new(node).arg("worker").at(&url).named("demo").start();
         People::at(&url).await.joined(&["demo"]).await;
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/grpcurl.sh");
-        let run = Command::new("sh").arg(script).env("GRPCURL", grpcurl).env("ADDRESS", address.to_string()).output();
+        let run = Command::new("sh")
+            .arg(script)
+            .env("GRPCURL", grpcurl)
+            .env("ADDRESS", address.to_string())
+            .env("DRAIN", "yes")
+            .output();
         let run = run.expect("a shell");
         assert!(
             run.status.success(),

@@ -39,7 +39,7 @@ impl Worker {
     }
 
     /// As the environment says: `FARLOOP_ADDRESS`, `FARLOOP_TOKEN` or `FARLOOP_TOKEN_FILE`, `FARLOOP_WORKER_NAME`,
-    /// `FARLOOP_SLOTS`, `FARLOOP_LOOPS`, `FARLOOP_MAX_RESIDENT`. What is not a number there is reported by
+    /// `FARLOOP_SLOTS`, `FARLOOP_LOOPS`, `FARLOOP_MAX_RESIDENT`, `FARLOOP_DRAIN_SECONDS`. What is not a number there is reported by
     /// [`run`](Self::run).
     #[must_use]
     pub fn from_env() -> Self {
@@ -49,6 +49,9 @@ impl Worker {
             Ok(token) => worker.token = token,
             Err(error) => worker.hosting.refuse(error),
         }
+        let mut drain_limit = worker.drain_limit;
+        worker.number("FARLOOP_DRAIN_SECONDS", |_, n| drain_limit = Duration::from_secs(n.into()));
+        worker.drain_limit = drain_limit;
         worker.number("FARLOOP_SLOTS", |hosting, n| hosting.slots = n.max(1));
         worker.number("FARLOOP_LOOPS", |hosting, n| hosting.loops = (n as usize).max(1));
         worker.number("FARLOOP_MAX_RESIDENT", |hosting, n| hosting.max_resident = (n as usize).max(1));
