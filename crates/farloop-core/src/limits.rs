@@ -1,7 +1,23 @@
 //! Every bound, with a name (L18). Where a bound can be set, these are the defaults.
 
+use alloc::vec::Vec;
 use core::time::Duration;
 
+use crate::bounds::Bound;
+
+/// Each is a constant, and all are listed for people.
+macro_rules! limits {
+    ($($(#[$doc:meta])* pub const $name:ident: $type:ty = $value:expr;)*) => {
+        $($(#[$doc])* pub const $name: $type = $value;)*
+
+        /// All of them, with their names.
+        pub(crate) fn all() -> Vec<(&'static str, Bound)> {
+            [$((stringify!($name), Bound::from($name))),*].into()
+        }
+    };
+}
+
+limits! {
 /// Largest piece of a payload in one item, in bytes: a cancel waits for at most one of them.
 pub const PART: usize = 64 * 1024;
 /// Items that may wait for the peer's acknowledgement on one session.
@@ -112,3 +128,4 @@ pub const PRINTS_WAITING: usize = 1_024 * 1_024;
 pub const LOG: usize = 16 * 1_024;
 /// Bytes of what all tasks printed that are kept.
 pub const LOGS: usize = 64 * 1_024 * 1_024;
+}
