@@ -61,6 +61,12 @@ impl Calls {
         Some(&self.open.get(&call)?.request)
     }
 
+    /// When an open call was asked: its time runs from there, however late the first answer is.
+    #[must_use]
+    pub fn asked_at(&self, call: CallId) -> Option<Time> {
+        Some(self.open.get(&call)?.at)
+    }
+
     /// The caller goes away. False: there was an answer already.
     pub fn hang_up(&mut self, call: CallId) -> bool {
         self.open.remove(&call).is_some()

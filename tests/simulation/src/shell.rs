@@ -95,7 +95,8 @@ impl World {
                 }
                 if let (Ok(Reply::Opened), Some(request)) = (&reply, self.calls.asking(call).cloned()) {
                     let pace = if self.rng.chance(500) { 0 } else { self.rng.below(3_000_000) };
-                    self.readers.open(call, &request, self.now, pace);
+                    let asked = self.calls.asked_at(call).unwrap_or(self.now);
+                    self.readers.open(call, &request, asked, pace);
                     self.read(call);
                 }
                 let complaint = self.calls.answer(self.now, call, &reply);
