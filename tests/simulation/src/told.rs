@@ -1,5 +1,7 @@
 //! What the core says, judged at once.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use farloop_core::api::{Call, GatherMode};
 use farloop_core::frame::{Down, Start};
@@ -228,7 +230,7 @@ impl History {
             Some(("L23", "it is a stream of which items have come".into()))
         } else if log.attempts.last().is_some_and(|a| a.over.is_none()) {
             Some(("L5", format!("another attempt is live: {:?}", log.attempts)))
-        } else if log.deadline.is_some_and(|d| d <= now) {
+        } else if log.deadline.is_some_and(|d| d <= now) && start.remaining != Some(Duration::ZERO) {
             Some(("L19", "its deadline has passed".into()))
         } else if log.deadline.map(|d| d.since(now)) != start.remaining {
             Some((

@@ -13,7 +13,7 @@ use crate::api::Output;
 use crate::frame::{Down, Print, Start};
 use crate::id::{AttemptId, Epoch, SessionId, TaskId};
 use crate::limits;
-use crate::link::{Batch, FRAME_BYTES, Link};
+use crate::link::{Batch, FRAME_BYTES, Item, Link};
 use crate::outcome::Outcome;
 use crate::sync::SyncAnswer;
 use crate::time::Time;
@@ -155,12 +155,26 @@ impl Core {
         self.sessions[index as usize].conn?;
         self.derive(index, now);
         let outbox = &mut self.sessions[index as usize].outbox;
-        let batch = outbox.link.poll_batch(force_ack);
-        if batch.is_none() {
-            outbox.awake = false;
-            self.stir(index);
+        let mut batch = outbox.link.poll_batch(force_ack);
+        match &mut batch {
+            Some(batch) => batch.items.iter_mut().for_each(|item| self.keep_time(now, item)),
+            None => {
+                outbox.awake = false;
+                self.stir(index);
+            }
         }
         batch
+    }
+
+    /// A start may have waited for room in a batch, or be sent once more after a cut: what remains is what remains now
+    /// (L19). None remains of a deadline that is past; such a start is answered, and not begun.
+    fn keep_time(&self, now: Time, item: &mut Item<Down>) {
+        if let Item::Frame(Down::Start(start)) | Item::Tail(Down::Start(start)) = item
+            && let Some(remaining) = &mut start.remaining
+        {
+            let deadline = self.tasks.find(start.attempt.task).map_or(now, |index| self.tasks[index].deadline);
+            *remaining = deadline.since(now);
+        }
     }
 
     /// Makes frames of notes, no more than the next batch takes.
