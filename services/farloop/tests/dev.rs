@@ -56,7 +56,8 @@ fn dev_starts_a_program_of_ones_own_says_when_it_dies_and_ends_it() {
     let words = ["dev", "--port", "0", "--token", "t", "--", "sh", "-c", script];
     let mut dev = Process::start(farloop(&words));
     let mut lines = dev.lines_until("Ctrl-C");
-    lines.extend(dev.lines_until_any(&lines.clone(), "worker="));
+    // The banner shows the command itself: only the shell knows the address.
+    lines.extend(dev.lines_until_any(&lines.clone(), "at=http"));
     let said = lines.iter().find(|line| line.starts_with("worker=")).unwrap().clone();
     assert!(said.contains(&format!("at={} token=t", of(&lines, "coordinator"))), "{said}");
     let pid: i32 = said.split(['=', ' ']).nth(1).unwrap().parse().unwrap();
