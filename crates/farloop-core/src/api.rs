@@ -10,6 +10,7 @@
 //! at that moment, so a slow peer costs no memory, and nothing that rests on a record leaves before the record is
 //! durable ([`Input::Durable`]).
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -92,7 +93,7 @@ pub enum Output {
         /// Which.
         call: CallId,
         /// The answer.
-        reply: Result<Reply, CallError>,
+        reply: Box<Result<Reply, CallError>>,
     },
     /// A call that is answered by many messages has one: poll it with [`Core::poll_call`](crate::machine::Core).
     More(CallId),
@@ -364,7 +365,7 @@ pub enum More {
 #[derive(Clone, Debug)]
 pub enum Told {
     /// A task: there at the start, changed, or over.
-    Task(TaskView),
+    Task(Box<TaskView>),
     /// The tasks that were there have been told; what follows is live.
     SnapshotEnd,
     /// That many changes were lost, because the reader was slow.

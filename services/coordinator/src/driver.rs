@@ -228,7 +228,7 @@ impl Driver {
                 Output::Reply { call, reply } => {
                     if let Some((_, caller)) = self.calls.remove(&call) {
                         // A caller that left in this moment hangs up by itself.
-                        let _ = caller.send(reply);
+                        let _ = caller.send(*reply);
                     }
                 }
                 Output::More(call) => {

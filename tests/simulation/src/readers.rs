@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use farloop_core::api::{Call, More, TaskState, TaskView, Told};
+use farloop_core::api::{Call, More, TaskState, Told};
 use farloop_core::id::{CallId, TaskId};
 use farloop_core::time::Time;
 
@@ -57,7 +57,7 @@ impl Readers {
     }
 
     fn take(&mut self, now: Time, call: CallId, told: &Told) -> Option<Complaint> {
-        let Some(reader) = self.0.get_mut(&call) else { return None };
+        let reader = self.0.get_mut(&call)?;
         let wrong = match (&mut reader.what, told) {
             (Reading::Completed { asked, told, .. }, Told::Task(view)) => {
                 let once = asked.contains(&view.task) && told.insert(view.task);
@@ -123,8 +123,10 @@ impl World {
                     if let Some((law, what)) = self.readers.take(self.now, call, &told) {
                         return self.history.fail(law, what);
                     }
-                    if let Told::Task(TaskView { task, outcome: Some(outcome), .. }) = &told {
-                        self.history.told(*task, outcome, "a reader");
+                    if let Told::Task(view) = &told
+                        && let Some(outcome) = &view.outcome
+                    {
+                        self.history.told(view.task, outcome, "a reader");
                     }
                 }
                 More::Again => {}

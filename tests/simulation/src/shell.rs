@@ -90,6 +90,7 @@ impl World {
                 self.at(self.now + delay, Event::CutAtPeer(conn));
             }
             Output::Reply { call, reply } => {
+                let reply = *reply;
                 if let (Err(_), Some(task)) = (&reply, self.calls.submitting(call)) {
                     self.history.refuse_call(task);
                 }

@@ -159,7 +159,7 @@ impl Core {
         match each.over.front() {
             Some((gate, _)) if *gate <= durable => {
                 if let Some((_, view)) = each.over.pop_front() {
-                    return More::Told(Told::Task(view));
+                    return More::Told(Told::Task(Box::new(view)));
                 }
             }
             Some(_) => {}
@@ -199,7 +199,7 @@ impl Core {
             // From here on changes are told by their difference from this.
             self.tasks[index].shown = now;
             if wanted && !planted!(self, WatchSkipsSnapshot) {
-                return More::Told(Told::Task(self.view(index)));
+                return More::Told(Told::Task(Box::new(self.view(index))));
             }
         }
         if !core::mem::replace(&mut watch.snapshot_told, true) {
@@ -223,7 +223,7 @@ impl Core {
                     if !matches!(state, TaskState::Succeeded | TaskState::Failed | TaskState::Cancelled) {
                         (view.outcome, view.ended) = (None, None);
                     }
-                    return More::Told(Told::Task(view));
+                    return More::Told(Told::Task(Box::new(view)));
                 }
                 _ => {
                     watch.awake = false;

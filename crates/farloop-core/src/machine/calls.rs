@@ -132,7 +132,7 @@ impl Core {
 
     /// Answers. With a durable store no answer leaves before all that was recorded until now (output commit).
     pub(crate) fn reply(&mut self, call: CallId, reply: Result<Reply, CallError>) {
-        let output = Output::Reply { call, reply };
+        let output = Output::Reply { call, reply: Box::new(reply) };
         if self.seq > self.durable && self.config.durable {
             self.held.push_back((self.seq, output));
         } else {

@@ -200,7 +200,7 @@ impl Cluster {
                     }
                     self.closed.push((session, reason));
                 }
-                Output::Reply { call, reply } => assert!(self.replies.insert(call, reply).is_none(), "answered twice"),
+                Output::Reply { call, reply } => assert!(self.replies.insert(call, *reply).is_none(), "answered twice"),
                 Output::Persist { seq, record } => self.records.push((seq, record)),
                 Output::More(call) => self.read(call, usize::MAX),
                 Output::Event(event) => self.events.push(event),

@@ -124,7 +124,7 @@ pub(crate) fn worker(view: WorkerView) -> v1::Worker {
 pub(crate) fn completed(told: Told, show: Show, driver: &Driver) -> Option<v1::as_completed_response::Event> {
     use v1::as_completed_response::Event;
     match told {
-        Told::Task(view) => Some(Event::Task(task(view, show, driver))),
+        Told::Task(view) => Some(Event::Task(task(*view, show, driver))),
         Told::Pending(tasks) => {
             Some(Event::Pending(v1::TaskIds { ids: tasks.iter().map(TaskId::to_string).collect() }))
         }
@@ -136,7 +136,7 @@ pub(crate) fn completed(told: Told, show: Show, driver: &Driver) -> Option<v1::a
 pub(crate) fn watched(told: Told, show: Show, driver: &Driver) -> Option<v1::watch_tasks_response::Event> {
     use v1::watch_tasks_response::Event;
     match told {
-        Told::Task(view) => Some(Event::Task(task(view, show, driver))),
+        Told::Task(view) => Some(Event::Task(task(*view, show, driver))),
         Told::SnapshotEnd => Some(Event::SnapshotEnd(true)),
         Told::Lost(count) => Some(Event::LostCount(clamp(count))),
         Told::Pending(_) => None,

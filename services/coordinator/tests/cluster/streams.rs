@@ -206,7 +206,7 @@ async fn limits_are_told_as_they_are_in_force() {
     let running = start(config).await;
     let mut client = ClusterServiceClient::new(running.channel().await);
     let limits = client.get_server_info(v1::GetServerInfoRequest {}).await.unwrap().into_inner().limits;
-    let of = |name: &str| limits.iter().find(|l| l.name == name).and_then(|l| l.value.clone());
+    let of = |name: &str| limits.iter().find(|l| l.name == name).and_then(|l| l.value);
     assert_eq!(of("MAX_SESSIONS"), Some(v1::limit::Value::Amount(7)));
     assert_eq!(of("MAX_PAYLOAD"), Some(v1::limit::Value::Amount(64 * 1024 * 1024)));
     assert_eq!(of("SESSION_TTL"), Some(v1::limit::Value::Time(prost_types::Duration { seconds: 30, nanos: 0 })));
