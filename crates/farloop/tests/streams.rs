@@ -396,7 +396,7 @@ fn a_timeout_around_the_wait_for_an_item_ends_the_stream_as_in_asyncio() {
 }
 
 #[test]
-fn a_cancel_finds_a_consumer_that_never_has_to_wait() {
+fn a_cancel_finds_a_consumer_that_always_has_something_to_take() {
     #[farloop::task]
     async fn hungry() -> farloop::Result<()> {
         let mut all = countdown(u32::MAX);
@@ -408,7 +408,7 @@ fn a_cancel_finds_a_consumer_that_never_has_to_wait() {
     Cluster::new().run(async || {
         let task = ensure_future(hungry());
         farloop::yield_now().await.unwrap();
-        for _ in 0..1_000 {
+        for _ in 0..50 {
             tokio::task::yield_now().await;
         }
         assert!(task.cancel(()));
