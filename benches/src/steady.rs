@@ -31,7 +31,7 @@ pub fn submit(number: u128, args: &Bytes) -> Up {
         context: None,
         stream: false,
     };
-    Up::Submit(Submit { task: TaskId(number), spec: Arc::new(spec), owner: Owner::Root, creator: None })
+    Up::Submit(Submit { task: TaskId(number), spec: Arc::new(spec), owner: Owner::Root, creator: None, within: None })
 }
 
 /// The end of an attempt that returned nothing.

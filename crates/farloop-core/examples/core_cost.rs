@@ -115,7 +115,13 @@ impl Bench {
         for at in 0..tasks {
             self.next += 1 << 64;
             let task = TaskId(self.next | at as u128);
-            self.client.push(Up::Submit(Submit { task, spec: spec(at), owner: Owner::Root, creator: None }));
+            self.client.push(Up::Submit(Submit {
+                task,
+                spec: spec(at),
+                owner: Owner::Root,
+                creator: None,
+                within: None,
+            }));
             if at % BATCH == BATCH - 1 || at == tasks - 1 {
                 self.feed(CLIENT);
                 // Acknowledgements open the client's window again.

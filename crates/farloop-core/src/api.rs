@@ -546,6 +546,8 @@ pub enum Planted {
     UnseenCancelIgnored,
     /// L19: children do not inherit their caller's deadline.
     DeadlineNotInherited,
+    /// L19: a task starts although the scope that it was called in is over.
+    ScopeForgotten,
     /// L2: another body under a known id is taken for the same.
     SecondBodyAccepted,
     /// L6: a cancel request that came before its task is forgotten.
@@ -581,7 +583,7 @@ pub enum Planted {
 #[cfg(feature = "planted-bugs")]
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::StaleReportAccepted,
         Self::CancelLostWhileLeased,
         Self::ResolveTwice,
@@ -592,6 +594,7 @@ impl Planted {
         Self::DependencyIgnored,
         Self::UnseenCancelIgnored,
         Self::DeadlineNotInherited,
+        Self::ScopeForgotten,
         Self::SecondBodyAccepted,
         Self::TombstoneForgotten,
         Self::StalePrintShown,

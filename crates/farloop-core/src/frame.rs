@@ -102,6 +102,10 @@ pub struct Submit {
     pub owner: Owner,
     /// The attempt whose body submits; none at the top of the tree.
     pub creator: Option<AttemptId>,
+    /// Time left of the timeout scope that the call is made in (L19): past it the task does not start any more, and
+    /// ends Cancelled. One that runs then is the caller's to stop. What its body calls inherits it, if an await owns that.
+    /// None: without limit.
+    pub within: Option<Duration>,
 }
 
 /// How an attempt stands at its worker.

@@ -35,7 +35,7 @@ fn main() {
         stream: false,
     });
     let outcome = || Outcome::Returned(Bytes::from_static(&[5]));
-    let submit = Submit { task, spec: spec.clone(), owner: Owner::Root, creator: None };
+    let submit = Submit { task, spec: spec.clone(), owner: Owner::Root, creator: None, within: None };
     let start = Start {
         attempt,
         number: 1,

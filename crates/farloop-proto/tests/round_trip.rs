@@ -207,12 +207,9 @@ fn up() -> impl Strategy<Value = Up> {
     let owner = prop_oneof![Just(Owner::Await), Just(Owner::Root), Just(Owner::Nobody)];
     let activity = prop_oneof![Just(Activity::Running), Just(Activity::Suspended)];
     prop_oneof![
-        (task(), spec(), owner, of(attempt())).prop_map(|(task, spec, owner, creator)| Up::Submit(Submit {
-            task,
-            spec,
-            owner,
-            creator
-        })),
+        (task(), spec(), owner, of(attempt()), of(time())).prop_map(|(task, spec, owner, creator, within)| {
+            Up::Submit(Submit { task, spec, owner, creator, within })
+        }),
         task().prop_map(Up::Watch),
         (task(), of(text())).prop_map(|(task, message)| Up::Cancel { task, message }),
         task().prop_map(Up::Uncancel),

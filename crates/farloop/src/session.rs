@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::time::Duration;
 
 use dashmap::DashMap;
 use farloop_core::frame::{Down, Hello, Owner, PROTOCOL_VERSION, Print, Role, Submit, Up};
@@ -33,6 +34,10 @@ use crate::worker::host::WorkerShared;
 pub const BUFFER_TASKS: usize = 65_536;
 /// Bytes of arguments that wait to leave, at most.
 pub const BUFFER_BYTES: usize = 64 * 1024 * 1024;
+
+/// The coordinator refuses to start a call that long after the deadline of the scope it is made in. Before that the
+/// scope's own cancel has come, unless its process is cut off or dead: and only the scope can say what the end means.
+const OWN_CANCEL_FIRST: Duration = Duration::from_millis(100);
 
 /// A fresh UUIDv7.
 pub(crate) fn new_id() -> TaskId {
@@ -243,9 +248,14 @@ impl SessionShared {
             learn(definition);
         }
         let name = call.name.clone().or_else(|| Some(self.next_task_name()));
-        let creator = Body::current().filter(|b| Arc::ptr_eq(b.home.session(), home.session()));
-        let creator = creator.and_then(|b| b.attempt());
+        let body = Body::current();
         let owner = if call.detached { Owner::Nobody } else { owner };
+        // Work past the deadline of the scope it is called in never starts (L19), if the call's await is what owns it:
+        // other tasks may outlive the scope.
+        let deadline = call.deadline.or_else(|| body.as_ref()?.deadline()).filter(|_| owner == Owner::Await);
+        let within = deadline.map(|at| at.saturating_duration_since(tokio::time::Instant::now()) + OWN_CANCEL_FIRST);
+        let creator = body.filter(|b| Arc::ptr_eq(b.home.session(), home.session()));
+        let creator = creator.and_then(|b| b.attempt());
         let id = new_id();
         let cell = Cell::new(id, function.clone(), name.clone(), location, home.clone(), Kind::Remote);
         if call.detached {
@@ -266,7 +276,7 @@ impl SessionShared {
         if let Some(inbox) = call.inbox {
             self.streams.insert(id, inbox);
         }
-        self.push(Up::Submit(Submit { task: id, spec: Arc::new(spec), owner, creator }));
+        self.push(Up::Submit(Submit { task: id, spec: Arc::new(spec), owner, creator, within }));
         cell
     }
 

@@ -125,7 +125,8 @@ async fn handles_and_goes_on(awaits_again: bool) -> farloop::Result<String> {
         Ok(())
     })
     .await;
-    see(format!("{:?} {}", texts(&end.unwrap_err()), current_task().map_or(99, |me| me.cancelling())));
+    let failures = end.err().map(|error| texts(&error)).unwrap_or_default();
+    see(format!("{failures:?} {}", current_task().map_or(99, |me| me.cancelling())));
     if awaits_again {
         let again = sleep(SECOND).await;
         see(format!("{:?}", again.as_ref().err().map(Error::is_cancelled)));

@@ -308,3 +308,55 @@ fn outside_of_a_task_there_is_nobody_to_cancel() {
         assert!(matches!(&no_task, Error::Misuse(Misuse::NoCurrentTask { what }) if what == "Timeout"));
     });
 }
+
+#[farloop::task]
+async fn keeps_its_slot() -> farloop::Result<()> {
+    tokio::time::sleep(10 * SECOND).await;
+    Ok(())
+}
+
+#[farloop::task]
+async fn calls_on() -> farloop::Result<()> {
+    late().await
+}
+
+#[farloop::task]
+async fn late() -> farloop::Result<()> {
+    SEEN.with_borrow_mut(|seen| seen.push("it ran".to_owned()));
+    Ok(())
+}
+
+#[test]
+fn l19_a_call_that_has_not_started_at_the_deadline_never_does() {
+    Cluster::new().slots(1).run(async || {
+        // Fills the slot, and what the worker takes in advance.
+        let busy: Vec<Task<()>> = (0..20).map(|_| create_task(keeps_its_slot())).collect();
+        sleep(Duration::from_millis(1)).await.unwrap();
+        let kept: RefCell<Option<Timeout>> = RefCell::default();
+        let end = timeout_with(SECOND, async |scope| {
+            kept.replace(Some(scope));
+            late().await
+        });
+        let Err(Error::TimedOut(timed_out)) = end.await else { panic!("it cannot start in time") };
+        assert!(timed_out.cause().is_some());
+        assert!(kept.take().is_some_and(|scope| scope.expired()));
+        let group = timeout(SECOND, async {
+            TaskGroup::scope(async |group| {
+                drop(group.create_task(late()));
+                drop(group.create_task(farloop::local(async { late().await })));
+                Ok(())
+            })
+            .await
+        });
+        assert!(matches!(group.await, Err(Error::TimedOut(_))));
+        // A task that is only created inside is nobody's to stop when the scope is over.
+        let outlives = timeout(SECOND, async { Ok(create_task(calls_on())) }).await.unwrap();
+        sleep(2 * SECOND).await.unwrap();
+        assert!(!outlives.done());
+        for task in busy {
+            task.cancel(());
+        }
+        outlives.await.unwrap();
+        assert_eq!(seen(), ["it ran"]);
+    });
+}

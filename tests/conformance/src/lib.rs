@@ -7,7 +7,6 @@
 pub mod backend;
 pub mod bodies;
 pub mod faults;
-mod interrupted;
 pub mod journal;
 pub mod judge;
 mod loopless;

@@ -59,7 +59,8 @@ pub fn up(frame: &Up) -> String {
     match frame {
         Up::Submit(s) => {
             let creator = s.creator.map_or_else(String::new, |c| format!(" by {}", attempt(c)));
-            format!("Submit {} owner {:?}{creator}: {}", task(s.task), s.owner, spec(&s.spec))
+            let within = s.within.map_or_else(String::new, |left| format!(" within {left:?}"));
+            format!("Submit {} owner {:?}{creator}{within}: {}", task(s.task), s.owner, spec(&s.spec))
         }
         Up::Watch(t) => format!("Watch {}", task(*t)),
         Up::Cancel { task: t, message } => format!("Cancel {} {message:?}", task(*t)),

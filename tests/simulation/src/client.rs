@@ -156,7 +156,7 @@ impl Client {
         self.mine.push(task);
         self.outstanding.insert(task);
         let owner = if ctx.rng.chance(250) { Owner::Nobody } else { Owner::Root };
-        out.push(Up::Submit(Submit { task, spec, owner, creator: None }));
+        out.push(Up::Submit(Submit { task, spec, owner, creator: None, within: None }));
     }
 
     /// What no good client does, and a good one after bad luck.
@@ -174,13 +174,13 @@ impl Client {
                 if fresh {
                     self.outstanding.insert(task);
                 }
-                out.push(Up::Submit(Submit { task, spec, owner: Owner::Root, creator: None }));
+                out.push(Up::Submit(Submit { task, spec, owner: Owner::Root, creator: None, within: None }));
             }
             // Another body under a taken id.
             2 if ctx.plan.again && fresh => {
                 self.meddled.insert(task);
                 let spec = ctx.library.spec(Args { param: 77, ..Args::decode(&spec.args) }, &[], ctx.rng);
-                out.push(Up::Submit(Submit { task, spec, owner: Owner::Root, creator: None }));
+                out.push(Up::Submit(Submit { task, spec, owner: Owner::Root, creator: None, within: None }));
             }
             3 | 4 if fresh && !self.meddled.contains(&task) => {
                 self.outstanding.insert(task);

@@ -111,10 +111,13 @@ impl History {
     }
 
     fn submitted(&mut self, now: Time, session: SessionId, submit: &Submit) {
-        let Submit { task, spec, owner, creator } = submit;
+        let Submit { task, spec, owner, creator, within } = submit;
         self.ask(session, *task);
         let stale = creator.is_some_and(|c| !self.live(session, c));
-        let claim = self.claim(now, spec, *owner, *creator, Some(session));
+        let mut claim = self.claim(now, spec, *owner, *creator, Some(session));
+        let own = within.map(|left| now + left);
+        let parent = creator.and_then(|c| self.tasks.get(&c.task)).filter(|_| *owner != Owner::Nobody);
+        claim.within = (own, own.into_iter().chain(parent.and_then(|p| p.within.1)).min());
         let log = self.tasks.entry(*task).or_default();
         if log.accepted_at.is_some() {
             if log.spec.as_ref().is_some_and(|s| **s != **spec) {
@@ -152,7 +155,7 @@ impl History {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
-        Claim { at: now, spec: spec.clone(), owner, creator, root, deadline, from }
+        Claim { at: now, spec: spec.clone(), owner, creator, root, deadline, within: (None, None), from }
     }
 
     /// As far as is known this submit is accepted.
@@ -173,6 +176,7 @@ impl History {
         log.creator = claim.creator;
         log.root = claim.root;
         log.deadline = claim.deadline;
+        log.within = claim.within;
         log.from = claim.from;
     }
 

@@ -101,6 +101,8 @@ pub(crate) struct Claim {
     pub(crate) creator: Option<AttemptId>,
     pub(crate) root: Option<SessionId>,
     pub(crate) deadline: Option<Time>,
+    /// End of the timeout scope it was called in, and the nearest one of those that called it.
+    pub(crate) within: (Option<Time>, Option<Time>),
     /// Session; none: the public API.
     pub(crate) from: Option<SessionId>,
 }
@@ -116,6 +118,8 @@ pub(crate) struct TaskLog {
     pub(crate) creator: Option<AttemptId>,
     pub(crate) root: Option<SessionId>,
     pub(crate) deadline: Option<Time>,
+    /// As in its claim.
+    pub(crate) within: (Option<Time>, Option<Time>),
     pub(crate) from: Option<SessionId>,
     pub(crate) refused: bool,
     /// Later submits under the same id.

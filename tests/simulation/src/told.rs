@@ -232,6 +232,8 @@ impl History {
             Some(("L5", format!("another attempt is live: {:?}", log.attempts)))
         } else if log.deadline.is_some_and(|d| d <= now) && start.remaining != Some(Duration::ZERO) {
             Some(("L19", "its deadline has passed".into()))
+        } else if log.within.0.is_some_and(|d| d <= now) {
+            Some(("L19", "the scope that it was called in is over".into()))
         } else if log.deadline.map(|d| d.since(now)) != start.remaining {
             Some((
                 "L19",

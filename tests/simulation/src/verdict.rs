@@ -165,7 +165,9 @@ impl History {
             (None, Outcome::Cancelled(_)) => {
                 let argument =
                     self.arguments(log).any(|t| !matches!(t.told, Some(Outcome::Returned(_) | Outcome::Raised(_))));
-                let asked = log.cancels > 0 || log.orphaned || argument || self.creator_retried(log);
+                // The core does what the caller's own cancel, which is on its way, would do (L19).
+                let outlived = log.within.1.is_some();
+                let asked = log.cancels > 0 || log.orphaned || argument || outlived || self.creator_retried(log);
                 (!asked).then(|| ("L6", "nobody asked for it".into()))
             }
         };
@@ -174,6 +176,7 @@ impl History {
             && !self.creator_retried(log)
             && log.cancels == 0
             && log.deadline.is_none()
+            && log.within.1.is_none()
             && !log.expires()
             && log
                 .attempts

@@ -85,7 +85,7 @@ impl Worker {
                 let args = Args { parent: attempt.task, ..Args::of(0) };
                 let spec = ctx.library.spec(args, &[], ctx.rng);
                 let owner = farloop_core::frame::Owner::Root;
-                Up::Submit(farloop_core::frame::Submit { task, spec, owner, creator: Some(attempt) })
+                Up::Submit(farloop_core::frame::Submit { task, spec, owner, creator: Some(attempt), within: None })
             }
             _ => {
                 let outcome = Outcome::Returned(crate::script::value_of(attempt, false));

@@ -84,7 +84,7 @@ impl Core {
                     self.reply(call, Err(refused));
                     return;
                 }
-                let submit = Submit { task, spec, owner: Owner::Nobody, creator: None };
+                let submit = Submit { task, spec, owner: Owner::Nobody, creator: None, within: None };
                 match self.accept(submit, None) {
                     Ok(index) => Ok(Reply::Task(self.view(index))),
                     Err((kind, message)) => Err(error(kind, message)),

@@ -11,7 +11,7 @@ use hashbrown::HashMap;
 use super::ending::Family;
 use super::hash::Keyed;
 use super::outbox::Tell;
-use super::tasks::{Cancels, Phase, TaskKey};
+use super::tasks::{Cancels, Phase, Task, TaskKey};
 use super::{Core, Timer};
 use crate::api::Record;
 use crate::id::{AttemptId, TaskId};
@@ -299,5 +299,30 @@ impl Core {
         };
         self.fence(index);
         self.end_task(index, Outcome::Raised(Arc::new(failure)), Family::All);
+    }
+
+    /// The scope that the task was called in is over: its start would come too late (L19).
+    pub(crate) fn outlived(&self, index: u32, now: Time) -> bool {
+        let within = self.tasks[index].rare.as_ref().and_then(|rare| rare.within);
+        within.is_some_and(|at| at <= now) && !planted!(self, ScopeForgotten)
+    }
+
+    pub(crate) fn on_scope_over(&mut self, key: TaskKey) {
+        // One that runs is its caller's to stop; between two attempts it is looked at when the next is due.
+        let waits = |t: &Task| match t.phase {
+            Phase::Waiting | Phase::Paused | Phase::Ready => true,
+            Phase::Leased => !t.sent,
+            Phase::Parked | Phase::Over => false,
+        };
+        if self.tasks.get(key).is_some_and(waits) && self.outlived(key.index, self.now) {
+            self.not_started(key.index);
+        }
+    }
+
+    /// Ends as the caller's own cancel, which is on its way, would end it: nobody waits for it any more.
+    pub(crate) fn not_started(&mut self, index: u32) {
+        let message = Some("the timeout scope it was called in was over before it could start".into());
+        let outcome = Outcome::Cancelled(Arc::new(Cancellation { message, abandoned: false }));
+        self.end_task(index, outcome, Family::All);
     }
 }

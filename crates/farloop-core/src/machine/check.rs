@@ -212,6 +212,11 @@ impl Core {
         at.is_some_and(|at| self.timers.contains(&(at, Timer::Pause(self.tasks.key(index)))))
     }
 
+    /// Nothing that is due waits for its turn.
+    fn timers_ran(&self) -> bool {
+        self.work.is_empty() && self.timers.first().is_none_or(|(at, _)| *at > self.now)
+    }
+
     fn check_task(&self, index: u32, task: &Task) -> Result<(), LawViolation> {
         if self.tasks.find(task.id) != Some(index) {
             return broken("L2", format!("task {} is not found by its id", task.id));
@@ -222,6 +227,17 @@ impl Core {
         if task.over() {
             let held = task.watcher.is_some() || task.parent_index != NIL || task.owner_session != NIL;
             return if held { broken("L3", format!("task {} is over and still in a list", task.id)) } else { Ok(()) };
+        }
+        let within = task.rare.as_ref().and_then(|r| r.within);
+        let may_start = matches!(task.phase, Phase::Waiting | Phase::Paused | Phase::Ready);
+        if may_start && within.is_some_and(|at| at <= self.now) && self.timers_ran() {
+            return broken("L19", format!("task {} may start, and the scope it was called in is over", task.id));
+        }
+        if let Some(at) = within
+            && at > self.now
+            && !self.timers.contains(&(at, super::Timer::Within(self.tasks.key(index))))
+        {
+            return broken("L19", format!("nobody looks when the scope that task {} was called in is over", task.id));
         }
         let inputs = task.rare.as_ref().and_then(|r| r.inputs.as_ref());
         let missing = inputs.map_or(0, |i| i.values.iter().filter(|(_, v)| v.is_none()).count());

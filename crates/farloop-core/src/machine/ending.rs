@@ -68,6 +68,9 @@ impl Core {
         }
         let mut calls = Vec::new();
         if let Some(mut rare) = rare {
+            if let Some(at) = rare.within {
+                self.timers.remove(&(at, Timer::Within(key)));
+            }
             for watcher in core::mem::take(&mut rare.watchers) {
                 self.tell(watcher.session, gate, Tell::Resolved { task: id, outcome: outcome.clone() });
             }

@@ -144,6 +144,8 @@ pub(crate) enum Timer {
     Session(u32),
     /// The task's time is over.
     Deadline(TaskKey),
+    /// The scope that a task was called in is over.
+    Within(TaskKey),
     /// The patience after a cancel is over.
     Grace(TaskKey),
     /// The pause before the next attempt is over.
@@ -334,6 +336,7 @@ impl Core {
                         self.time_out(key.index);
                     }
                 }
+                Timer::Within(key) => self.on_scope_over(key),
                 Timer::Grace(key) => self.on_grace(key),
                 Timer::Pause(key) => self.on_pause_over(key),
                 Timer::StartBy(key) => self.on_start_by(key),

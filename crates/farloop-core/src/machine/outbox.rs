@@ -270,7 +270,8 @@ impl Core {
 
     fn derive_start(&mut self, index: u32, now: Time, at: u32, epoch: Epoch) -> usize {
         // Past its deadline a task never starts (L19): the timer, which is due, will end it.
-        if !self.leased(at, epoch) || self.tasks[at].deadline <= now || self.too_late_to_start(at, now) {
+        let late = |core: &Self| core.tasks[at].deadline <= now || core.too_late_to_start(at, now);
+        if !self.leased(at, epoch) || late(self) || self.outlived(at, now) {
             return 0;
         }
         self.start_attempt_clocks(at, now);

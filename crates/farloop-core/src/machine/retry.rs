@@ -126,7 +126,8 @@ impl Core {
             _ => None,
         };
         // An attempt that could only begin after the deadline is none: what went wrong says more than that.
-        if !again || pause.is_some_and(|at| at >= self.tasks[index].deadline) {
+        let late = pause.is_some_and(|at| at >= self.tasks[index].deadline) || self.outlived(index, self.now);
+        if !again || late {
             self.end_task(index, Outcome::Raised(failure), family);
             return;
         }

@@ -24,6 +24,10 @@ const LOOK_AT_ALL: usize = 16;
 impl Core {
     /// Hands a task that may run now to a worker, or queues it.
     pub(crate) fn enqueue(&mut self, index: u32, front: bool) {
+        if self.outlived(index, self.now) {
+            // Its attempt was lost or failed, and another one would start too late.
+            return self.not_started(index);
+        }
         let function = match self.function_of(index) {
             Ok(function) => function,
             Err(message) => {
@@ -176,6 +180,8 @@ impl Core {
             self.refresh(function);
         } else if self.tasks[head].deadline <= self.now {
             self.time_out(head);
+        } else if self.outlived(head, self.now) {
+            self.not_started(head);
         } else {
             if let Some(level) = self.functions[function as usize].levels.get_mut(&priority) {
                 level.rotate();

@@ -7,7 +7,7 @@ use alloc::sync::Arc;
 use super::lists::Chain;
 use super::outbox::Tell;
 use super::sessions::SessionKey;
-use super::tasks::{Phase, Task, Watcher};
+use super::tasks::{Phase, Rare, Task, Watcher};
 use super::{Core, Timer};
 use crate::api::Record;
 use crate::frame::{Owner, Submit};
@@ -127,7 +127,7 @@ impl Core {
 
     /// Accepts a task. `from` is told its outcome; a refusal leaves no trace (L18).
     pub(crate) fn accept(&mut self, submit: Submit, from: Option<SessionKey>) -> Result<u32, (FailureKind, String)> {
-        let Submit { task: id, spec, owner, creator } = submit;
+        let Submit { task: id, spec, owner, creator, within } = submit;
         if let Some(index) = self.tasks.find(id) {
             if !self.same_body(index, &spec) && !planted!(self, SecondBodyAccepted) {
                 return Err((
@@ -166,6 +166,7 @@ impl Core {
         if let Some(timeout) = timeout {
             task.deadline = self.now + timeout;
         }
+        let mut within = within.map(|left| self.now + left);
         task.watcher = from.map(|session| Watcher { session, count_queued: false });
         if let Some(parent) = parent {
             let parent = &self.tasks[parent];
@@ -178,6 +179,11 @@ impl Core {
                 if !planted!(self, DeadlineNotInherited) {
                     task.deadline = task.deadline.min(parent.deadline);
                 }
+                // What an await does not own may outlive the scope. And what a body calls once it was asked to stop is
+                // its cleanup: that scope has done its work.
+                let tied = |r: &&alloc::boxed::Box<Rare>| owner == Owner::Await && r.cancels.standing == 0;
+                let scope = parent.rare.as_ref().filter(tied).and_then(|r| r.within);
+                within = within.into_iter().chain(scope).min();
             }
         } else if let Some(key) = from
             && owner != Owner::Nobody
@@ -189,6 +195,9 @@ impl Core {
         let inherited = || parent.and_then(|p| self.tasks[p].extra()?.lane.key.clone());
         if let Some(key) = own.or_else(inherited) {
             task.extra_mut().lane.key = Some(key);
+        }
+        if within.is_some() {
+            task.rare().within = within;
         }
         let (root, parent_id, deadline) = (task.root, task.parent, task.deadline);
         let index = self.tasks.insert(task);
@@ -208,6 +217,9 @@ impl Core {
         if deadline != Time(u64::MAX) {
             self.timers.insert((deadline, Timer::Deadline(self.tasks.key(index))));
         }
+        if let Some(at) = within {
+            self.timers.insert((at, Timer::Within(self.tasks.key(index))));
+        }
         let orphan = self.give_owner(index, parent);
         let failed = self.depend(index, inputs);
         if let Some((_, message)) = self.tombstones.take(id)
@@ -218,6 +230,8 @@ impl Core {
             self.request_cancel(index, Some("the session that owns this task is over".into()));
         } else if deadline <= self.now {
             self.time_out(index);
+        } else if self.outlived(index, self.now) {
+            self.not_started(index);
         } else if let Some(outcome) = failed {
             self.end_task(index, outcome, super::ending::Family::All);
         } else if self.tasks[index].rare.as_ref().is_none_or(|r| r.inputs.as_ref().is_none_or(|i| i.waiting == 0)) {

@@ -123,6 +123,8 @@ pub(crate) struct Rare {
     /// Calls of the public API that wait for it.
     pub(crate) calls: Vec<CallId>,
     pub(crate) cancels: Cancels,
+    /// End of the scope that it was called in: it has a timer, and does not start from then on.
+    pub(crate) within: Option<Time>,
     pub(crate) inputs: Option<Inputs>,
     /// Tasks of which it is an argument.
     pub(crate) dependents: Vec<TaskKey>,

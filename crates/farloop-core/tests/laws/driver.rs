@@ -322,7 +322,20 @@ impl Cluster {
         owner: Owner,
         creator: Option<AttemptId>,
     ) {
-        self.send(from, Up::Submit(Submit { task, spec: Arc::new(spec), owner, creator }));
+        self.send(from, Up::Submit(Submit { task, spec: Arc::new(spec), owner, creator, within: None }));
+    }
+
+    /// A call made in a timeout scope that has that much time left.
+    pub(crate) fn submit_within(
+        &mut self,
+        from: SessionId,
+        task: TaskId,
+        spec: Spec,
+        creator: Option<AttemptId>,
+        within: Duration,
+    ) {
+        let (spec, owner, within) = (Arc::new(spec), Owner::Await, Some(within));
+        self.send(from, Up::Submit(Submit { task, spec, owner, creator, within }));
     }
 
     pub(crate) fn starts(&self, worker: SessionId) -> Vec<Start> {

@@ -29,6 +29,7 @@ fn every_planted_bug_fails_the_test_of_its_law() {
                 cancelling::l6_a_request_that_the_body_never_saw_makes_the_outcome_cancelled
             }
             Planted::DeadlineNotInherited => running::l19_a_deadline_travels_and_work_past_it_never_starts,
+            Planted::ScopeForgotten => running::l19_a_call_does_not_start_once_the_scope_it_is_made_in_is_over,
             Planted::SecondBodyAccepted => running::l2_submitting_twice_is_submitting_once,
             Planted::TombstoneForgotten => cancelling::l6_a_cancel_may_come_before_its_task,
             Planted::StalePrintShown => printing::l4_what_an_older_attempt_prints_is_not_shown,

@@ -379,6 +379,51 @@ pub(crate) fn l19_a_deadline_travels_and_work_past_it_never_starts() {
 }
 
 #[test]
+pub(crate) fn l19_a_call_does_not_start_once_the_scope_it_is_made_in_is_over() {
+    let mut c = Cluster::new();
+    let (client, worker) = (c.client(1), c.worker(2, &["f"], 2));
+    let second = Duration::from_secs(1);
+    c.submit_within(client, id(1), spec("f"), None, 2 * second);
+    let (_, parent) = c.running(id(1));
+    c.submit_within(worker, id(2), spec("f"), Some(parent), 10 * second);
+    // No credit is left: these wait. The third is the nested one's by its caller's scope, the fourth detached.
+    c.submit_as(worker, id(3), spec("f"), Owner::Await, Some(parent));
+    c.submit_as(worker, id(4), spec("f"), Owner::Nobody, Some(parent));
+    c.submit_within(worker, id(5), with("f", |s| s.options.priority = Some(-1)), Some(parent), second);
+    c.pass(1_500 * Duration::from_millis(1));
+    let Outcome::Cancelled(told) = c.outcome(worker, id(5)) else { panic!("its scope is over") };
+    assert!(told.message.as_ref().is_some_and(|m| m.contains("before it could start")), "{told:?}");
+    assert!(c.outcomes(worker, id(3)).is_empty(), "its caller's scope is not");
+    c.pass(second);
+    assert!(matches!(c.outcome(worker, id(3)), Outcome::Cancelled(_)), "a deadline travels");
+    // What runs is for the caller to stop: nobody here touches it.
+    assert!(c.outcomes(client, id(1)).is_empty() && c.outcomes(worker, id(2)).is_empty());
+    assert!(!c.got(worker).iter().any(|d| matches!(d, Down::Cancel { .. } | Down::Fence(_))));
+    c.grant(worker, 9);
+    let started: Vec<u128> = c.starts(worker).iter().map(|s| s.attempt.task.0).collect();
+    assert_eq!(started, [1, 2, 4]);
+    // A submit that comes too late; and the cleanup of one that was asked to stop, which is not late at all.
+    c.submit_within(worker, id(6), spec("f"), Some(parent), Duration::ZERO);
+    assert!(matches!(c.outcome(worker, id(6)), Outcome::Cancelled(_)));
+    c.send(client, Up::Cancel { task: id(1), message: None });
+    c.submit_as(worker, id(7), spec("f"), Owner::Await, Some(parent));
+    assert_eq!(c.running(id(7)).0, worker);
+}
+
+#[test]
+pub(crate) fn l19_no_second_attempt_starts_once_the_scope_is_over() {
+    let mut c = Cluster::new();
+    let (client, worker) = (c.client(1), c.worker(2, &["f"], 5));
+    c.submit_within(client, id(1), with("f", |s| s.options.max_attempts = 3), None, Duration::from_secs(1));
+    let (_, attempt) = c.running(id(1));
+    c.pass(Duration::from_secs(2));
+    c.end(id(1), raised("no"));
+    assert_eq!(c.starts(worker).len(), 1, "{attempt:?}");
+    // What went wrong says more than that it is late.
+    assert_eq!(c.failure(client, id(1)).kind, FailureKind::Raised);
+}
+
+#[test]
 pub(crate) fn l18_refusals_name_their_limit_and_leave_no_trace() {
     let mut c = Cluster::with(Config { max_live_tasks: 2, max_payload: 100, ..Config::default() });
     let client = c.client(1);

@@ -229,6 +229,7 @@ pub(crate) fn one_wake_until_the_shell_has_run_dry() {
             spec: spec("f").into(),
             owner: farloop_core::frame::Owner::Root,
             creator: None,
+            within: None,
         }));
         let batch = peer.link.poll_batch(true).expect("a frame waits");
         c.core.handle(c.now, Input::Batch { session: client, conn, batch });

@@ -211,7 +211,7 @@ fn ten_thousand_keys_cost_no_scans() {
         let mut spec = limited("f", "all", 10);
         spec.options.policy_mut().fairness_key = Some(format!("tenant {key}").into());
         let spec = std::sync::Arc::new(spec);
-        Up::Submit(farloop_core::frame::Submit { task: id(n), spec, owner: Owner::Root, creator: None })
+        Up::Submit(farloop_core::frame::Submit { task: id(n), spec, owner: Owner::Root, creator: None, within: None })
     };
     let peer = c.peers.get_mut(&client).expect("is there");
     for n in 1..=20_000 {

@@ -3,7 +3,7 @@
 use farloop_core::frame::{Activity, Owner, Submit, Up};
 use farloop_core::link::Item;
 
-use super::{WireError, item, outcome, print, scalar, spec, sync};
+use super::{WireError, duration_from_wire, duration_to_wire, item, outcome, print, scalar, spec, sync};
 use crate::v1;
 use crate::v1::up_item::Item as Wire;
 
@@ -19,6 +19,7 @@ pub(crate) fn to_wire(item: Item<Up>) -> v1::UpItem {
             spec: Some(spec::to_wire(&submit.spec)),
             owner: owner(submit.owner).into(),
             creator: submit.creator.map(Into::into),
+            within: submit.within.map(duration_to_wire),
         }),
         Up::Watch(task) => Wire::Watch(task.into()),
         Up::Cancel { task, message } => Wire::Cancel(v1::Cancel { task: Some(task.into()), message }),
@@ -72,6 +73,7 @@ pub(crate) fn from_wire(wire: v1::UpItem) -> Result<Item<Up>, WireError> {
             owner: read_owner(&submit)?,
             spec: spec::from_wire(submit.spec)?,
             creator: submit.creator.map(Into::into),
+            within: submit.within.map(|d| duration_from_wire(d, "within")).transpose()?,
         }),
         Wire::Watch(task) => Up::Watch(task.into()),
         Wire::Cancel(c) => Up::Cancel { task: scalar::id(c.task, "the task")?, message: c.message },

@@ -1021,6 +1021,10 @@ pub struct Submit {
     /// The attempt whose body submits; none at the top of the tree.
     #[prost(message, optional, tag = "4")]
     pub creator: ::core::option::Option<AttemptId>,
+    /// Time left of the timeout scope that the call is made in: past it the task does not start any more, and ends
+    /// cancelled. Absent: without limit.
+    #[prost(message, optional, tag = "5")]
+    pub within: ::core::option::Option<::prost_types::Duration>,
 }
 /// A described call.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -21,7 +21,7 @@ impl Frame for Up {
 
     fn shape(&self) -> Option<(u8, usize)> {
         match self {
-            Self::Submit(submit) => {
+            Self::Submit(submit) if submit.within.is_none() => {
                 let creator = submit.creator.map_or(0, |creator| field_len(attempt_len(creator)));
                 Some((SUBMIT, field_len(ID) + field_len(spec_len(&submit.spec)?) + 2 + creator))
             }
@@ -100,7 +100,7 @@ fn submit(mut body: Reader<'_>, names: &mut Names) -> Option<Up> {
             _ => return None,
         }
     }
-    Some(Up::Submit(Submit { task: task?, spec: spec?, owner: owner?, creator }))
+    Some(Up::Submit(Submit { task: task?, spec: spec?, owner: owner?, creator, within: None }))
 }
 
 fn ended(mut body: Reader<'_>) -> Option<Up> {

@@ -143,9 +143,10 @@ impl Scopes {
         self.open.get(&scope).is_none_or(|scope| scope.raised)
     }
 
-    /// The nearest deadline of a scope and those around it.
+    /// The nearest deadline of a scope and those around it. One that has passed has done its work: what is called
+    /// after it is cleanup.
     pub(super) fn deadline(&self, scope: Origin) -> Option<Instant> {
-        self.chain(scope).filter_map(|scope| scope.deadline).min()
+        self.chain(scope).filter(|scope| !scope.requested).filter_map(|scope| scope.deadline).min()
     }
 
     /// Open await points inside, those in inner scopes included.

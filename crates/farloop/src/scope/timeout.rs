@@ -40,8 +40,9 @@ use crate::time::Timer;
 ///
 /// A block that waits for nothing of farloop's at that moment (a socket, `tokio::time::sleep`) can't be told: it is
 /// **dropped** where it stands, without cleanup beyond `Drop`. Code that does not await can't be interrupted: the
-/// deadline counts at its next await, and not at all if there is none. Calls that are made inside and have not
-/// started by the deadline never start.
+/// deadline counts at its next await, and not at all if there is none. The deadline travels with what is awaited
+/// inside (`coro.await`, `wait_for`, members of a [`TaskGroup`](crate::TaskGroup)): what has not started by then, on
+/// whatever machine, never does. Tasks that were only created inside outlive the block, as in asyncio.
 ///
 /// **Dropping** it drops the block, and with it what it owns.
 ///

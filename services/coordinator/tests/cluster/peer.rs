@@ -172,7 +172,7 @@ impl Peer {
             context: None,
             stream: false,
         });
-        self.send(Up::Submit(Submit { task, spec, owner: Owner::Root, creator: None })).await;
+        self.send(Up::Submit(Submit { task, spec, owner: Owner::Root, creator: None, within: None })).await;
     }
 
     pub(crate) async fn next_start(&mut self) -> Start {

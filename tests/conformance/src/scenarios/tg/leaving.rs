@@ -148,7 +148,7 @@ async fn tg7(run: &Run) -> Check {
     let error = raised(end.await)?;
     out.push(told.take().ok_or_else(|| Error::msg("the member was cancelled"))??);
     out.push(ex(&error));
-    same(out, &probe.out.as_array().map(|out| out[2..].to_vec()))?;
+    same(out, probe.out.as_array().map(|out| out[2..].to_vec()))?;
     run.journal_is(&probe)
 }
 

@@ -1,4 +1,0 @@
-//! `asyncio.run(5)`.
-fn main() {
-    let _ = farloop::run(5);
-}

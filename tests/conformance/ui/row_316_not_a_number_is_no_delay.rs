@@ -1,4 +1,0 @@
-//! `asyncio.sleep(float('nan'))`.
-fn main() {
-    drop(farloop::sleep(f64::NAN));
-}
