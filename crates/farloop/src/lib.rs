@@ -66,6 +66,7 @@ pub mod sync;
 mod task;
 pub mod testing;
 mod time;
+mod to_thread;
 pub mod token;
 mod untyped;
 mod worker;
@@ -106,6 +107,7 @@ pub use task::{
     Call, CallbackId, CancelMessage, IntoTask, Task, create_task, ensure_future, submit, try_ensure_future,
 };
 pub use time::{Sleep, sleep, sleep_with, yield_now};
+pub use to_thread::{ToThread, to_thread};
 pub use untyped::{Untyped, call};
 pub use worker::{DEFAULT_ADDRESS, DEFAULT_MAX_RESIDENT, DEFAULT_SLOTS, DRAIN_LIMIT, Worker};
 

@@ -2,12 +2,15 @@
 //! a sleep of an hour takes no time, and every time is exact.
 
 use std::future::Future;
+use std::time::Duration;
 
 use crate::ambient;
+use crate::blocking::EventLoop;
 use crate::definition::TaskFn;
 use crate::error::Result;
 use crate::hub::Hub;
 use crate::in_process::{self, InProcess};
+use crate::runtime::{Inner, Loop};
 use crate::worker::host::Host;
 
 /// An in-process cluster on one thread with virtual time.
@@ -122,6 +125,42 @@ impl Cluster {
             result
         })
     }
+
+    /// An event loop that the test runs by hand. The whole cluster is on its runtime: time is virtual, and passes while
+    /// the loop runs.
+    ///
+    /// # Errors
+    /// Two functions of one name; no runtime to be had.
+    pub fn event_loop(self) -> Result<EventLoop> {
+        let runtime = crate::blocking::local_runtime(true)?;
+        let here = std::thread::current().id();
+        let connection = runtime.block_on(async move {
+            let cluster = self.0.local(here).assemble()?;
+            for worker in &cluster.workers {
+                for home in worker.loops() {
+                    tokio::task::spawn_local(home.clone().run_here(Some(Host::new(worker.clone()))));
+                }
+            }
+            tokio::task::spawn_local(Hub::new(cluster.sessions, cluster.stop.clone(), cluster.flushed.clone()));
+            Ok::<_, crate::Error>(Loop::new(Inner {
+                home: cluster.home,
+                stop: cluster.stop,
+                thread: std::sync::Mutex::new(None),
+                others: cluster.workers.iter().flat_map(|w| w.loops().to_vec()).collect(),
+                flushed: cluster.flushed,
+            }))
+        })?;
+        Ok(EventLoop::of(runtime, connection))
+    }
+}
+
+/// Lets the virtual time of a [`Cluster::event_loop`] pass while the loop does not run: what becomes due meanwhile is
+/// late.
+///
+/// # Panics
+/// If the loop's time is real.
+pub fn advance(event_loop: &EventLoop, by: Duration) {
+    event_loop.block_on(tokio::time::advance(by));
 }
 
 /// The ambient loop of a runtime that ends is forgotten with it.

@@ -378,7 +378,25 @@ async fn an_item_that_takes_long_can_be_waited_for_with_a_limit() -> farloop::Re
 }
 
 #[test]
-fn a_cancel_finds_a_consumer_that_never_has_to_wait() {
+fn a_timeout_around_the_wait_for_an_item_ends_the_stream_as_in_asyncio() {
+    with_seen(4, async |seen| {
+        let mut ticks = tidy();
+        let all = farloop::timeout(Duration::from_millis(1_500), async {
+            while let Some(n) = ticks.next().await {
+                n?;
+            }
+            Ok(())
+        });
+        // The producer sees the cancel at its await, tidies up for two seconds, and then the wait is over.
+        assert!(matches!(all.await, Err(farloop::Error::TimedOut(_))));
+        assert_eq!(ticks.yielded(), 2);
+        assert_eq!(seen.notes(), ["cancelled true", "tidied up", "dropped"]);
+        assert!(ticks.next().await.is_none());
+    });
+}
+
+#[test]
+fn a_cancel_finds_a_consumer_that_always_has_something_to_take() {
     #[farloop::task]
     async fn hungry() -> farloop::Result<()> {
         let mut all = countdown(u32::MAX);
@@ -390,7 +408,7 @@ fn a_cancel_finds_a_consumer_that_never_has_to_wait() {
     Cluster::new().run(async || {
         let task = ensure_future(hungry());
         farloop::yield_now().await.unwrap();
-        for _ in 0..1_000 {
+        for _ in 0..50 {
             tokio::task::yield_now().await;
         }
         assert!(task.cancel(()));

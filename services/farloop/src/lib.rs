@@ -15,7 +15,13 @@ use clap::{Parser, Subcommand};
 
 /// asyncio across machines: coordinator, workers and a client in one binary.
 #[derive(Debug, Parser)]
-#[command(name = "farloop", version, about, propagate_version = true)]
+#[command(
+    name = "farloop",
+    version,
+    about,
+    propagate_version = true,
+    after_help = "The bearer token comes from FARLOOP_TOKEN, or from the file that FARLOOP_TOKEN_FILE names."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -13,7 +13,7 @@ use farloop_test_cluster::node::{Node, Program};
 use farloop_test_cluster::people::{People, State};
 use farloop_test_cluster::tally::Tally;
 use farloop_test_cluster::tasks::{echo, gated, number};
-use farloop_test_cluster::{bounded, bounded_by};
+use farloop_test_cluster::{bounded, bounded_by, until};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
@@ -236,6 +236,28 @@ fn workers_wait_for_a_coordinator_that_is_late_and_survive_its_restart() {
         assert_eq!(number(2, 0).await.unwrap(), 2);
         assert!(worker.runs());
         assert!(tally.of("begun", "number 2")[0].pid == worker.pid());
+    });
+}
+
+#[test]
+fn a_second_signal_ends_the_drain() {
+    bounded(async {
+        let mut cluster = Cluster::start().await;
+        let program = Program::new(COUNTING).at(&cluster.url).named("leaving").tally(&cluster.tally);
+        let mut leaving = program.env("FARLOOP_DRAIN_SECONDS", "3600").start();
+        cluster.people.joined(&["leaving"]).await;
+        let _event_loop = farloop::connect(&cluster.url).await.unwrap();
+        let running = ensure_future(gated("running", "gate"));
+        cluster.tally.begins_in("running", leaving.pid()).await;
+        leaving.terminate();
+        until("it drains", async || cluster.people.worker("leaving").await.filter(|w| w.draining)).await;
+        let staying = cluster.worker("staying").await;
+        assert!(leaving.runs());
+        leaving.terminate();
+        assert!(leaving.ended().await.success());
+        cluster.tally.begins_in("running", staying.pid()).await;
+        cluster.tally.open("gate");
+        assert_eq!(running.await.unwrap(), staying.pid());
     });
 }
 

@@ -28,10 +28,12 @@ pub struct Line {
 }
 
 /// How a run counts its seconds.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Clock {
     /// The paused clock of the runtime: exact.
     Virtual(tokio::time::Instant),
+    /// The paused clock of a loop that is run by hand: exact.
+    ByHand(farloop::LoopHandle),
     /// The wall: one virtual second lasts `unit`.
     Real {
         /// When the run began.
@@ -47,6 +49,7 @@ impl Clock {
     pub fn now(&self) -> f64 {
         match self {
             Self::Virtual(start) => start.elapsed().as_secs_f64(),
+            Self::ByHand(event_loop) => event_loop.time().as_secs_f64(),
             Self::Real { start, unit } => start.elapsed().as_secs_f64() / unit.as_secs_f64(),
         }
     }
@@ -55,7 +58,7 @@ impl Clock {
     #[must_use]
     pub fn unit(&self) -> Duration {
         match self {
-            Self::Virtual(_) => Duration::from_secs(1),
+            Self::Virtual(_) | Self::ByHand(_) => Duration::from_secs(1),
             Self::Real { unit, .. } => *unit,
         }
     }
@@ -63,7 +66,7 @@ impl Clock {
     /// Whether times can be compared to the hundredth.
     #[must_use]
     pub fn is_exact(&self) -> bool {
-        matches!(self, Self::Virtual(_))
+        matches!(self, Self::Virtual(_) | Self::ByHand(_))
     }
 }
 
@@ -91,7 +94,7 @@ impl Book {
     /// The clock of the run.
     #[must_use]
     pub fn clock(&self) -> Clock {
-        self.clock
+        self.clock.clone()
     }
 
     fn pin(&self, key: &str, value: &str) {
@@ -114,9 +117,10 @@ fn book(run: u64) -> Option<Arc<Book>> {
 #[must_use]
 pub fn open(clock: Clock, server: Option<SocketAddr>) -> (Arc<Book>, Journal) {
     let run = NEXT.fetch_add(1, Ordering::Relaxed);
+    let unit = clock.unit();
     let book = Arc::new(Book { clock, lines: Mutex::default(), notes: Mutex::default() });
     BOOKS.lock().unwrap_or_else(PoisonError::into_inner).insert(run, Arc::clone(&book));
-    (book, Journal { run, process: std::process::id(), server, unit: clock.unit(), who: "main".to_owned() })
+    (book, Journal { run, process: std::process::id(), server, unit, who: "main".to_owned() })
 }
 
 /// Closes the book of a run that is over: what a straggler still writes goes nowhere.
@@ -139,6 +143,11 @@ impl Journal {
     #[must_use]
     pub fn by(&self, who: impl Into<String>) -> Self {
         Self { who: who.into(), ..self.clone() }
+    }
+
+    /// Where other processes write to it.
+    pub(crate) fn server(&self) -> Option<SocketAddr> {
+        self.server
     }
 
     /// Writes a line; it is in the book when this returns.

@@ -7,6 +7,7 @@
 pub mod backend;
 pub mod bodies;
 pub mod faults;
+mod interrupted;
 pub mod journal;
 pub mod judge;
 mod loopless;

@@ -15,12 +15,14 @@ pub enum Mode {
     Coordinator,
     /// Plays the scenarios that are named, against the cluster in the environment.
     Play,
+    /// Is interrupted, and says what came of it.
+    Interrupted,
     /// Has no loop, and says what it is told.
     Loopless,
 }
 
 impl Mode {
-    const ALL: [Self; 4] = [Self::Worker, Self::Coordinator, Self::Play, Self::Loopless];
+    const ALL: [Self; 5] = [Self::Worker, Self::Coordinator, Self::Play, Self::Interrupted, Self::Loopless];
 
     /// The word on the command line.
     #[must_use]
@@ -29,6 +31,7 @@ impl Mode {
             Self::Worker => "as-worker",
             Self::Coordinator => "as-coordinator",
             Self::Play => "as-player",
+            Self::Interrupted => "as-interrupted",
             Self::Loopless => "as-loopless",
         }
     }
@@ -81,6 +84,10 @@ pub fn run(mode: Mode, words: &[String]) -> Result<(), String> {
         Mode::Coordinator => coordinator(),
         Mode::Play => {
             crate::backend::cluster::play_here(named(words));
+            Ok(())
+        }
+        Mode::Interrupted => {
+            crate::interrupted::run(words.first().map_or("", String::as_str));
             Ok(())
         }
         Mode::Loopless => {

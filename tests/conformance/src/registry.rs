@@ -120,7 +120,7 @@ impl Area {
 /// The areas in scope.
 #[must_use]
 pub fn areas() -> Vec<Area> {
-    use crate::scenarios::{ac, ca, cb, co, fu, ga, ne, sc, sh, tg, to, ts, wa, wf};
+    use crate::scenarios::{ac, ca, cb, co, fu, ga, lo, ne, ru, sc, sh, tg, th, ti, to, ts, wa, wf};
     let area = |code, title, span, complete, rows| Area { code, title, span, complete, rows };
     vec![
         area("CO", "Coroutine objects", (1, 12), false, &[co::ROWS]),
@@ -136,6 +136,10 @@ pub fn areas() -> Vec<Area> {
         area("SH", "shield", (181, 192), true, &[sh::ROWS]),
         area("TG", "TaskGroup", (193, 220), true, &[tg::failing::ROWS, tg::leaving::ROWS]),
         area("CA", "Cancellation", (221, 251), true, &[ca::requests::ROWS, ca::forwarding::ROWS]),
+        area("LO", "Event loop lifecycle", (252, 280), true, &[lo::running::ROWS, lo::lifecycle::ROWS]),
+        area("RU", "run() and Runner", (281, 287), true, &[ru::ROWS]),
+        area("TH", "Entering from other threads", (288, 303), true, &[th::ROWS]),
+        area("TI", "Timers and sleep", (304, 319), true, &[ti::ROWS]),
         area("NE", "Nested coroutines", (329, 336), true, &[ne::ROWS]),
     ]
 }

@@ -11,6 +11,7 @@ use crate::journal::{Book, Journal, Line};
 use crate::judge::{self, Check, Order};
 use crate::oracle::Probe;
 
+pub(crate) mod by_hand;
 pub(crate) mod reports;
 
 /// Where a scenario runs.

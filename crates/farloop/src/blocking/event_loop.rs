@@ -119,6 +119,11 @@ impl EventLoop {
         ambient::on(&self.home, f)
     }
 
+    /// Runs a future of tokio's, without any turn of the loop.
+    pub(crate) fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.runtime().block_on(future)
+    }
+
     // ---- running
 
     /// Runs until `what` is done, and gives its value or its error. A coroutine or an `async` block becomes a task of

@@ -25,6 +25,7 @@ mod runner;
 
 pub use self::completions::Completions;
 pub use self::event_loop::EventLoop;
+pub(crate) use self::event_loop::local_runtime;
 pub use self::handle::BlockingHandle;
 pub(crate) use self::interrupt::EXIT_CODE as INTERRUPTED;
 pub(crate) use self::runner::main;

@@ -204,6 +204,7 @@ impl<T: DeserializeOwned> Items<T> {
     /// # Errors
     /// As an item, the last one: how the function failed; [`Error::WorkerLost`]; `Cancelled` of the producer. An item
     /// that is no `T` is such an error too, and stops the producer. `Cancelled` of the waiting body.
+    #[allow(clippy::should_implement_trait, reason = "as `StreamExt::next`: what it gives is awaited")]
     pub fn next(&mut self) -> Next<'_, T> {
         Next { items: self, limit: None, timer: None }
     }

@@ -129,20 +129,30 @@ impl Worker {
         self
     }
 
-    /// Runs until SIGTERM, Ctrl-C or a `DrainWorker` call for it, then takes no new work, lets what runs end within the drain limit, and returns.
-    /// A coordinator that is late or restarts is waited for.
+    /// Runs until SIGTERM, Ctrl-C or a `DrainWorker` call for it, then takes no new work, lets what runs end within the
+    /// drain limit, and returns. A second signal ends the drain: what still runs is handed back, and runs elsewhere. A
+    /// coordinator that is late or restarts is waited for.
     ///
     /// # Errors
     /// Two functions of one name, a wrong environment variable, a coordinator that refuses this worker.
     pub async fn run(self) -> Result<()> {
-        self.run_until(stop_signal()).await
+        self.host(stop_signal(), stop_signal).await
     }
 
     /// As [`run`](Self::run), until `stop` is over.
     ///
     /// # Errors
     /// As [`run`](Self::run).
-    pub async fn run_until(mut self, stop: impl Future<Output = ()>) -> Result<()> {
+    pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<()> {
+        self.host(stop, std::future::pending::<()>).await
+    }
+
+    /// Runs until `stop` is over, and drains until what `hurry` makes is.
+    async fn host<H: Future<Output = ()>>(
+        mut self,
+        stop: impl Future<Output = ()>,
+        hurry: impl FnOnce() -> H,
+    ) -> Result<()> {
         self.hosting.check()?;
         crate::report::watch_panics();
         let name = self.name.unwrap_or_else(|| format!("{}/{}", host_name(), std::process::id()));
@@ -157,9 +167,15 @@ impl Worker {
             () = stop => {}
             () = worker.told_to_leave() => tracing::info!("the coordinator was asked to let this worker go"),
         }
-        tracing::info!("draining");
-        if tokio::time::timeout(self.drain_limit, worker.drain()).await.is_err() {
-            tracing::warn!(limit = ?self.drain_limit, "work is still running at the drain limit and is handed back");
+        tracing::info!("draining; a second signal hands back what still runs");
+        let drained = tokio::time::timeout(self.drain_limit, async {
+            tokio::select! {
+                () = worker.drain() => true,
+                () = hurry() => false,
+            }
+        });
+        if !matches!(drained.await, Ok(true)) {
+            tracing::warn!(limit = ?self.drain_limit, "work is still running, and is handed back");
         }
         session.begin_close();
         remote.closed().await;

@@ -22,6 +22,10 @@ pub(crate) fn of(written: &str) -> Option<Value> {
         let element = inner.rsplit_once(';').map_or(inner, |(element, _)| element);
         return Some(list(element));
     }
+    if let Some(item) = written.strip_prefix("impl Stream<Item =").and_then(|w| w.strip_suffix('>')) {
+        // What people get of a stream is the list of its items.
+        return Some(list(item));
+    }
     let (path, generics) = match written.split_once('<').and_then(|(p, g)| Some((p, g.strip_suffix('>')?))) {
         Some((path, generics)) => (path, split(generics)),
         None => (written, Vec::new()),
@@ -108,6 +112,7 @@ mod tests {
         );
         assert_eq!(of("serde_json::Value"), Some(json!({})));
         assert_eq!(of("[u8; 4]"), of("Vec<u8>"));
+        assert_eq!(of("impl Stream<Item = Vec<u8>>"), of("Vec<Vec<u8>>"));
     }
 
     #[test]

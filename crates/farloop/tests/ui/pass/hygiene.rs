@@ -34,6 +34,43 @@ mod tasks {
         }
     }
 
+    /// Counts.
+    #[::farloop::stream(priority = 1)]
+    pub(crate) fn count(#[state] state: &super::State, outlet: i64) -> impl ::farloop::Stream<Item = i64> {
+        Empty(state.0 + outlet)
+    }
+
+    struct Empty(i64);
+
+    impl ::farloop::Stream for Empty {
+        type Item = i64;
+        fn poll_next(
+            self: ::core::pin::Pin<&mut Self>,
+            _: &mut ::core::task::Context<'_>,
+        ) -> ::core::task::Poll<::core::option::Option<i64>> {
+            let _ = self.0;
+            ::core::task::Poll::Ready(::core::option::Option::None)
+        }
+    }
+
+    /// Counts, or does not.
+    ///
+    /// # Errors
+    /// As it likes.
+    #[::farloop::stream]
+    pub(crate) async fn may_count(stream: bool) -> ::farloop::Result<impl ::farloop::Stream<Item = ::farloop::Result<i64>>> {
+        if stream {
+            ::core::result::Result::Ok(::futures_util::stream::iter([::core::result::Result::Ok(1)]))
+        } else {
+            ::core::result::Result::Err(::farloop::Error::msg("no"))
+        }
+    }
+
+    #[::farloop::stream]
+    pub(crate) async fn sends(n: i64, out: ::farloop::Yielder<i64>) -> ::farloop::Result<()> {
+        out.send(n).await
+    }
+
     #[::farloop::task]
     async fn unused_here(mut n: u8) -> u8 {
         n += 1;
@@ -42,6 +79,9 @@ mod tasks {
 }
 
 struct State(i64);
+
+#[::farloop::stream]
+fn streams_elsewhere(xs: ::std::vec::Vec<i64>) -> impl ::farloop::Stream<Item = i64>;
 
 #[::farloop::task]
 async fn elsewhere(xs: ::std::vec::Vec<i64>) -> ::farloop::Result<()>;
@@ -62,6 +102,10 @@ fn main() {
     tasks::add(1, 2, 3, 4).close();
     tasks::divide(1, 2).close();
     elsewhere(::std::vec![1, 2]).close();
+    streams_elsewhere(::std::vec![1, 2]).close();
+    tasks::count(1).close();
+    tasks::may_count(true).close();
+    tasks::sends(1).close();
     ::std::assert_eq!(tasks::divide::local(1, &State(3), 2).unwrap(), 2);
     #[::farloop::task]
     async fn inner() {}

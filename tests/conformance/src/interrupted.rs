@@ -1,0 +1,132 @@
+//! Processes that are interrupted: what Ctrl-C does to a loop that is run by hand, to `run`, and to a process in which no
+//! loop runs. Each says `ready` when it may be, and prints one JSON value at its end.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use farloop::blocking::EventLoop;
+use serde_json::{Value, json};
+
+use crate::judge::{Wrong, wrong};
+use crate::process::{Mode, binary};
+use crate::run::Backend;
+use crate::run::by_hand::text;
+
+/// No such process takes longer, whatever happens.
+const LONGEST: Duration = Duration::from_secs(20);
+
+/// Runs the process for `case` and interrupts it each time it is ready; its exit code and its JSON.
+pub(crate) fn interrupt(case: &str, backend: Backend) -> Result<(Option<i32>, Value), Wrong> {
+    let mut command = Command::new(binary());
+    if backend == Backend::InProcess {
+        command.env_remove(farloop::runtime::ADDRESS_VARIABLE);
+    }
+    let mut child = command.arg(Mode::Interrupted.word()).arg(case).stdout(Stdio::piped()).spawn()?;
+    let out = child.stdout.take().ok_or_else(|| wrong("the process has an output"))?;
+    let mut told = Value::Null;
+    for line in BufReader::new(out).lines() {
+        let line = line?;
+        if line == "ready" {
+            let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status()?;
+            if !sent.success() {
+                return Err(wrong("SIGINT could not be sent"));
+            }
+        } else {
+            told = serde_json::from_str(&line).map_err(|error| wrong(&format!("{error}: {line}")))?;
+        }
+    }
+    Ok((child.wait()?.code(), told))
+}
+
+pub(crate) fn run(case: &str) {
+    std::thread::spawn(|| {
+        std::thread::sleep(LONGEST);
+        std::process::exit(3);
+    });
+    let told = match case {
+        "loop" => by_hand().unwrap_or_else(|error| json!(text(&error))),
+        "run" => cancelled(),
+        "stubborn" => stubborn(),
+        "main" => farloop::runtime::main(async {
+            println!("ready");
+            farloop::sleep(LONGEST * 2).await.map(|()| json!("slept"))
+        })
+        .unwrap_or_else(|error| json!(text(&error))),
+        _ => idle(),
+    };
+    println!("{told}");
+}
+
+/// LO16: the run ends, tasks are untouched, and the loop runs again.
+fn by_hand() -> farloop::Result<Value> {
+    let event_loop = EventLoop::from_env()?;
+    let other = event_loop.create_task(farloop::local(async {
+        farloop::sleep(Duration::from_millis(300)).await?;
+        Ok("o".to_owned())
+    }));
+    let interrupted = event_loop.run_until_complete(async {
+        println!("ready");
+        farloop::sleep(LONGEST * 2).await
+    });
+    let told = json!([interrupted.err().map(|error| text(&error)), other.done(), other.cancelling()]);
+    let then = event_loop.run_until_complete(other)?;
+    // Seed S45: what is left is cancelled by hand, and one more turn lets it see that.
+    let left = farloop::all_tasks()?.into_iter().filter(|task| task.cancel(())).count();
+    event_loop.stop();
+    event_loop.run_forever()?;
+    event_loop.close()?;
+    Ok(json!([told, then, left]))
+}
+
+/// RU2.
+fn cancelled() -> Value {
+    let (tell, told) = std::sync::mpsc::channel();
+    let ended = farloop::run(async move {
+        println!("ready");
+        let slept = farloop::sleep(LONGEST * 2).await;
+        if slept.as_ref().is_err_and(farloop::Error::is_cancelled) {
+            let _ = tell.send("main cancelled");
+        }
+        slept
+    });
+    let seen: Vec<_> = told.try_iter().collect();
+    json!([ended.err().map(|error| text(&error)), seen])
+}
+
+/// The second Ctrl-C gives up what the first could not stop.
+fn stubborn() -> Value {
+    let ended = farloop::run(async {
+        loop {
+            println!("ready");
+            // Declines each request.
+            drop(farloop::sleep(LONGEST * 2).await);
+        }
+        #[allow(unreachable_code)]
+        Ok(())
+    });
+    json!(ended.err().map(|error| text(&error)))
+}
+
+/// No loop runs: the first is kept for the next run, the second ends the process.
+fn idle() -> Value {
+    let first = EventLoop::new().and_then(|event_loop| {
+        event_loop.run_until_complete(async { Ok(()) })?;
+        println!("ready");
+        // Runs end at once until it has come.
+        let begun = std::time::Instant::now();
+        while begun.elapsed() < LONGEST {
+            std::thread::sleep(Duration::from_millis(5));
+            event_loop.run_until_complete(async { Ok(()) })?;
+        }
+        Ok(())
+    });
+    if !matches!(first, Err(farloop::Error::Interrupted)) {
+        return json!("it was not interrupted");
+    }
+    println!("ready");
+    std::thread::sleep(Duration::from_millis(300));
+    println!("ready");
+    std::thread::sleep(LONGEST);
+    json!("it goes on")
+}

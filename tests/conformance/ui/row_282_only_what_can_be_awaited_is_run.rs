@@ -1,0 +1,4 @@
+//! `asyncio.run(5)`.
+fn main() {
+    let _ = farloop::run(5);
+}
