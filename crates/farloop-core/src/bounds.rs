@@ -1,4 +1,4 @@
-//! Every bound with its name and the value in force, for people: what [`limits`](crate::limits) says, unless the
+//! Every bound with its name and the value in force, for people: what [`limits`] says, unless the
 //! configuration says otherwise.
 
 use alloc::vec::Vec;

@@ -23,8 +23,10 @@ pub fn run(flags: Flags) -> Result<(), StartError> {
         .expect("a process that cannot make an event loop cannot serve");
     runtime.block_on(async {
         let coordinator = Coordinator::bind(config).await?;
+        // Before anybody is told that it is there.
+        let stop = stop_signal();
         announce(&coordinator);
-        coordinator.serve(stop_signal()).await
+        coordinator.serve(stop).await
     })
 }
 
@@ -39,19 +41,22 @@ fn announce(coordinator: &Coordinator) {
     let _ = out.flush();
 }
 
-async fn stop_signal() {
+/// The handlers are there when this returns, not only when it is awaited.
+fn stop_signal() -> impl Future<Output = ()> {
     let listen = |kind| -> Signal { signal(kind).expect("signal handlers can be installed on this platform") };
     let (mut term, mut int) = (listen(SignalKind::terminate()), listen(SignalKind::interrupt()));
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
-    }
-    tracing::info!("stopping; a second signal ends the process at once");
-    tokio::spawn(async move {
+    async move {
         tokio::select! {
             _ = term.recv() => {}
             _ = int.recv() => {}
         }
-        std::process::exit(130);
-    });
+        tracing::info!("stopping; a second signal ends the process at once");
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = term.recv() => {}
+                _ = int.recv() => {}
+            }
+            std::process::exit(130);
+        });
+    }
 }

@@ -36,6 +36,8 @@ pub(crate) fn main(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn dev(mut args: Args) -> anyhow::Result<ExitCode> {
+    // Before anything is started that has to be ended.
+    let mut stopping = std::pin::pin!(crate::stop_signal());
     args.token.take_if(|token| token.is_empty());
     let tokens = match &args.token {
         Some(token) => farloop_coordinator::Tokens::parse(token).context("the token cannot be used")?,
@@ -52,8 +54,6 @@ async fn dev(mut args: Args) -> anyhow::Result<ExitCode> {
     let count = args.workers.unwrap_or(if args.command.is_empty() { DEMO_WORKERS } else { 1 });
     let mut workers = Workers::start(&args, &address, count)?;
     banner(&address, &args, count);
-    let stopping = crate::stop_signal();
-    tokio::pin!(stopping);
     loop {
         tokio::select! {
             () = &mut stopping => break,

@@ -80,22 +80,27 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }
 
-/// Ctrl-C, SIGTERM, or the terminal that goes away. Where no handler can be had, the signal ends the process by itself.
-async fn stop_signal() {
+/// Ctrl-C, SIGTERM, or the terminal that goes away. The handlers are there when this returns, not only when it is
+/// awaited. Where none can be had, the signal ends the process by itself.
+fn stop_signal() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let wait = async |kind: SignalKind| match signal(kind) {
-        Ok(mut signal) => {
-            signal.recv().await;
-        }
-        Err(error) => {
-            tracing::warn!(%error, ?kind, "no handler for this signal");
-            std::future::pending::<()>().await;
+    let handler = |kind: SignalKind| {
+        let handler = signal(kind).inspect_err(|error| tracing::warn!(%error, ?kind, "no handler for this signal"));
+        async move {
+            match handler {
+                Ok(mut signal) => drop(signal.recv().await),
+                Err(_) => std::future::pending().await,
+            }
         }
     };
-    tokio::select! {
-        () = wait(SignalKind::interrupt()) => {}
-        () = wait(SignalKind::terminate()) => {}
-        () = wait(SignalKind::hangup()) => {}
+    let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+    let [interrupt, terminate, hangup] = kinds.map(handler);
+    async move {
+        tokio::select! {
+            () = interrupt => {}
+            () = terminate => {}
+            () = hangup => {}
+        }
     }
 }
 
