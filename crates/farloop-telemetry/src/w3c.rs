@@ -14,6 +14,15 @@ pub struct TraceContext {
 }
 
 impl TraceContext {
+    /// What a header says; none if it is no trace context.
+    #[must_use]
+    pub fn parse(parent: &str, state: &str) -> Option<Self> {
+        // The standard's own limit; what is longer may be dropped.
+        let state = if state.len() <= 512 { state } else { "" };
+        let context = Self { parent: parent.into(), state: state.into() };
+        context.span_context().map(|_| context)
+    }
+
     /// Of the current span; none if traces don't travel or no span is recorded.
     #[must_use]
     pub fn current() -> Option<Self> {

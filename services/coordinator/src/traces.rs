@@ -66,6 +66,13 @@ pub(crate) fn adopt(batch: &mut Batch<Down>) {
     }
 }
 
+/// The trace that a call of the public API belongs to, by its headers.
+pub(crate) fn of_caller(headers: &tonic::metadata::MetadataMap) -> Option<Arc<Trace>> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let context = TraceContext::parse(text("traceparent")?, text("tracestate").unwrap_or_default())?;
+    Some(Arc::new(Trace { parent: context.parent, state: context.state }))
+}
+
 fn below(task: TaskId, spec: &Spec) -> Option<TraceContext> {
     context(spec)?.under(span_of(task.0))
 }

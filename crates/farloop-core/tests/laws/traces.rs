@@ -50,3 +50,14 @@ fn a_traced_task_tells_each_start_and_its_end_and_others_tell_nothing() {
     let retried = failed.0 - accepted.0;
     assert_eq!(told, ["start 1 since 0".to_owned(), format!("start 2 since {retried}"), "over after 2".to_owned()]);
 }
+
+#[test]
+fn l2_a_submit_that_is_tried_again_in_another_span_is_the_same_submit() {
+    let mut c = Cluster::new();
+    let (client, other, worker) = (c.client(1), c.client(3), c.worker(2, &["f"], 4));
+    c.submit(client, id(1), traced("f"));
+    c.submit(other, id(1), spec("f"));
+    c.end(id(1), returned("v"));
+    assert_eq!((c.outcome(client, id(1)), c.outcome(other, id(1))), (returned("v"), returned("v")));
+    assert_eq!(c.starts(worker).len(), 1);
+}

@@ -1,5 +1,6 @@
 //! What people type becomes what the core takes.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use bytes::Bytes;
 use farloop_core::api::GatherMode;
 use farloop_core::id::TaskId;
 use farloop_core::limits;
-use farloop_core::spec::{Backoff, Dependency, Limit, Options, Policy, Spec};
+use farloop_core::spec::{Backoff, Dependency, Limit, Options, Policy, Spec, Trace};
 use farloop_proto::convert::duration_from_wire;
 use farloop_proto::json::{self, Typed};
 use farloop_proto::v1;
@@ -44,6 +45,12 @@ struct Named {
 }
 
 impl Draft {
+    /// In the trace of its caller.
+    pub(crate) fn traced(mut self, trace: Option<Arc<Trace>>) -> Self {
+        self.spec.trace = trace;
+        self
+    }
+
     /// Every id in the arguments, as it was typed.
     pub(crate) fn ids(&self) -> impl Iterator<Item = &str> {
         self.named.iter().flat_map(|n| &n.ids).map(String::as_str)
@@ -96,6 +103,8 @@ pub(crate) fn draft(mut request: v1::SubmitTaskRequest) -> Result<Draft, Status>
         values.push(NIL);
         named.push(Named { position, ids, list });
     }
+    // In one order: the same request again must be the same task.
+    let labels: BTreeMap<_, _> = request.labels.into_iter().collect();
     let spec = Spec {
         function: request.function.into(),
         fingerprint: 0,
@@ -111,7 +120,7 @@ pub(crate) fn draft(mut request: v1::SubmitTaskRequest) -> Result<Draft, Status>
             },
             priority: (request.priority != 0).then_some(request.priority),
             cancel_grace: duration(request.cancel_grace, "cancelGrace")?.or(Options::default().cancel_grace),
-            labels: request.labels.into_iter().collect(),
+            labels: labels.into_iter().collect(),
             policy,
         },
         trace: None,

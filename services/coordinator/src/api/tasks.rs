@@ -7,6 +7,7 @@ use farloop_core::api::{Call, CallError, ListTasks, Reply, TaskView};
 use farloop_core::id::TaskId;
 use farloop_core::limits;
 use farloop_core::outcome::FailureKind;
+use farloop_core::spec::Trace;
 use farloop_proto::v1;
 use farloop_proto::v1::task_service_server::TaskService;
 use tonic::{Code, Request, Response, Status};
@@ -16,7 +17,7 @@ use super::request::{self, Draft};
 use super::stream::Messages;
 use super::view::{self, Show};
 use crate::driver::Driver;
-use crate::errors;
+use crate::{errors, traces};
 
 /// The service.
 #[derive(Clone, Debug)]
@@ -113,11 +114,15 @@ impl Tasks {
     }
 
     /// Starts all, or cancels what it started.
-    async fn submit_all(&self, calls: Vec<v1::SubmitTaskRequest>) -> Result<Vec<TaskId>, Status> {
+    async fn submit_all(
+        &self,
+        calls: Vec<v1::SubmitTaskRequest>,
+        trace: Option<Arc<Trace>>,
+    ) -> Result<Vec<TaskId>, Status> {
         let drafts = calls.into_iter().map(request::draft).collect::<Result<Vec<_>, _>>()?;
         let mut members = Vec::with_capacity(drafts.len());
         for draft in drafts {
-            match self.submit(draft).await {
+            match self.submit(draft.traced(trace.clone())).await {
                 Ok(view) => members.push(view.task),
                 Err(refused) => {
                     for task in members {
@@ -143,7 +148,8 @@ impl TaskService for Tasks {
         &self,
         request: Request<v1::SubmitTaskRequest>,
     ) -> Result<Response<v1::SubmitTaskResponse>, Status> {
-        let view = self.submit(request::draft(request.into_inner())?).await?;
+        let trace = traces::of_caller(request.metadata());
+        let view = self.submit(request::draft(request.into_inner())?.traced(trace)).await?;
         let task = Some(self.shown(view, Show::one(v1::PayloadFormat::Json)));
         Ok(Response::new(v1::SubmitTaskResponse { task }))
     }
@@ -220,6 +226,7 @@ impl TaskService for Tasks {
     }
 
     async fn gather(&self, request: Request<v1::GatherRequest>) -> Result<Response<v1::GatherResponse>, Status> {
+        let trace = traces::of_caller(request.metadata());
         let request = request.into_inner();
         let show = Show::one(request.payload_format());
         let mode = request::gather_mode(request.mode());
@@ -233,7 +240,7 @@ impl TaskService for Tasks {
             (false, false) => {
                 return Err(errors::bad_field("calls", "stands next to taskIds; gather one kind at a time"));
             }
-            (true, _) => self.submit_all(request.calls).await?,
+            (true, _) => self.submit_all(request.calls, trace).await?,
             (false, true) => self.find_all(request.task_ids.iter().map(String::as_str), "taskIds").await?,
         };
         match self.ask(Call::Gather { members, mode, timeout }).await? {

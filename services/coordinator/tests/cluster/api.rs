@@ -111,6 +111,21 @@ async fn one_request_id_starts_one_task() {
 }
 
 #[tokio::test]
+async fn a_callers_trace_goes_with_the_task() {
+    const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let running = start(Config::default()).await;
+    let mut worker = Peer::worker(running.channel().await).await;
+    let mut client = TaskServiceClient::new(running.channel().await);
+    for (header, trace) in [(PARENT, Some(PARENT)), ("no trace", None)] {
+        let mut request = tonic::Request::new(add(2, 3));
+        request.metadata_mut().insert("traceparent", header.parse().unwrap());
+        client.submit_task(request).await.unwrap();
+        let carried = worker.next_start().await.spec.trace.clone();
+        assert_eq!(carried.as_ref().map(|trace| trace.parent.as_str()), trace);
+    }
+}
+
+#[tokio::test]
 async fn a_failed_task_is_an_answer() {
     let running = start(Config::default()).await;
     adding(Peer::worker(running.channel().await).await);
