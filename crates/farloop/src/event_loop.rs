@@ -320,9 +320,11 @@ impl LoopShared {
                 return;
             }
             for ready in batch {
-                // Combinators and blocking waiters; callbacks of the user's don't run any more.
-                if let Ready::Listener(cell, Listener::Internal { run, .. }) = ready {
-                    run(&cell);
+                match ready {
+                    // Combinators and blocking waiters; callbacks of the user's don't run any more.
+                    Ready::Listener(cell, Listener::Internal { run, .. }) => run(&cell),
+                    Ready::Print(print) => self.session.show(&print),
+                    _ => {}
                 }
             }
         }

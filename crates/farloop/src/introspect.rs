@@ -77,8 +77,8 @@ impl CurrentTask {
     }
 }
 
-/// What [`all_tasks`] tells about a task.
-#[derive(Clone, Debug)]
+/// What [`all_tasks`] tells about a task. `{:?}` shows it as it shows a [`Task`](crate::Task).
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct TaskInfo {
     /// Its id.
@@ -90,6 +90,12 @@ pub struct TaskInfo {
     /// Cancel requests that stand.
     pub cancelling: u32,
     cell: Arc<Cell>,
+}
+
+impl std::fmt::Debug for TaskInfo {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        crate::task::repr(&self.cell, f)
+    }
 }
 
 impl TaskInfo {
@@ -106,7 +112,8 @@ impl TaskInfo {
 /// [`Error::NoRunningLoop`].
 #[track_caller]
 pub fn all_tasks() -> Result<Vec<TaskInfo>> {
-    let home = ambient::find().ok_or_else(|| Error::no_running_loop(std::panic::Location::caller()))?;
+    let location = std::panic::Location::caller();
+    let home = ambient::find().ok_or_else(|| Error::no_running_loop(location))?;
     let mut tasks: Vec<TaskInfo> = home
         .session()
         .pending_cells()

@@ -42,6 +42,7 @@ pub mod codec;
 mod combine;
 pub mod context;
 pub mod coro;
+mod debug;
 pub mod definition;
 pub mod error;
 mod event_loop;
@@ -84,6 +85,7 @@ pub use combine::shield::{Shield, shield};
 pub use combine::wait::{Done, ReturnWhen, Wait, wait, wait_coros};
 pub use combine::wait_for::{WaitFor, wait_for};
 pub use coro::Coro;
+pub use debug::{DEBUG_VARIABLE, debug, set_debug, set_slow_callback_duration, slow_callback_duration};
 pub use definition::TaskFn;
 pub use error::{Cancelled, Error, Failure, Recover, Result};
 pub use farloop_core::id::{SessionId, TaskId, WorkerId};
@@ -132,3 +134,8 @@ pub mod prelude {
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// So are those of the page for people who know asyncio.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/from_asyncio.md")]
+struct FromAsyncio;

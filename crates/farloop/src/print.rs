@@ -2,19 +2,22 @@
 //!
 //! Inside a task's body the macros of this module write where std's do, to the worker's own standard output, and send
 //! the text along the tree: the process of the client at its top writes it to its own. Everywhere else they *are* std's.
-//! In an in-process cluster both are one process, and a line is written once.
+//! In an in-process cluster both are one process, and a line is written once: by the loop, where the program's own lines
+//! are written, so that the order is asyncio's.
 //!
 //! Printing never blocks anybody: what is above a bound is lost, counted, and told.
 
 use std::fmt;
 use std::io::Write;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use farloop_core::frame::{Print, Stdio};
 use farloop_core::limits;
 use tokio::time::Instant;
 
-use crate::body::{Body, Who};
+use crate::body::Body;
 
 /// Bytes an attempt may print at once.
 pub const PRINT_BURST: usize = 1_024 * 1_024;
@@ -78,19 +81,26 @@ macro_rules! eprint {
 /// Prints for the body of this thread, or as std does.
 pub(crate) fn print(stream: Stdio, text: fmt::Arguments<'_>) {
     let travels =
-        |body: &std::sync::Arc<Body>| matches!(body.who, Who::Attempt { .. }) && !body.home.session().is_in_process();
+        |body: &Arc<Body>| body.attempt().is_some() && (body.has_root() || !body.home.session().is_in_process());
     let Some(body) = Body::current().filter(travels) else {
-        return match stream {
-            Stdio::Out => std::print!("{text}"),
-            Stdio::Err => std::eprint!("{text}"),
-        };
+        return as_std(stream, text);
     };
     let text = text.to_string();
-    write(stream, &text);
+    if !body.home.session().is_in_process() {
+        write(stream, &text);
+    }
     body.print(stream, &text);
 }
 
-/// To this process's own output. One that nobody reads any more is no reason for a task to fail.
+/// Seen by the test harness, and a panic where nobody reads.
+fn as_std(stream: Stdio, text: fmt::Arguments<'_>) {
+    match stream {
+        Stdio::Out => std::print!("{text}"),
+        Stdio::Err => std::eprint!("{text}"),
+    }
+}
+
+/// To this process's own output. One that nobody reads any more is no reason for a task or a loop to fail.
 fn write(stream: Stdio, text: &str) {
     let _ = match stream {
         Stdio::Out => std::io::stdout().lock().write_all(text.as_bytes()),
@@ -98,9 +108,14 @@ fn write(stream: Stdio, text: &str) {
     };
 }
 
-/// Shows what a body elsewhere printed.
-pub(crate) fn show(print: &Print, lost_here: u32) {
-    write(print.stream, &print.text);
+/// Shows what a body printed, on the loop of whoever called it.
+pub(crate) fn show(print: &Print, lost_here: u32, in_process: bool) {
+    if in_process {
+        let text = AssertUnwindSafe(&print.text);
+        let _ = std::panic::catch_unwind(move || as_std(print.stream, format_args!("{}", *text)));
+    } else {
+        write(print.stream, &print.text);
+    }
     let lost = print.lost.saturating_add(lost_here);
     if lost > 0 {
         write(Stdio::Err, &format!("farloop: {lost} printed lines were lost: more was printed than can be carried\n"));
@@ -115,11 +130,20 @@ pub(crate) struct Prints {
     lost: u32,
     allowance: usize,
     counted: Instant,
+    /// It has used all it may: a good piece of it must come back first, or every line would be followed by a notice.
+    exhausted: bool,
 }
 
 impl Prints {
     pub(crate) fn new() -> Self {
-        Self { out: String::new(), err: String::new(), lost: 0, allowance: PRINT_BURST, counted: Instant::now() }
+        Self {
+            out: String::new(),
+            err: String::new(),
+            lost: 0,
+            allowance: PRINT_BURST,
+            counted: Instant::now(),
+            exhausted: false,
+        }
     }
 
     /// Adds a text; each piece that is complete is offered to `send`, with the room that may be taken for it.
@@ -152,14 +176,17 @@ impl Prints {
             self.refill();
             let modest = PRINT_BURST - self.allowance < MODEST;
             let room = if modest { limits::PRINTS_WAITING } else { limits::PRINTS_WAITING / 2 };
-            let lines = text.lines().count() as u32;
-            if let Some(left) = self.allowance.checked_sub(text.len())
+            let (lines, text_len) = (text.lines().count() as u32, text.len());
+            self.exhausted &= self.allowance < MODEST;
+            if !self.exhausted
+                && let Some(left) = self.allowance.checked_sub(text.len())
                 && send(Print { stream, text, lost: self.lost }, room)
             {
                 self.allowance = left;
                 self.lost = 0;
             } else {
                 self.lost = self.lost.saturating_add(lines);
+                self.exhausted |= self.allowance < text_len;
             }
         }
     }
@@ -229,7 +256,9 @@ mod tests {
         let sent: Vec<Print> = (0..lines).flat_map(|_| collect(&mut prints, &line)).collect();
         assert_eq!((sent.len(), sent.iter().map(|p| p.lost).sum::<u32>()), (lines - 10, 0));
         tokio::time::advance(Duration::from_millis(10)).await;
-        assert_eq!(collect(&mut prints, "told\n")[0].lost, 10);
+        assert_eq!(collect(&mut prints, "too soon\n"), []);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(collect(&mut prints, "told\n")[0].lost, 11);
     }
 
     #[test]

@@ -142,6 +142,15 @@ pub(crate) fn slow_poll(function: &str, took: Duration) {
     });
 }
 
+pub(crate) fn slow_callback(cell: &Arc<Cell>, took: Duration) {
+    let text = format!(
+        "Executing a done callback of {} took {} ms: nothing else ran on its loop",
+        cell.function,
+        took.as_millis()
+    );
+    send(&about(cell, text, None));
+}
+
 fn about(cell: &Arc<Cell>, message: String, error: Option<Error>) -> Report {
     Report {
         message,

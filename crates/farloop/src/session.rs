@@ -201,7 +201,7 @@ impl SessionShared {
     /// On the loop: shows it.
     pub(crate) fn show(&self, print: &Print) {
         self.prints_gone(print_weight(print));
-        crate::print::show(print, self.prints_lost.swap(0, Ordering::Relaxed));
+        crate::print::show(print, self.prints_lost.swap(0, Ordering::Relaxed), self.is_in_process());
     }
 
     /// Calls about primitives that wait for their answers.
@@ -490,7 +490,6 @@ impl SessionShared {
                     sorted.push(&cell.home.clone(), Ready::CancelCount(cell, count));
                 }
             }
-            // Bodies of an in-process cluster have written it themselves.
             Down::Print { print, .. } => self.printed(print, sorted),
             Down::Item { task, seq, value } => {
                 // Straight to its inbox: all of them are there when the loop hears of the end.

@@ -1,5 +1,6 @@
 //! What the probes' coroutines do, as remote functions. The worker binary offers all of them.
 
+pub mod inside;
 pub mod jobs;
 pub mod nested;
 pub mod scoped;
@@ -8,5 +9,6 @@ pub mod stubborn;
 /// The worker with every body of this crate.
 #[must_use]
 pub fn offered(worker: farloop::Worker) -> farloop::Worker {
-    scoped::offered(nested::offered(stubborn::offered(jobs::offered(worker))))
+    let worker = scoped::offered(nested::offered(stubborn::offered(jobs::offered(worker))));
+    inside::offered(worker)
 }

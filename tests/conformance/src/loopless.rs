@@ -1,5 +1,7 @@
 //! A process without a loop: what calls are told there, and that nothing is lost by it. Prints one JSON object.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use farloop::prelude::*;
 use farloop::{Error, try_ensure_future};
 use serde_json::{Value, json};
@@ -19,6 +21,24 @@ fn told<T>(result: Result<T, Error>) -> String {
     result.map_or_else(|error| place(&error), |_| "it worked".to_owned())
 }
 
+/// Which handler hears of a coroutine that is dropped: a custom one, none, a broken one, the custom one again.
+fn handlers() -> Vec<usize> {
+    static HEARD: AtomicUsize = AtomicUsize::new(0);
+    let custom = || -> Option<farloop::BoxedHandler> {
+        Some(Box::new(|_| {
+            HEARD.fetch_add(1, Ordering::Relaxed);
+        }))
+    };
+    let broken: Option<farloop::BoxedHandler> = Some(Box::new(|report| panic!("a broken handler of {report:?}")));
+    let mut heard = Vec::new();
+    for handler in [custom(), None, broken, custom()] {
+        farloop::set_exception_handler(handler);
+        drop(echo("dropped"));
+        heard.push(HEARD.swap(0, Ordering::Relaxed));
+    }
+    heard
+}
+
 /// Runs the calls and prints what they were told.
 pub(crate) fn run() {
     reports::collect();
@@ -31,6 +51,8 @@ pub(crate) fn run() {
         Err((_, coro)) => (coro.function().to_owned(), Some(coro)),
     };
     let before: Value = json!({
+        "current_task": farloop::current_task().is_none(),
+        "all_tasks": told(farloop::all_tasks()),
         "create_task": told(task.result()),
         "text": text,
         "create_future": told(future.result()),
@@ -58,6 +80,10 @@ pub(crate) fn run() {
     let mut all = before;
     if let (Some(all), Value::Object(after)) = (all.as_object_mut(), after) {
         all.extend(after);
+    }
+    // Last: it replaces the handler that collects.
+    if let Some(all) = all.as_object_mut() {
+        all.insert("handlers".to_owned(), json!(handlers()));
     }
     println!("{all}");
 }

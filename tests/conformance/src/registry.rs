@@ -120,7 +120,7 @@ impl Area {
 /// The areas in scope.
 #[must_use]
 pub fn areas() -> Vec<Area> {
-    use crate::scenarios::{ac, ca, cb, co, fu, ga, lo, ne, ru, sc, sh, tg, th, ti, to, ts, wa, wf};
+    use crate::scenarios::{ac, ca, cb, co, er, fu, ga, inside, lo, ne, ru, sc, sh, tg, th, ti, to, ts, wa, wf};
     let area = |code, title, span, complete, rows| Area { code, title, span, complete, rows };
     vec![
         area("CO", "Coroutine objects", (1, 12), false, &[co::ROWS]),
@@ -140,7 +140,9 @@ pub fn areas() -> Vec<Area> {
         area("RU", "run() and Runner", (281, 287), true, &[ru::ROWS]),
         area("TH", "Entering from other threads", (288, 303), true, &[th::ROWS]),
         area("TI", "Timers and sleep", (304, 319), true, &[ti::ROWS]),
+        area("IN", "Introspection, names, context", (320, 328), false, &[inside::ROWS]),
         area("NE", "Nested coroutines", (329, 336), true, &[ne::ROWS]),
+        area("ER", "Error reporting", (337, 343), false, &[er::ROWS]),
     ]
 }
 

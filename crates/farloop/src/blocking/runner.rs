@@ -27,7 +27,7 @@ use crate::task::{Task, read_outcome};
 ///
 /// ```
 /// assert_eq!(farloop::run(async { Ok(farloop::current_task().is_some()) })?, true);
-/// # farloop::Result::Ok(())
+/// # Ok::<(), farloop::Error>(())
 /// ```
 ///
 /// # Errors

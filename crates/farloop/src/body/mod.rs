@@ -41,9 +41,6 @@ use crate::event_loop::LoopShared;
 use crate::print::Prints;
 use crate::progress::Telling;
 
-/// A poll longer than this blocks its event loop for all others and is reported.
-pub(crate) const SLOW_POLL: Duration = Duration::from_millis(100);
-
 /// Cancel requests that a body passes on to what it awaits; later ones are delivered to itself. Two bodies may await
 /// each other without a deadlock (one could also be woken by something else): a request would go round for ever.
 const FORWARDED_CANCELS: u32 = 32;
@@ -105,6 +102,8 @@ struct State {
     deadlocked: bool,
     /// A slot was handed over while the attempt waited in line for one.
     slot_granted: bool,
+    /// There is a client at the top of the tree, which is shown what the body prints.
+    has_root: bool,
     context: context::Context,
     /// Few bodies tell anything.
     telling: Option<Box<Telling>>,
@@ -614,13 +613,21 @@ impl Body {
         }));
         let took = begun.elapsed();
         CURRENT.with(|c| c.replace(before));
-        if took > SLOW_POLL {
+        if took > crate::debug::slow_callback_duration() {
             crate::report::slow_poll(&self.function, took);
         }
         drop(waker);
         self.state().poll_waker = None;
         let foreign = Arc::strong_count(&marker) > 1;
         (polled, foreign)
+    }
+
+    pub(crate) fn set_root(&self, has_root: bool) {
+        self.state().has_root = has_root;
+    }
+
+    pub(crate) fn has_root(&self) -> bool {
+        self.state().has_root
     }
 
     /// It printed this. A body that is over for the cluster is not heard any more.

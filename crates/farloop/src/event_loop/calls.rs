@@ -52,7 +52,7 @@ impl Callback {
             Body::nobody(|| self.span.in_scope(|| context.run(run)));
         }));
         let took = begun.elapsed();
-        if took > crate::body::SLOW_POLL {
+        if took > crate::debug::slow_callback_duration() {
             crate::report::slow_poll(&format!("the callback of {}", self.location), took);
         }
         if let Err(panic) = ran {

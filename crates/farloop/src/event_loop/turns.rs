@@ -134,9 +134,14 @@ fn listen(cell: &Arc<Cell>, listener: Listener) {
         Listener::Wake { whom, .. } => whom.wake(),
         Listener::Internal { run, .. } => run(cell),
         Listener::Callback { run, .. } => {
+            let begun = crate::debug::debug().then(std::time::Instant::now);
             let ran = std::panic::catch_unwind(AssertUnwindSafe(|| Body::nobody(|| run(cell))));
             if let Err(panic) = ran {
                 crate::report::callback_panicked(cell, &*panic);
+            }
+            let took = begun.map(|begun| begun.elapsed()).unwrap_or_default();
+            if took > crate::debug::slow_callback_duration() {
+                crate::report::slow_callback(cell, took);
             }
         }
     }

@@ -325,6 +325,7 @@ impl Host {
         let (name, trace) = (start.spec.name.clone(), start.spec.trace.clone());
         let body = Body::of_attempt(who, function.clone(), name, home.clone(), trace, start.number);
         body.had_before(start.cancels);
+        body.set_root(start.root.is_some());
         if start.spec.context.is_some() {
             body.set_context(context::Context::from_spec(start.spec.context.clone()));
         }

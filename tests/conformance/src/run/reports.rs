@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::sync::Once;
 
 thread_local! {
+    static WHOLE: RefCell<Vec<farloop::Report>> = const { RefCell::new(Vec::new()) };
     static REPORTS: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
 }
 
@@ -13,6 +14,7 @@ pub(crate) fn collect() {
     static HANDLER: Once = Once::new();
     HANDLER.call_once(|| {
         farloop::set_exception_handler(Some(Box::new(|report: &farloop::Report| {
+            WHOLE.with_borrow_mut(|reports| reports.push(report.clone()));
             // Slow polls are about the machine, not about the program.
             let about_the_machine = report.error.is_none() && report.message.contains("held its event loop");
             let text = match &report.error {
@@ -25,6 +27,12 @@ pub(crate) fn collect() {
         })));
     });
     REPORTS.set(Some(Vec::new()));
+    WHOLE.take();
+}
+
+/// What came, whole; those about the machine, too.
+pub(crate) fn take_whole() -> Vec<farloop::Report> {
+    WHOLE.take()
 }
 
 /// What came, and goes on collecting.
