@@ -158,7 +158,8 @@ pub enum Up {
     Offer(Vec<FunctionDef>),
     /// Worker: that many starts have been allowed since the session began (cumulative, never falls; L14).
     Grant(u64),
-    /// Worker: an attempt that did not end at once. Replaces what was said before about it.
+    /// Worker: an attempt that did not end at once. Replaces what was said before about it. Where the spec's policy has
+    /// clocks, it is said as soon as the body begins.
     Progress {
         /// Which.
         attempt: AttemptId,

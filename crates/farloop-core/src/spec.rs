@@ -106,7 +106,7 @@ pub struct Options {
 pub struct Policy {
     /// Pause before the next attempt after one that failed; none: it follows at once.
     pub backoff: Option<Backoff>,
-    /// Longest wait for a worker, from the moment at which the task could run; none: without limit.
+    /// Longest wait for a slot at a worker, from the moment at which the task could run; none: without limit.
     pub schedule_to_start: Option<Duration>,
     /// Time for one attempt, from its start; none: without limit.
     pub start_to_close: Option<Duration>,
@@ -119,6 +119,13 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// Whether a worker has to say when the body begins ([`Up::Progress`](crate::frame::Up::Progress)): clocks begin or
+    /// end there.
+    #[must_use]
+    pub fn has_clocks(&self) -> bool {
+        self.schedule_to_start.is_some() || self.start_to_close.is_some() || self.heartbeat.is_some()
+    }
+
     fn keys_len(&self) -> usize {
         self.limit.as_ref().map_or(0, |l| l.key.len()) + self.fairness_key.as_ref().map_or(0, |k| k.len())
     }

@@ -131,8 +131,8 @@ impl<T> Coro<T> {
         self.with(|call| call.options.policy_mut().backoff = Some(backoff.into()))
     }
 
-    /// Longest wait for a worker, from the moment at which the task could run (its arguments are there, the pause
-    /// before the attempt is over) to the sending of the start. Then the task ends as `TimedOut`, and is not tried
+    /// Longest wait for a slot at a worker, from the moment at which the task could run (its arguments are there, the
+    /// pause before the attempt is over) to the moment at which its body begins. Then the task ends as `TimedOut`, and is not tried
     /// again. Without limit unless given.
     pub fn schedule_to_start(self, limit: Duration) -> Self {
         self.with(|call| call.options.policy_mut().schedule_to_start = Some(limit))

@@ -92,6 +92,8 @@ pub(crate) struct LoopShared {
     stopping: AtomicBool,
     interrupted: AtomicBool,
     running: AtomicBool,
+    /// Its thread is held by a body that nobody waits for any more.
+    written_off: AtomicBool,
     nowhere: bool,
 }
 
@@ -121,6 +123,7 @@ impl LoopShared {
             stopping: AtomicBool::new(false),
             interrupted: AtomicBool::new(false),
             running: AtomicBool::new(false),
+            written_off: AtomicBool::new(false),
             nowhere,
         });
         home.session.set_home(&home);
@@ -142,6 +145,14 @@ impl LoopShared {
     /// Where calls go that have no loop.
     pub(crate) fn is_nowhere(&self) -> bool {
         self.nowhere
+    }
+
+    pub(crate) fn is_written_off(&self) -> bool {
+        self.written_off.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_written_off(&self, written_off: bool) {
+        self.written_off.store(written_off, Ordering::Relaxed);
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -111,7 +111,7 @@ pub use task::{
 pub use time::{Sleep, sleep, sleep_with, yield_now};
 pub use to_thread::{ToThread, to_thread};
 pub use untyped::{Untyped, call};
-pub use worker::{DEFAULT_ADDRESS, DEFAULT_MAX_RESIDENT, DEFAULT_SLOTS, DRAIN_LIMIT, Worker};
+pub use worker::{DEFAULT_ADDRESS, DEFAULT_MAX_RESIDENT, DEFAULT_SLOTS, DRAIN_LIMIT, STUCK_LIMIT, Worker};
 
 /// Logs, and traces over OTLP where the environment names a collector: `let _telemetry = farloop::telemetry::init("shop");`
 /// as the first thing in `main`.

@@ -275,8 +275,6 @@ impl<R> Task<R> {
     ///
     /// ```
     /// # use farloop::prelude::*;
-    /// use futures_util::StreamExt as _;
-    ///
     /// #[farloop::task]
     /// async fn build(steps: u32) -> farloop::Result<()> {
     ///     for step in 1..=steps {
@@ -317,6 +315,13 @@ impl<R> Task<R> {
             point: Point::default(),
             of: PhantomData,
         }
+    }
+}
+
+impl<T: DeserializeOwned> Progress<T> {
+    /// The next one; none when the task is over and its last value was given.
+    pub async fn next(&mut self) -> Option<Result<T>> {
+        std::future::poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 }
 

@@ -123,6 +123,10 @@ impl SessionShared {
         let _ = self.worker.set(worker);
     }
 
+    pub(crate) fn worker(&self) -> Option<&Arc<WorkerShared>> {
+        self.worker.get()
+    }
+
     pub(crate) fn set_learn(&self, learn: Learn) {
         let _ = self.learn.set(learn);
     }

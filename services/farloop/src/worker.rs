@@ -22,6 +22,9 @@ pub(crate) struct Args {
     /// Seconds that running work may go on after SIGTERM
     #[arg(long, env = "FARLOOP_DRAIN_SECONDS", default_value_t = farloop::DRAIN_LIMIT.as_secs())]
     drain_seconds: u64,
+    /// Seconds that an event loop may be stuck in a body that nobody waits for; then the worker ends with an error
+    #[arg(long, env = "FARLOOP_STUCK_SECONDS", default_value_t = farloop::STUCK_LIMIT.as_secs())]
+    stuck_seconds: u64,
 }
 
 pub(crate) fn main(args: Args) -> anyhow::Result<ExitCode> {
@@ -29,7 +32,8 @@ pub(crate) fn main(args: Args) -> anyhow::Result<ExitCode> {
         .address(args.address)
         .slots(args.slots)
         .max_resident(args.max_resident)
-        .drain_limit(std::time::Duration::from_secs(args.drain_seconds));
+        .drain_limit(std::time::Duration::from_secs(args.drain_seconds))
+        .stuck_limit(std::time::Duration::from_secs(args.stuck_seconds));
     if let Some(name) = args.name {
         worker = worker.name(name);
     }

@@ -200,6 +200,37 @@ pub async fn yields(
     Ok(())
 }
 
+/// Holds its event loop until the gate is open, without a single await.
+#[farloop::task(name = "count.spins")]
+pub async fn spins(label: String, gate: String) {
+    let _body = Body::begin(label);
+    while !tally::is_open(&gate) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// As [`spins`], on the blocking pool.
+#[farloop::task(name = "count.grinds")]
+pub fn grinds(label: String, gate: String) {
+    let _body = Body::begin(label);
+    while !tally::is_open(&gate) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Tells how far it came and waits to be killed; the next attempt gives back what it was told.
+#[farloop::task(name = "count.resumes")]
+pub async fn resumes(label: String) -> farloop::Result<Option<u32>> {
+    let body = Body::begin(label);
+    let before = farloop::heartbeat_details()?;
+    if before.is_none() {
+        farloop::heartbeat(7)?;
+        farloop::set_progress("seven")?;
+        body.noting(farloop::sleep(Duration::from_secs(3_600)).await)?;
+    }
+    Ok(before)
+}
+
 /// Starts a task of its own, and waits for it.
 #[farloop::task(name = "count.parent")]
 pub async fn parent(label: String) -> farloop::Result<()> {
@@ -235,6 +266,9 @@ fn offer_all(worker: farloop::Worker) -> farloop::Worker {
         .task::<stubborn>()
         .task::<defiant>()
         .task::<gated>()
+        .task::<spins>()
+        .task::<grinds>()
+        .task::<resumes>()
         .task::<parent>()
         .task::<says>()
         .task::<flaky>()

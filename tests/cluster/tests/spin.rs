@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use farloop::Error;
 use farloop::prelude::*;
-use farloop_test_cluster::bounded;
 use farloop_test_cluster::node::{Node, Program};
 use farloop_test_cluster::people::People;
 use farloop_test_cluster::tally::Tally;
-use farloop_test_cluster::tasks::{defiant, number, stubborn};
+use farloop_test_cluster::tasks::{defiant, grinds, number, spins, stubborn};
+use farloop_test_cluster::{bounded, until};
 use farloop_worker::demo;
 
 const NODE: &str = env!("CARGO_BIN_EXE_cluster_node");
@@ -78,5 +78,66 @@ fn a_body_that_defies_a_cancel_is_abandoned_after_its_grace() {
         assert!(cluster.tally.of("left", "defiant").is_empty(), "its body is still at it");
         cluster.tally.sees(1, "left", "defiant").await;
         assert_eq!(number(7, 0).await.unwrap(), 7, "the loop lives on");
+    });
+}
+
+#[test]
+fn a_body_that_never_awaits_is_given_up_and_its_thread_counted_until_it_lets_go() {
+    bounded(async {
+        let grace = Duration::from_millis(200);
+        let program = Program::new(COUNTING).env("FARLOOP_LOOPS", "2").env("FARLOOP_SLOTS", "2");
+        let mut cluster = Cluster::with(program).await;
+        let written_off = async |people: &mut People, threads: i32| {
+            until(&format!("{threads} threads are written off"), async || {
+                people.worker("it").await.filter(|w| w.abandoned == threads).map(drop)
+            })
+            .await;
+        };
+
+        // One on a loop: no await point of it is ever open, so nothing can be delivered to it.
+        let task = ensure_future(spins("spins", "loop").cancel_grace(grace));
+        cluster.tally.sees(1, "begun", "spins").await;
+        assert!(task.cancel("enough"));
+        assert!(abandoned(task.await));
+        assert!(cluster.tally.of("left", "spins").is_empty(), "its body is still at it");
+        written_off(&mut cluster.people, 1).await;
+        // One on the blocking pool.
+        let task = ensure_future(grinds("grinds", "pool").cancel_grace(grace));
+        cluster.tally.sees(1, "begun", "grinds").await;
+        assert!(task.cancel("enough"));
+        assert!(abandoned(task.await));
+        written_off(&mut cluster.people, 2).await;
+
+        // Both slots and one loop are there for others.
+        let numbers = gather_all((0..20).map(|n| number(n, 10))).await.unwrap();
+        assert_eq!(numbers, (0..20).collect::<Vec<_>>());
+        cluster.tally.open("loop");
+        cluster.tally.open("pool");
+        written_off(&mut cluster.people, 0).await;
+        assert_eq!(number(7, 0).await.unwrap(), 7, "the loop lives on");
+    });
+}
+
+#[test]
+fn a_worker_whose_loop_does_not_come_back_drains_and_ends_with_an_error() {
+    bounded(async {
+        let tally = Tally::new();
+        let (_coordinator, address) = Node::coordinator(NODE);
+        let url = format!("http://{address}");
+        let _event_loop = farloop::connect(&url).await.unwrap();
+        let mut people = People::at(&url).await;
+        let program = |name: &str| {
+            let program = Program::new(COUNTING).env("FARLOOP_LOOPS", "1").env("FARLOOP_STUCK_SECONDS", "1");
+            program.at(&url).named(name).tally(&tally).start()
+        };
+        let mut first = program("first");
+        people.joined(&["first"]).await;
+        let task = ensure_future(spins("spins", "never").cancel_grace(Duration::from_millis(100)));
+        tally.sees(1, "begun", "spins").await;
+        task.cancel(());
+        assert!(abandoned(task.await));
+        assert!(!first.ended().await.success(), "whoever supervises it has to know");
+        let _second = program("second");
+        assert_eq!(number(7, 0).await.unwrap(), 7);
     });
 }

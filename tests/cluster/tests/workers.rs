@@ -9,7 +9,7 @@ use farloop_test_cluster::bounded;
 use farloop_test_cluster::node::{Node, Program};
 use farloop_test_cluster::people::{People, State};
 use farloop_test_cluster::tally::Tally;
-use farloop_test_cluster::tasks::{gated, number, parent};
+use farloop_test_cluster::tasks::{gated, number, parent, resumes};
 
 struct Cluster {
     tally: Tally,
@@ -52,6 +52,24 @@ fn lost(result: farloop::Result<u32>) -> String {
         Err(farloop::Error::WorkerLost(failure)) => failure.to_string(),
         other => panic!("it was lost with its worker, and ended as {other:?}"),
     }
+}
+
+#[test]
+fn the_attempt_after_a_killed_worker_reads_the_details_of_the_last_heartbeat() {
+    bounded(async {
+        let mut cluster = Cluster::start().await;
+        let mut first = cluster.with("first").await;
+        let task = ensure_future(resumes("resumes"));
+        // Told after the heartbeat, in the same order: who hears of it knows that the details are safe.
+        let mut progress = task.progress::<String>();
+        assert_eq!(progress.next().await.unwrap().unwrap(), "seven");
+        let shown = cluster.people.task(task.id()).await.unwrap();
+        assert!(shown.progress.is_some(), "{shown:?}");
+        let _second = cluster.with("second").await;
+        first.kill();
+        assert_eq!(task.await.unwrap(), Some(7));
+        assert!(progress.next().await.is_none());
+    });
 }
 
 #[test]

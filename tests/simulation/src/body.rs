@@ -165,6 +165,8 @@ pub struct Body {
     pub seen: u32,
     /// Timers of earlier points carry a lower number.
     pub ticket: u64,
+    /// It says when it begins.
+    pub announces: bool,
     /// What was said last in a Progress.
     pub told: Option<Up>,
     /// Its items, if somebody wants them.
@@ -202,6 +204,7 @@ impl Body {
             pending: cancels,
             seen: 0,
             ticket: 0,
+            announces: false,
             told: None,
             window: None,
             emitting: None,

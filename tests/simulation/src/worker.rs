@@ -207,6 +207,7 @@ impl Worker {
         let args = Args::decode(&start.spec.args);
         let until = start.remaining.map(|left| ctx.now + left);
         let mut body = Body::new(start.attempt, start.number, args, start.depth, until, start.cancels);
+        body.announces = start.spec.options.policy.as_ref().is_some_and(|p| p.has_clocks());
         body.window = start.spec.stream.then(Window::default);
         self.bodies.insert(start.attempt, body);
         self.fresh.push_back(start.attempt);
@@ -262,6 +263,10 @@ impl Worker {
                 Failure::new(FailureKind::TimedOut, "start".into(), "its deadline passed in the queue".into());
             Step::Ended(Outcome::Raised(failure.into()))
         } else {
+            if begins && body.announces {
+                let activity = Activity::Running;
+                out.push(Up::Progress { attempt, activity, awaits: Vec::new(), blocked: false });
+            }
             body.poll(wake, &mut Hands { ctx, out, known: &self.known })
         };
         for frame in &out[from..] {

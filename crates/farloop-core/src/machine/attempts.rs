@@ -62,7 +62,7 @@ impl Core {
         let Some(index) = self.current(session, attempt) else { return };
         let task = &mut self.tasks[index];
         let before = core::mem::replace(&mut task.activity, activity);
-        task.begun = true;
+        let begins = !core::mem::replace(&mut task.begun, true);
         task.blocked = blocked;
         let waits = !awaits.is_empty();
         if waits || task.rare.is_some() {
@@ -74,6 +74,9 @@ impl Core {
             worker.suspended += u32::from(activity == Activity::Suspended);
         }
         self.changed(index);
+        if begins {
+            self.start_attempt_clocks(index);
+        }
         if blocked && waits {
             self.look_for_deadlock(index);
         }

@@ -17,7 +17,6 @@ impl Core {
     pub(crate) fn on_task_heartbeat(&mut self, session: u32, attempt: AttemptId, details: Bytes) -> Result<(), String> {
         within(&details)?;
         if let Some(index) = self.current(session, attempt) {
-            self.tasks[index].begun = true;
             self.tasks[index].extra_mut().details = Some(details);
             self.heard_beat(index);
         }
@@ -27,7 +26,6 @@ impl Core {
     pub(crate) fn on_task_progress(&mut self, session: u32, attempt: AttemptId, value: Bytes) -> Result<(), String> {
         within(&value)?;
         let Some(index) = self.current(session, attempt) else { return Ok(()) };
-        self.tasks[index].begun = true;
         let key = self.tasks.key(index);
         let extra = self.tasks[index].extra_mut();
         extra.progress = Some(value);

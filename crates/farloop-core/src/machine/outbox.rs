@@ -274,7 +274,6 @@ impl Core {
         if !self.leased(at, epoch) || late(self) || self.outlived(at, now) {
             return 0;
         }
-        self.start_attempt_clocks(at, now);
         let forgotten = planted!(self, DetailsForgotten);
         let task = &mut self.tasks[at];
         task.sent = true;

@@ -1,7 +1,7 @@
 //! What follows the end of an attempt, and the clocks of a task besides its deadline.
 //!
 //! Four timeouts, each with its own kind of failure: *schedule to start*, from the moment at which the task could run to
-//! the sending of its start; *start to close*, of one attempt; *heartbeat*, between two signs of life of an attempt;
+//! the moment at which its body begins; *start to close*, of one attempt; *heartbeat*, between two signs of life of an attempt;
 //! *schedule to close*, over all, is the task's deadline and looked after where it is set. Start to close asks the
 //! attempt to stop, as a cancel does, and gives it the same grace; then it counts as failed. An attempt whose heartbeat
 //! is missing is taken for lost, as if its worker were.
@@ -57,9 +57,10 @@ impl Core {
         self.tasks[index].extra().is_some_and(|e| e.clocks.start.is_some_and(|at| at <= now))
     }
 
-    /// Its start leaves: the clocks of the attempt begin.
-    pub(crate) fn start_attempt_clocks(&mut self, index: u32, now: Time) {
-        let key = self.tasks.key(index);
+    /// Its worker said the first word about it, so it has a slot there: the clocks of the attempt begin. (A start that
+    /// was fetched ahead waits at its worker, and is not recalled for that.)
+    pub(crate) fn start_attempt_clocks(&mut self, index: u32) {
+        let (key, now) = (self.tasks.key(index), self.now);
         let Some(policy) = self.tasks[index].policy() else { return };
         let (close, beat) = (policy.start_to_close.map(|l| now + l), policy.heartbeat.map(|l| now + l));
         if close.is_none() && beat.is_none() && self.tasks[index].extra().is_none() {
@@ -171,7 +172,12 @@ impl Core {
         }
         self.tasks[key.index].extra_mut().clocks.start = None;
         let limit = self.tasks[key.index].policy().and_then(|p| p.schedule_to_start).unwrap_or_default();
-        let why = self.explain(key.index).into_iter().next().unwrap_or_default();
+        let task = &self.tasks[key.index];
+        let why = match task.phase {
+            Phase::Leased => format!("it waits for a slot at worker {}", task.worker),
+            _ => self.explain(key.index).into_iter().next().unwrap_or_default(),
+        };
+        self.fence(key.index);
         let text = format!("no worker took it within its schedule_to_start of {limit:?}: {why}");
         let failure = self.timeout(key.index, FailureKind::ScheduleToStartTimeout, text);
         self.end_task(key.index, Outcome::Raised(failure), Family::All);

@@ -40,6 +40,7 @@ impl Core {
                 return;
             }
         };
+        self.start_by(index);
         // Nobody may be served before it: what is queued has to wait for its limits.
         if self.functions[function as usize].entry().is_none()
             && !self.held_back(index, function)
@@ -48,7 +49,6 @@ impl Core {
             self.lease(index, function, worker);
             return;
         }
-        self.start_by(index);
         let task = &mut self.tasks[index];
         task.phase = Phase::Ready;
         task.place = function;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use farloop_core::api::{Call, Reply, TaskState};
-use farloop_core::frame::{Down, Owner, Up};
+use farloop_core::frame::{Activity, Down, Owner, Up};
 use farloop_core::id::{AttemptId, SessionId};
 use farloop_core::outcome::{Failure, FailureKind, Outcome};
 use farloop_core::spec::{Backoff, Policy, Spec};
@@ -37,6 +37,13 @@ fn why(c: &mut Cluster, task: u128) -> String {
         Ok(Reply::Explained { why, .. }) => why.join("; "),
         other => panic!("{other:?}"),
     }
+}
+
+/// The body has a slot and begins.
+fn begin(c: &mut Cluster, task: u128) -> AttemptId {
+    let (worker, attempt) = c.running(id(task));
+    c.send(worker, Up::Progress { attempt, activity: Activity::Running, awaits: Vec::new(), blocked: false });
+    attempt
 }
 
 fn beat(c: &mut Cluster, worker: SessionId, attempt: AttemptId, details: &'static [u8]) {
@@ -151,13 +158,22 @@ fn schedule_to_start_ends_what_no_worker_takes() {
     assert_eq!(failure.kind, FailureKind::ScheduleToStartTimeout);
     assert!(failure.message.contains("5s") && failure.message.contains("no worker offers"), "{}", failure.message);
     // Taken in time: the clock stops, however long it runs.
+    let again = spec.clone();
     c.submit(client, id(2), spec);
-    let worker = c.worker(2, &["f"], 1);
+    let worker = c.worker(2, &["f"], 2);
+    begin(&mut c, 2);
     c.pass(secs(60));
     assert_eq!(c.starts(worker).len(), 1);
     assert!(c.outcomes(client, id(2)).is_empty());
     c.end(id(2), returned("v"));
     assert_eq!(c.outcome(client, id(2)), returned("v"));
+    // Fetched ahead, it still waits: for a slot there.
+    c.submit(client, id(3), again);
+    let (_, attempt) = c.running(id(3));
+    c.pass(Duration::from_millis(5_100));
+    let failure = c.failure(client, id(3));
+    assert_eq!(failure.kind, FailureKind::ScheduleToStartTimeout);
+    assert!(failure.message.contains("waits for a slot") && c.got(worker).contains(&Down::Fence(attempt)));
 }
 
 #[test]
@@ -169,7 +185,9 @@ fn start_to_close_asks_the_attempt_to_stop_and_counts_it_as_failed() {
         s.options.max_attempts = 2;
     });
     c.submit(client, id(1), spec.clone());
-    let (_, first) = c.running(id(1));
+    c.pass(secs(60));
+    assert!(c.outcomes(client, id(1)).is_empty(), "it waits for a slot at its worker");
+    let first = begin(&mut c, 1);
     c.pass(Duration::from_millis(3_100));
     let told = c.got(worker).iter().find_map(|d| match d {
         Down::Cancel { attempt, number, message } if *attempt == first => Some((*number, message.clone())),
@@ -180,7 +198,7 @@ fn start_to_close_asks_the_attempt_to_stop_and_counts_it_as_failed() {
     assert_eq!(c.view(id(1)).cancelling, 0, "nobody cancelled the task");
     // It passes the cancel on: the attempt failed, the next one begins.
     c.end_delivered(id(1), Outcome::Cancelled(Default::default()), number);
-    let (_, second) = c.running(id(1));
+    let second = begin(&mut c, 1);
     assert!(second.epoch > first.epoch);
     c.pass(Duration::from_millis(3_100));
     // The second one spins: after its grace nobody waits for it any more.
@@ -191,6 +209,7 @@ fn start_to_close_asks_the_attempt_to_stop_and_counts_it_as_failed() {
     assert!(c.got(worker).contains(&Down::Fence(second)));
     // A value that was on its way when time was over stands.
     c.submit(client, id(2), spec);
+    begin(&mut c, 2);
     c.pass(Duration::from_millis(3_100));
     c.end_delivered(id(2), returned("just"), 0);
     assert_eq!(c.outcome(client, id(2)), returned("just"));
@@ -205,12 +224,14 @@ fn a_cancel_wins_over_an_attempt_whose_time_is_over() {
         s.options.max_attempts = 9;
     });
     c.submit(client, id(1), spec.clone());
+    begin(&mut c, 1);
     c.pass(Duration::from_millis(3_100));
     c.send(client, Up::Cancel { task: id(1), message: Some("enough".into()) });
     c.end_delivered(id(1), Outcome::Cancelled(Default::default()), 1);
     assert!(matches!(c.outcome(client, id(1)), Outcome::Cancelled(c) if c.message.as_deref() == Some("enough")));
     // Withdrawn again, the attempt is over all the same.
     c.submit(client, id(2), spec);
+    begin(&mut c, 2);
     c.pass(Duration::from_millis(3_100));
     c.send(client, Up::Cancel { task: id(2), message: None });
     c.send(client, Up::Uncancel(id(2)));
@@ -227,7 +248,7 @@ pub(crate) fn a_silent_attempt_is_fenced_and_the_next_is_given_the_last_details(
         s.options.max_crashes = 1;
     });
     c.submit(client, id(1), spec);
-    let (_, first) = c.running(id(1));
+    let first = begin(&mut c, 1);
     assert_eq!(c.starts(worker)[0].details, None);
     for step in [&b"one"[..], b"two", b"three"] {
         c.pass(Duration::from_millis(1_900));
@@ -240,6 +261,7 @@ pub(crate) fn a_silent_attempt_is_fenced_and_the_next_is_given_the_last_details(
     assert_eq!(c.starts(worker)[1].details.as_deref(), Some(&b"three"[..]));
     // What the fenced one says counts no more (L4).
     beat(&mut c, worker, first, b"ghost");
+    begin(&mut c, 1);
     c.pass(Duration::from_millis(2_100));
     let failure = c.failure(client, id(1));
     assert_eq!(failure.kind, FailureKind::HeartbeatTimeout);

@@ -11,6 +11,7 @@
 //! Requests that a scope of the body makes (a timeout, a group) reach the points inside that scope only, and have no
 //! number: see [`scopes`].
 
+mod hold;
 mod point;
 mod scopes;
 
@@ -30,6 +31,7 @@ use farloop_core::spec::Trace;
 use farloop_telemetry::TraceContext;
 use slab::Slab;
 
+use self::hold::Hold;
 pub(crate) use self::point::Point;
 pub(crate) use self::scopes::Entered;
 pub(crate) use self::scopes::Under;
@@ -105,6 +107,7 @@ struct State {
     /// There is a client at the top of the tree, which is shown what the body prints.
     has_root: bool,
     context: context::Context,
+    hold: Hold,
     /// Few bodies tell anything.
     telling: Option<Box<Telling>>,
 }
@@ -600,13 +603,14 @@ impl Body {
         // finished await does not count.
         let marker = Arc::new(PollWaker(self.clone()));
         let waker = Waker::from(marker.clone());
+        let begun = Instant::now();
         {
             self.set_task_waker(outer);
             let mut state = self.state();
             state.poll_waker = Some(waker.clone());
+            state.hold.poll = Some(begun);
         }
         let before = CURRENT.with(|c| c.replace(Some(self.clone())));
-        let begun = Instant::now();
         let polled = std::panic::catch_unwind(AssertUnwindSafe(|| {
             let _entered = self.span.enter();
             future.poll(&mut Context::from_waker(&waker))
@@ -617,7 +621,12 @@ impl Body {
             crate::report::slow_poll(&self.function, took);
         }
         drop(waker);
-        self.state().poll_waker = None;
+        let back = {
+            let mut state = self.state();
+            state.poll_waker = None;
+            state.hold.poll_over()
+        };
+        self.came_back(back);
         let foreign = Arc::strong_count(&marker) > 1;
         (polled, foreign)
     }

@@ -15,7 +15,9 @@ use farloop_core::id::{AttemptId, TaskId, WorkerId};
 use farloop_core::limits;
 use farloop_core::outcome::{Cancellation, Failure, FailureKind, Outcome};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
+use super::abandoned::Abandoned;
 use super::slots::Slots;
 use crate::body::{Body, Who};
 use crate::context;
@@ -31,6 +33,8 @@ use crate::stream::{self, Outlet};
 pub(crate) struct Started {
     pub(crate) start: Start,
     inputs: Vec<(TaskId, Bytes)>,
+    /// It must not begin after this moment (L19): while it waits for a slot the coordinator may be out of reach.
+    until: Option<Instant>,
 }
 
 struct Placed {
@@ -54,6 +58,7 @@ pub(crate) struct WorkerShared {
     draining: AtomicBool,
     idle: Notify,
     leave: Notify,
+    pub(super) abandoned: Abandoned,
 }
 
 impl WorkerShared {
@@ -76,6 +81,7 @@ impl WorkerShared {
             draining: AtomicBool::new(false),
             idle: Notify::new(),
             leave: Notify::new(),
+            abandoned: Abandoned::default(),
         });
         session.set_worker(worker.clone());
         worker
@@ -121,7 +127,11 @@ impl WorkerShared {
             }
             Down::Start(start) => {
                 let inputs = self.inputs().remove(&start.attempt).unwrap_or_default();
-                if let Some(started) = self.slots.arrive(Started { start, inputs }) {
+                if let Some(started) = self.slots.arrive(Started {
+                    until: start.remaining.map(|left| Instant::now() + left),
+                    start,
+                    inputs,
+                }) {
                     let home = self.place(&started);
                     to(&home, Ready::Start(Box::new(started)));
                 }
@@ -145,6 +155,10 @@ impl WorkerShared {
                 if !self.slots.remove(attempt)
                     && let Some(home) = self.home_of(attempt)
                 {
+                    // Not by way of its loop, which may be what it holds.
+                    if let Some(body) = self.body_of(attempt) {
+                        self.write_off(&body, &home);
+                    }
                     to(&home, Ready::Fence(attempt));
                 }
             }
@@ -186,10 +200,21 @@ impl WorkerShared {
         self.placed.get(&attempt.task).filter(|p| p.attempt == attempt).map(|p| p.home.clone())
     }
 
+    fn body_of(&self, attempt: AttemptId) -> Option<Arc<Body>> {
+        self.placed.get(&attempt.task).filter(|p| p.attempt == attempt).and_then(|p| p.body.clone())
+    }
+
+    pub(super) fn session(&self) -> &Arc<SessionShared> {
+        &self.session
+    }
+
     fn place(&self, started: &Started) -> Arc<LoopShared> {
         let loops = self.loops();
-        let at = self.next_loop.fetch_add(1, Ordering::Relaxed) % loops.len().max(1);
-        let home = loops[at].clone();
+        let first = self.next_loop.fetch_add(1, Ordering::Relaxed);
+        let nth = |step: usize| &loops[(first + step) % loops.len().max(1)];
+        // A loop that is stuck is passed over, unless all are.
+        let free = (0..loops.len()).map(nth).find(|home| !home.is_written_off());
+        let home = free.unwrap_or_else(|| nth(0)).clone();
         let attempt = started.start.attempt;
         self.placed.insert(attempt.task, Placed { attempt, home: home.clone(), body: None, outlet: None });
         home
@@ -208,7 +233,7 @@ impl WorkerShared {
         home.push(Ready::Start(Box::new(started)));
     }
 
-    fn release(&self) {
+    pub(super) fn release(&self) {
         if let Some(resumed) = self.slots.release(|started| self.begin(started)) {
             resumed.wake();
         }
@@ -225,9 +250,14 @@ impl WorkerShared {
     }
 
     fn tell_idle(&self) {
-        if self.draining.load(Ordering::Acquire) && self.slots.load() == 0 {
+        if self.draining.load(Ordering::Acquire) && self.only_abandoned() {
             self.idle.notify_waiters();
         }
+    }
+
+    /// Whether nothing is left but bodies that nobody waits for.
+    fn only_abandoned(&self) -> bool {
+        self.slots.load() <= self.abandoned.loops()
     }
 
     /// The session is lost: nothing that runs here counts any more.
@@ -253,7 +283,7 @@ impl WorkerShared {
         }
         loop {
             let idle = self.idle.notified();
-            if self.slots.load() == 0 {
+            if self.only_abandoned() {
                 return;
             }
             idle.await;
@@ -305,7 +335,7 @@ impl Host {
     }
 
     fn body(&self, attempt: AttemptId) -> Option<Arc<Body>> {
-        self.worker.placed.get(&attempt.task).filter(|p| p.attempt == attempt).and_then(|p| p.body.clone())
+        self.worker.body_of(attempt)
     }
 
     /// Where the items of a stream go: to its consumer, or into one list if nobody wants them one by one.
@@ -319,7 +349,8 @@ impl Host {
     }
 
     fn start(&self, home: &Arc<LoopShared>, started: Started) {
-        let Started { start, inputs } = started;
+        let Started { start, inputs, until } = started;
+        let late = until.is_some_and(|until| until <= Instant::now());
         let function = start.spec.function.clone();
         let who = Who::Attempt { attempt: start.attempt, depth: start.depth, root: start.root };
         let (name, trace) = (start.spec.name.clone(), start.spec.trace.clone());
@@ -336,6 +367,7 @@ impl Host {
         }
         let definition = self.worker.registry().get(&function);
         let future = match definition.and_then(|d| d.body) {
+            Some(_) if late => None,
             Some(run) => {
                 let invocation = invocation(&start, inputs, self.worker.state.clone());
                 Some(match run {
@@ -355,14 +387,25 @@ impl Host {
             }
             None => None,
         };
+        // Its clocks begin here: what was fetched ahead may have waited.
+        let announced = start.spec.options.policy.as_ref().is_some_and(|p| p.has_clocks());
+        if announced {
+            self.worker.session.push(Up::Progress {
+                attempt: start.attempt,
+                activity: Activity::Running,
+                awaits: Vec::new(),
+                blocked: false,
+            });
+        }
         let attempt = Attempt {
             body,
             worker: self.worker.clone(),
             depth: start.depth,
             number: start.number,
+            late,
             future,
             slot: Slot::Held,
-            told: None,
+            told: announced.then(|| (Activity::Running, Vec::new(), false)),
             parked_as: None,
         };
         tokio::task::spawn_local(attempt);
@@ -393,7 +436,7 @@ fn on_blocking_pool(
     invocation: Invocation,
 ) -> LocalBoxFuture<'static, BodyEnd> {
     Box::pin(async move {
-        match tokio::task::spawn_blocking(move || crate::report::catch(|| body.on_behalf(|| f(invocation)))).await {
+        match tokio::task::spawn_blocking(move || crate::report::catch(|| body.on_pool(|| f(invocation)))).await {
             Ok(Ok(end)) => end,
             Ok(Err(caught)) => crate::report::rethrow(caught),
             // The runtime is shutting down under it: nobody will read this.
@@ -415,7 +458,9 @@ struct Attempt {
     worker: Arc<WorkerShared>,
     depth: u32,
     number: u32,
-    /// None: the function is not here (it was when the coordinator chose this worker).
+    /// Its deadline passed before it could begin (L19).
+    late: bool,
+    /// None: it is late, or the function is not here (it was when the coordinator chose this worker).
     future: Option<LocalBoxFuture<'static, BodyEnd>>,
     slot: Slot,
     told: Option<(Activity, Vec<TaskId>, bool)>,
@@ -451,7 +496,11 @@ impl Future for Attempt {
             }
         }
         let Some(future) = &mut this.future else {
-            let failure = this.failure(FailureKind::NotFound, "this worker does not offer the function");
+            let failure = if this.late {
+                this.failure(FailureKind::TimedOut, "its deadline passed at the worker before it could start")
+            } else {
+                this.failure(FailureKind::NotFound, "this worker does not offer the function")
+            };
             return this.report(Outcome::Raised(Arc::new(failure)));
         };
         let (polled, foreign) = this.body.poll(future.as_mut(), cx.waker());
@@ -535,7 +584,7 @@ impl Attempt {
 
     fn over(&mut self) -> Poll<()> {
         let held = match self.slot {
-            Slot::Held => true,
+            Slot::Held => !self.body.take_slot_lost(),
             Slot::GivenBack => false,
             Slot::Waiting => self.worker.slots.leave_line(&self.body),
         };
@@ -582,6 +631,8 @@ impl Attempt {
 
     fn give_back(&mut self) {
         self.slot = Slot::GivenBack;
-        self.worker.release();
+        if !self.body.take_slot_lost() {
+            self.worker.release();
+        }
     }
 }

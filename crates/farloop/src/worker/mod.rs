@@ -1,5 +1,6 @@
 //! [`Worker`]: a process that hosts event loops and offers functions.
 
+pub(crate) mod abandoned;
 pub(crate) mod host;
 pub(crate) mod hosting;
 pub(crate) mod slots;
@@ -20,6 +21,8 @@ use crate::token::{self, Side};
 pub const DEFAULT_ADDRESS: &str = "http://127.0.0.1:7171";
 /// How long running work may go on after SIGTERM, unless told otherwise.
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(30);
+/// How long an event loop may be held by a body that nobody waits for, unless told otherwise.
+pub const STUCK_LIMIT: Duration = Duration::from_secs(30);
 
 /// Describes a worker process; [`run`](Self::run) it.
 #[derive(Debug)]
@@ -28,6 +31,7 @@ pub struct Worker {
     name: Option<String>,
     token: Option<String>,
     drain_limit: Duration,
+    stuck_limit: Duration,
     hosting: Hosting,
 }
 
@@ -35,12 +39,19 @@ impl Worker {
     /// A worker of the coordinator at `address` (`http://127.0.0.1:7171`).
     #[must_use]
     pub fn new(address: impl Into<String>) -> Self {
-        Self { address: address.into(), name: None, token: None, drain_limit: DRAIN_LIMIT, hosting: Hosting::default() }
+        Self {
+            address: address.into(),
+            name: None,
+            token: None,
+            drain_limit: DRAIN_LIMIT,
+            stuck_limit: STUCK_LIMIT,
+            hosting: Hosting::default(),
+        }
     }
 
     /// As the environment says: `FARLOOP_ADDRESS`, `FARLOOP_TOKEN` or `FARLOOP_TOKEN_FILE`, `FARLOOP_WORKER_NAME`,
-    /// `FARLOOP_SLOTS`, `FARLOOP_LOOPS`, `FARLOOP_MAX_RESIDENT`, `FARLOOP_DRAIN_SECONDS`. What is not a number there is reported by
-    /// [`run`](Self::run).
+    /// `FARLOOP_SLOTS`, `FARLOOP_LOOPS`, `FARLOOP_MAX_RESIDENT`, `FARLOOP_DRAIN_SECONDS`, `FARLOOP_STUCK_SECONDS`. What
+    /// is not a number there is reported by [`run`](Self::run).
     #[must_use]
     pub fn from_env() -> Self {
         let mut worker = Self::new(variable("FARLOOP_ADDRESS").unwrap_or_else(|| DEFAULT_ADDRESS.into()));
@@ -49,9 +60,10 @@ impl Worker {
             Ok(token) => worker.token = token,
             Err(error) => worker.hosting.refuse(error),
         }
-        let mut drain_limit = worker.drain_limit;
+        let (mut drain_limit, mut stuck_limit) = (worker.drain_limit, worker.stuck_limit);
         worker.number("FARLOOP_DRAIN_SECONDS", |_, n| drain_limit = Duration::from_secs(n.into()));
-        worker.drain_limit = drain_limit;
+        worker.number("FARLOOP_STUCK_SECONDS", |_, n| stuck_limit = Duration::from_secs(n.into()));
+        (worker.drain_limit, worker.stuck_limit) = (drain_limit, stuck_limit);
         worker.number("FARLOOP_SLOTS", |hosting, n| hosting.slots = n.max(1));
         worker.number("FARLOOP_LOOPS", |hosting, n| hosting.loops = (n as usize).max(1));
         worker.number("FARLOOP_MAX_RESIDENT", |hosting, n| hosting.max_resident = (n as usize).max(1));
@@ -129,12 +141,22 @@ impl Worker {
         self
     }
 
+    /// How long an event loop may be stuck in a body that was cancelled and went on after its grace, counted from the
+    /// beginning of that poll; 30 seconds unless given. Then the worker drains and [`run`](Self::run) returns an error:
+    /// the thread cannot be had back. A loop that computes for somebody who waits for it is left alone, however long.
+    #[must_use]
+    pub fn stuck_limit(mut self, limit: Duration) -> Self {
+        self.stuck_limit = limit;
+        self
+    }
+
     /// Runs until SIGTERM, Ctrl-C or a `DrainWorker` call for it, then takes no new work, lets what runs end within the
     /// drain limit, and returns. A second signal ends the drain: what still runs is handed back, and runs elsewhere. A
     /// coordinator that is late or restarts is waited for.
     ///
     /// # Errors
-    /// Two functions of one name, a wrong environment variable, a coordinator that refuses this worker.
+    /// Two functions of one name, a wrong environment variable, a coordinator that refuses this worker; an event loop
+    /// that did not come back ([`stuck_limit`](Self::stuck_limit)).
     pub async fn run(self) -> Result<()> {
         self.host(stop_signal(), stop_signal).await
     }
@@ -162,9 +184,17 @@ impl Worker {
         let remote = Remote::start(session.clone(), &self.address, self.token)?;
         let Hosting { registry, slots, loops, .. } = &self.hosting;
         tracing::info!(address = self.address, functions = registry.len(), slots, loops, "worker started");
+        let mut stuck = None;
         tokio::select! {
             failed = remote.failed() => return Err(failed),
             () = stop => {}
+            loops = worker.stuck_for(self.stuck_limit) => {
+                let limit = self.stuck_limit;
+                stuck = Some(format!(
+                    "{loops} event loop(s) were stuck for {limit:?} in a body that was cancelled and went on after its grace: the worker ends, so that another can take its place"
+                ));
+                tracing::error!(loops, ?limit, "an event loop is stuck in a body that nobody waits for; this worker ends");
+            }
             () = worker.told_to_leave() => tracing::info!("the coordinator was asked to let this worker go"),
         }
         tracing::info!("draining; a second signal hands back what still runs");
@@ -182,7 +212,7 @@ impl Worker {
         for home in worker.loops() {
             home.close();
         }
-        Ok(())
+        stuck.map_or(Ok(()), |why| Err(Error::msg(why)))
     }
 }
 
