@@ -231,6 +231,26 @@ pub async fn resumes(label: String) -> farloop::Result<Option<u32>> {
     Ok(before)
 }
 
+/// Holds a lock until the gate is open: it has begun when it has the lock. The token it had.
+#[farloop::task(name = "count.guarded")]
+pub async fn guarded(label: String, lock: farloop::sync::Lock) -> farloop::Result<u64> {
+    let guard = lock.lock().await?;
+    let _body = Body::begin(&label);
+    while !tally::is_open("gate") {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let token = guard.token();
+    guard.release().await?;
+    Ok(token)
+}
+
+/// Gets an item.
+#[farloop::task(name = "count.takes_item")]
+pub async fn takes_item(label: String, queue: farloop::sync::Queue<u32>) -> farloop::Result<u32> {
+    let body = Body::begin(&label);
+    body.noting(queue.get().await)
+}
+
 /// Starts a task of its own, and waits for it.
 #[farloop::task(name = "count.parent")]
 pub async fn parent(label: String) -> farloop::Result<()> {
@@ -274,4 +294,6 @@ fn offer_all(worker: farloop::Worker) -> farloop::Worker {
         .task::<flaky>()
         .task::<pair>()
         .task::<yields>()
+        .task::<guarded>()
+        .task::<takes_item>()
 }

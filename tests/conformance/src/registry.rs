@@ -120,7 +120,7 @@ impl Area {
 /// The areas in scope.
 #[must_use]
 pub fn areas() -> Vec<Area> {
-    use crate::scenarios::{ac, ca, cb, co, er, fu, ga, inside, lo, ne, ru, sc, sh, tg, th, ti, to, ts, wa, wf};
+    use crate::scenarios::{ac, ca, cb, co, er, fu, ga, inside, lo, ne, ru, sc, sh, sy, tg, th, ti, to, ts, wa, wf};
     let area = |code, title, span, complete, rows| Area { code, title, span, complete, rows };
     vec![
         area("CO", "Coroutine objects", (1, 12), false, &[co::ROWS]),
@@ -143,6 +143,7 @@ pub fn areas() -> Vec<Area> {
         area("IN", "Introspection, names, context", (320, 328), false, &[inside::ROWS]),
         area("NE", "Nested coroutines", (329, 336), true, &[ne::ROWS]),
         area("ER", "Error reporting", (337, 343), false, &[er::ROWS]),
+        area("SY", "Locks, events, queues, barriers", (349, 354), true, &[sy::ROWS]),
     ]
 }
 

@@ -14,6 +14,7 @@ pub mod ne;
 pub mod ru;
 pub mod sc;
 pub mod sh;
+pub mod sy;
 pub mod tg;
 pub mod th;
 pub mod ti;

@@ -10,11 +10,13 @@ use std::time::Duration;
 use farloop_core::frame::{Owner, Submit, Up};
 use farloop_core::id::{AttemptId, TaskId};
 use farloop_core::outcome::{Cancellation, Failure, FailureKind, Outcome};
+use farloop_core::sync::{SyncAnswer, SyncEnd};
 use farloop_core::time::Time;
 use farloop_core::window::Window;
 
 use crate::peer::Ctx;
 use crate::script::{Args, Op, Policy, function_name, item_of, value_of};
+use crate::synced;
 
 /// What an await raised.
 #[derive(Clone, Debug)]
@@ -51,6 +53,8 @@ pub enum Point {
     Wait(Vec<TaskId>),
     /// `shield`.
     Shield(TaskId),
+    /// A call about a lock or queue.
+    Sync(u64),
     /// Waits until the consumer of its items has taken some.
     Room,
 }
@@ -62,7 +66,7 @@ impl Point {
         match self {
             Self::Await(task, _) | Self::WaitFor(task, _) => vec![*task],
             Self::Gather(tasks) => tasks.clone(),
-            Self::Work | Self::Sleep | Self::Room | Self::Wait(_) | Self::Shield(_) => Vec::new(),
+            Self::Work | Self::Sleep | Self::Room | Self::Wait(_) | Self::Shield(_) | Self::Sync(_) => Vec::new(),
         }
     }
 
@@ -92,7 +96,7 @@ impl Point {
             })
         };
         match self {
-            Self::Work | Self::Sleep | Self::Room => None,
+            Self::Work | Self::Sleep | Self::Room | Self::Sync(_) => None,
             Self::Await(task, _) | Self::Shield(task) => one(task),
             Self::WaitFor(task, late) => match one(task)? {
                 Err(_) if *late => Some(Err(timed_out())),
@@ -177,6 +181,10 @@ pub struct Body {
     spawned: Vec<TaskId>,
     policy: Policy,
     leaving: Option<Error>,
+    /// Calls about locks and queues so far.
+    calls: u64,
+    /// Those that hold a permit.
+    holds: Vec<u64>,
 }
 
 /// What a body can reach while it is polled.
@@ -212,6 +220,8 @@ impl Body {
             spawned: Vec::new(),
             policy: Policy::Propagate,
             leaving: None,
+            calls: 0,
+            holds: Vec::new(),
         }
     }
 
@@ -256,6 +266,9 @@ impl Body {
     /// A pending cancel meets an await point. True: it is raised here. False: it was passed on to what is awaited.
     pub fn deliver(&mut self, point: &Point, hands: &mut Hands<'_, '_>) -> bool {
         let targets = point.forwards_to();
+        if let Point::Sync(call) = point {
+            hands.out.push(Up::SyncEnd { call: *call, end: SyncEnd::Withdraw });
+        }
         for task in targets.iter().filter(|t| !hands.known.contains_key(t)) {
             hands.out.push(Up::Cancel { task: *task, message: None });
         }
@@ -280,9 +293,33 @@ impl Body {
                 hands.out.push(Up::Cancel { task: *task, message: Some("wait_for".into()) });
                 None
             }
+            State::Suspended(Point::Sync(call)) => {
+                hands.out.push(Up::SyncEnd { call: *call, end: SyncEnd::Withdraw });
+                Some(Ok(()))
+            }
             State::Suspended(_) | State::Working => Some(Ok(())),
             State::Queued | State::Ready(_) => None,
         }
+    }
+
+    /// An answer came. True: it waited for it. What comes too late has been withdrawn.
+    pub fn answered(&mut self, call: u64, answer: &SyncAnswer, out: &mut Vec<Up>) -> bool {
+        if !matches!(self.state, State::Suspended(Point::Sync(waited)) if waited == call) {
+            return false;
+        }
+        match answer {
+            SyncAnswer::Granted(_) => self.holds.push(call),
+            SyncAnswer::Item(_) => out.push(Up::SyncEnd { call, end: SyncEnd::Taken }),
+            _ => {}
+        }
+        true
+    }
+
+    fn ask(&mut self, hands: &mut Hands<'_, '_>, make: impl FnOnce(AttemptId, u64) -> Up) -> Flow {
+        self.calls += 1;
+        let call = synced::number(self.attempt, self.calls);
+        hands.out.push(make(self.attempt, call));
+        Flow::Block(Point::Sync(call), Some(synced::PATIENCE))
     }
 
     fn see(&mut self, hands: &mut Hands<'_, '_>) {
@@ -371,6 +408,14 @@ impl Body {
                 let args = Args { param: self.args.param - 1, parent: self.attempt.task, ..self.args };
                 let task = self.submit(args, Owner::Await, &[], hands);
                 Flow::Block(Point::Await(task, true), None)
+            }
+            Op::Take(n) => self.ask(hands, |attempt, call| synced::take(attempt, call, *n)),
+            Op::Put => self.ask(hands, synced::put),
+            Op::Get => self.ask(hands, synced::get),
+            Op::LetGo => {
+                let holds = self.holds.drain(..);
+                hands.out.extend(holds.map(|call| Up::SyncEnd { call, end: SyncEnd::Release }));
+                Flow::Next
             }
             Op::Policy(policy) => {
                 self.policy = *policy;

@@ -47,7 +47,8 @@ impl History {
             Up::Print { attempt, print } => self.printed(session, *attempt, print),
             Up::Item { attempt, seq, value } => self.item_came(session, *attempt, *seq, value),
             Up::Credit { task, taken } => self.items_taken(session, *task, *taken),
-            Up::Sync(_) | Up::SyncEnd { .. } => {}
+            Up::Sync(call) => self.sync_asked(session, call),
+            Up::SyncEnd { call, end } => self.sync_ended(session, *call, *end),
             Up::TaskHeartbeat { attempt, details } => {
                 if self.live(session, *attempt) {
                     self.tasks.entry(attempt.task).or_default().details.push(details.clone());

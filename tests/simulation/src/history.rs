@@ -15,6 +15,7 @@ use crate::brief;
 use crate::ledger::{Mirror, Over, SessionLog, TaskLog};
 use crate::plan::Plan;
 use crate::printed::Printed;
+use crate::synced::Synced;
 use crate::trace::Trace;
 
 /// A law that does not hold.
@@ -50,6 +51,7 @@ pub struct History {
     pub(crate) unfinished: bool,
     pub(crate) persisted: u64,
     pub(crate) durable: u64,
+    pub(crate) synced: Synced,
     pub(crate) printed: Printed,
     /// Traced tasks that are over.
     pub(crate) traced: BTreeSet<TaskId>,
@@ -81,6 +83,7 @@ impl History {
             unfinished: false,
             persisted: 0,
             durable: 0,
+            synced: Synced::default(),
             printed: Printed::default(),
             traced: BTreeSet::new(),
             starts: 0,

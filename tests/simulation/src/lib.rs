@@ -25,6 +25,7 @@ pub mod run;
 pub mod script;
 mod shell;
 mod streams;
+mod synced;
 mod told;
 pub mod trace;
 mod verdict;

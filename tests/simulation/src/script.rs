@@ -61,6 +61,14 @@ pub enum Op {
     AwaitParent,
     /// Calls itself with a smaller number, until that is zero.
     Chain,
+    /// Takes one of the cluster's locks, or a permit of its semaphore; gives up after a while.
+    Take(u8),
+    /// Gives back all it has taken.
+    LetGo,
+    /// Puts an item into the cluster's queue.
+    Put,
+    /// Gets one; gives up after a while.
+    Get,
     /// Sets what happens when an await raises from here on.
     Policy(Policy),
     /// Fails unless it is at least this attempt.
@@ -206,6 +214,7 @@ impl Library {
         if rng.chance(plan.stubborn) {
             chain.ops.insert(0, Op::Policy(policy(plan, rng, 3)));
         }
+        crate::synced::lace(plan, &mut scripts);
         scripts.push(chain);
         Self { scripts, big: plan.big }
     }

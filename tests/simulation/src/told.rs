@@ -62,7 +62,8 @@ impl History {
                 Down::Item { task, seq, value } => self.item_told(session, *task, *seq, value),
                 Down::Credit { attempt, taken } => self.credit_told(*attempt, *taken),
                 Down::TaskProgress { task, value } => self.progress_told(*task, value),
-                Down::Sync { .. } | Down::CancelCount { .. } | Down::Recall(_) | Down::Drain | Down::Leave => {}
+                Down::Sync { call, answer } => self.sync_told(session, *call, answer),
+                Down::CancelCount { .. } | Down::Recall(_) | Down::Drain | Down::Leave => {}
             }
         }
     }

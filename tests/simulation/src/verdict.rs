@@ -40,6 +40,7 @@ impl World {
             self.history.fail("L16", format!("all tasks are over, and the core still holds {stats:?}"));
         }
         self.check_credits();
+        self.history.sync_over(self.now, stats.sync_calls, stats.sync_items);
         self.check_watches();
         self.list_all();
         for (session, log) in &self.history.sessions {

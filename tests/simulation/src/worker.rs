@@ -135,6 +135,16 @@ impl Worker {
                 }
             }
             Down::Drain => self.draining = true,
+            Down::Sync { call, answer } => {
+                let epoch = crate::synced::epoch_of(call);
+                let body = self.bodies.values_mut().find(|b| b.attempt.epoch.0 == epoch);
+                if let Some(body) = body
+                    && body.answered(call, &answer, out)
+                {
+                    let attempt = body.attempt;
+                    self.wake(attempt, Some(Ok(())));
+                }
+            }
             // Its bodies take what comes at once; that they are slow is the clients' part.
             Down::Item { task, seq, .. } => out.push(Up::Credit { task, taken: seq }),
             Down::Credit { attempt, taken } => {
@@ -154,7 +164,6 @@ impl Worker {
             | Down::Input { .. }
             | Down::Stranded { .. }
             | Down::Print { .. }
-            | Down::Sync { .. }
             | Down::TaskProgress { .. } => {}
         }
         self.run(ctx, out);

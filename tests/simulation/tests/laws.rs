@@ -22,6 +22,8 @@ fn every_law_holds_in_a_hundred_worlds() {
         "another attempt",
         "cancel delivered",
         "deadlock",
+        "item got",
+        "permit granted",
         "failed argument",
         "printed line",
         "printed lines lost",

@@ -222,6 +222,8 @@ pub struct Stats {
     pub primitives: usize,
     /// Waits for them, permits held, and items on their way.
     pub sync_calls: usize,
+    /// Items in queues.
+    pub sync_items: usize,
 }
 
 impl Core {
@@ -319,6 +321,7 @@ impl Core {
             watches: self.watches.len(),
             primitives: self.sync.len(),
             sync_calls: self.sync.calls(),
+            sync_items: self.sync.items(),
         }
     }
 

@@ -337,7 +337,7 @@ impl Core {
                 self.disown(task);
                 self.sessions[index as usize].cancelled += 1;
                 self.request_cancel(task, None);
-            } else if self.end_a_call_of(key) || self.abolish_one_of(key) {
+            } else if self.abolish_one_of(key) || self.end_a_call_of(key) {
                 // One at a time: they may be many.
             } else {
                 let session = self.sessions.remove(index as usize);

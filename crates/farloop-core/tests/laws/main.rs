@@ -13,5 +13,6 @@ mod random;
 mod running;
 mod sessions;
 mod streams;
+mod syncing;
 mod traces;
 mod turns;

@@ -101,6 +101,14 @@ impl Primitives {
     pub(crate) fn calls(&self) -> usize {
         self.open.len()
     }
+
+    pub(crate) fn items(&self) -> usize {
+        let count = |record: &Record| match &record.state {
+            State::Queue(queue) => queue.items.len(),
+            State::Permits(_) | State::Event(_) | State::Barrier(_) => 0,
+        };
+        self.slab.iter().map(|(_, record)| count(record)).sum()
+    }
 }
 
 impl Core {
