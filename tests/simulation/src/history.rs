@@ -183,10 +183,9 @@ impl History {
                     Event::Stranded { .. } => self.saw("stranded"),
                     Event::StaleReport { .. } => self.saw("stale report"),
                     Event::Scheduled { .. } => self.saw("traced start"),
+                    Event::Over { task, .. } if self.traced.insert(*task) => {}
                     Event::Over { task, .. } => {
-                        if !self.traced.insert(*task) {
-                            self.fail("L3", format!("the end of {task} was told twice to whoever traces it"));
-                        }
+                        self.fail("L3", format!("the end of {task} was told twice to whoever traces it"));
                     }
                     Event::WorkerLost { worker, .. } => self.session_over(SessionId(worker.0)),
                     Event::SessionOver { session, .. } => match self.replaced.get_mut(session) {

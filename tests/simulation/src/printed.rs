@@ -22,10 +22,10 @@ pub(crate) fn line(attempt: AttemptId, number: u32) -> Print {
 pub(crate) fn by(attempt: AttemptId, statement: usize, out: &mut Vec<Up>) {
     let dice = attempt.task.0 as u64 % 1_009 + statement as u64;
     let first = statement as u32 * 1_000;
-    if dice % 3 == 0 {
+    if dice.is_multiple_of(3) {
         out.push(Up::Print { attempt, print: line(attempt, first) });
     }
-    if dice % 61 == 0 {
+    if dice.is_multiple_of(61) {
         let pieces = limits::PRINTS_WAITING / limits::PRINT + 40;
         out.extend((1..pieces as u32).map(|piece| {
             let mut print = line(attempt, first + piece);

@@ -248,10 +248,8 @@ impl History {
             Some(("L1", "it may run once at most, and its start is not durable".into()))
         } else if log.spec.as_ref().is_some_and(|s| **s != *start.spec) {
             Some(("L2", "it is started with another body".into()))
-        } else if let Some(why) = too_early(now, log).or_else(|| details_lost(log, start)) {
-            Some(("L5", why))
         } else {
-            None
+            too_early(now, log).or_else(|| details_lost(log, start)).map(|why| ("L5", why))
         };
         let earlier = log.attempts.iter().map(|a| AttemptId { task, epoch: a.epoch }).collect::<Vec<_>>();
         log.attempts.push(AttemptLog {
