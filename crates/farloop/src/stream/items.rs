@@ -65,7 +65,7 @@ pub struct Items<T> {
 }
 
 enum State<T> {
-    Inert(Coro<T>),
+    Inert(Box<Coro<T>>),
     Open {
         cell: Arc<Cell>,
         inbox: Arc<Inbox>,
@@ -77,7 +77,7 @@ enum State<T> {
 
 impl<T> Items<T> {
     pub(crate) fn of(coro: Coro<T>) -> Self {
-        Self { state: State::Inert(coro), wait: Await::default(), forwarded: None, in_a_row: 0, yielded: 0 }
+        Self { state: State::Inert(Box::new(coro)), wait: Await::default(), forwarded: None, in_a_row: 0, yielded: 0 }
     }
 
     /// Changes options of the call, all those that a [`Coro`] has: `ticks.options(|call| call.priority(3))`. Without
@@ -86,7 +86,7 @@ impl<T> Items<T> {
     /// `detached` has none either: a stream belongs to its consumer.
     pub fn options(mut self, change: impl FnOnce(Coro<T>) -> Coro<T>) -> Self {
         self.state = match std::mem::replace(&mut self.state, State::Over) {
-            State::Inert(coro) => State::Inert(change(coro)),
+            State::Inert(coro) => State::Inert(Box::new(change(*coro))),
             other => other,
         };
         self
@@ -181,7 +181,7 @@ impl<T: DeserializeOwned> Items<T> {
 
     fn open(&mut self) {
         let coro = match std::mem::replace(&mut self.state, State::Over) {
-            State::Inert(coro) => coro,
+            State::Inert(coro) => *coro,
             other => {
                 self.state = other;
                 return;

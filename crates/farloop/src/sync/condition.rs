@@ -137,7 +137,7 @@ impl Waiting<'_> {
     async fn through(mut self, calling: Calling) -> Result<super::calling::Answered> {
         let answered = calling.await;
         // A call that was refused at once has left the lock where it was; so has one that was never sent.
-        self.over = matches!(answered, Err(_));
+        self.over = answered.is_err();
         answered
     }
 }
