@@ -8,7 +8,7 @@ use crate::{get_event_loop, python};
 /// In Rust the type says it: `#[farloop::task]` makes a coroutine function of it.
 pub(crate) fn s02() -> farloop::Result<()> {
     fn is_coroutine_function<F: farloop::TaskFn>() -> bool {
-        true
+        !F::DEFINITION.name.is_empty()
     }
     println!("{}", python(is_coroutine_function::<do_some_work>()));
     Ok(())
