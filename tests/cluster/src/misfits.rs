@@ -45,7 +45,7 @@ pub mod misremembered {
 
 /// Another function of a name that is taken.
 pub mod twin {
-    /// See [`huge`](super::huge).
+    /// It has the name of [`super::huge()`].
     #[farloop::task(name = "misfit.huge")]
     pub async fn another() {}
 }
