@@ -110,7 +110,7 @@ fn a_name_means_one_kind_and_size() {
 async fn hold_and(lock: Lock, how: String) -> farloop::Result<u64> {
     let guard = lock.lock().await?;
     let token = guard.token();
-    std::mem::forget(guard);
+    Box::leak(Box::new(guard));
     match how.as_str() {
         "return" => Ok(token),
         "fail" => Err(Error::msg("no")),
@@ -218,7 +218,8 @@ fn set_and_cleared_at_once_an_event_lets_those_through_who_waited() {
         let mut first = Box::pin(event.wait());
         assert!(futures_util::poll!(&mut first).is_pending());
         let (set, clear) = tokio::join!(event.set(), event.clear());
-        (set.unwrap(), clear.unwrap());
+        set.unwrap();
+        clear.unwrap();
         first.await.unwrap();
         assert!(!event.is_set().await.unwrap());
     });
