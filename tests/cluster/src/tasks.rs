@@ -209,7 +209,7 @@ pub async fn spins(label: String, gate: String) {
     }
 }
 
-/// As [`spins`], on the blocking pool.
+/// As [`spins()`], on the blocking pool.
 #[farloop::task(name = "count.grinds")]
 pub fn grinds(label: String, gate: String) {
     let _body = Body::begin(label);

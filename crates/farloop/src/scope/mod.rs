@@ -1,4 +1,4 @@
-//! Scopes around a piece of a body: [`timeout`](timeout::timeout) limits its time, [`TaskGroup`](group::TaskGroup)
+//! Scopes around a piece of a body: [`timeout`](timeout::timeout) limits its time, [`TaskGroup`]
 //! keeps what it starts together.
 //!
 //! Both ask the code inside them to stop, and only that code (`body::scopes` has how); both undo their own request at
