@@ -204,9 +204,12 @@ impl History {
     }
 
     fn made_by_the_core(&self, log: &TaskLog, kind: &FailureKind) -> Option<Complaint> {
-        let lost = log.attempts.iter().filter(|a| a.over == Some(Over::Lost)).count();
         let spec = log.spec.as_ref()?;
         let policy = spec.options.policy.as_deref();
+        // An attempt that missed its heartbeat counts as lost with its worker, and is fenced.
+        let silent = policy.is_some_and(|p| p.heartbeat.is_some());
+        let counts = |over| over == Some(Over::Lost) || silent && over == Some(Over::Fenced);
+        let lost = log.attempts.iter().filter(|a| counts(a.over)).count();
         let fits = match kind {
             FailureKind::TimedOut => log.deadline.is_some(),
             FailureKind::WorkerLost => {
