@@ -125,6 +125,8 @@ impl Steady {
             functions: if role == Role::Worker { vec![function] } else { Vec::new() },
             slots: 1,
             connection: 1,
+            acked: 0,
+            life: None,
         };
         self.handle(Input::Hello { conn: ConnId(session.0 as u64), hello });
     }

@@ -79,6 +79,8 @@ impl Bench {
                 functions,
                 slots: 64,
                 connection: 1,
+                acked: 0,
+                life: None,
             };
             bench.core.handle(Time(0), Input::Hello { conn: ConnId(session.0 as u64), hello });
         }

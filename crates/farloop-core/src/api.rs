@@ -21,6 +21,7 @@ use crate::frame::{Activity, Hello, HelloReply, Role, Up};
 use crate::id::{CallId, ConnId, SessionId, TaskId, WorkerId};
 use crate::link::Batch;
 use crate::outcome::{FailureKind, Outcome};
+pub use crate::record::Record;
 use crate::spec::{FunctionDef, Spec};
 use crate::time::Time;
 
@@ -106,51 +107,6 @@ pub enum Output {
     },
     /// For the log.
     Event(Event),
-}
-
-/// What must survive a restart (ARCHITECTURE.md, Durable records). Leases, edges and sessions are not stored.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Record {
-    /// A task was accepted.
-    Submitted {
-        /// Which.
-        task: TaskId,
-        /// What it is.
-        spec: Arc<Spec>,
-        /// Root session, if it has one.
-        root: Option<SessionId>,
-        /// Creator's task, if a task created it.
-        parent: Option<TaskId>,
-    },
-    /// A task ended.
-    Ended {
-        /// Which.
-        task: TaskId,
-        /// How.
-        outcome: Outcome,
-    },
-    /// An attempt failed and another will follow.
-    AttemptFailed {
-        /// Which.
-        task: TaskId,
-        /// How many crashes so far.
-        crashes: u32,
-        /// How many user errors so far.
-        errors: u32,
-    },
-    /// Written before dispatch when `max_crashes = 0`, and before the first item of a stream is told: from here on it
-    /// does not start again.
-    Started {
-        /// Which.
-        task: TaskId,
-    },
-    /// A cancel request was counted.
-    CancelRequested {
-        /// Which.
-        task: TaskId,
-        /// Requests that stand.
-        standing: u32,
-    },
 }
 
 /// Things worth a log line or a metric; the core logs nothing itself.
@@ -644,12 +600,14 @@ pub fn may_send(role: Role, frame: &Up) -> bool {
         | Up::Cancel { .. }
         | Up::Uncancel(_)
         | Up::Credit { .. }
+        | Up::Rejoined { .. }
         | Up::Heartbeat
         | Up::Sync(_)
         | Up::SyncEnd { .. }
         | Up::Bye => matches!(role, Role::Client | Role::Worker),
         Up::Offer(_)
         | Up::Grant(_)
+        | Up::Attempt(_)
         | Up::Progress { .. }
         | Up::CancelSeen { .. }
         | Up::TaskHeartbeat { .. }

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
 
-use crate::id::{AttemptId, SessionId, TaskId};
+use crate::id::{AttemptId, Life, SessionId, TaskId};
 use crate::link::{Lane, LinkFrame};
 use crate::outcome::Outcome;
 use crate::spec::{FunctionDef, Spec};
@@ -55,6 +55,10 @@ pub struct Hello {
     /// Number of this connection among those that the peer opened for this session, from 1: a hello that arrives after
     /// its successor's is then no resume. 0: the peer does not count.
     pub connection: u64,
+    /// Of the items that the peer sent, how many the coordinator acknowledged: it still has those above.
+    pub acked: u64,
+    /// Life of the coordinator that welcomed the peer last on this session; none if it keeps no records.
+    pub life: Option<Life>,
 }
 
 /// Answer to [`Hello`].
@@ -70,6 +74,12 @@ pub enum HelloReply {
         dead_after: Duration,
         /// Largest payload in bytes.
         max_payload: u64,
+        /// The coordinator's life; none if it keeps no records.
+        life: Option<Life>,
+        /// The coordinator started again since the peer was welcomed last, and knows from its records what it
+        /// acknowledged. The link goes on where it was; the peer says what it holds and waits for: [`Up::Attempt`] and
+        /// [`Up::Watch`] for each, then [`Up::Rejoined`].
+        recovered: bool,
     },
     /// No: say why in words a person can act upon.
     Rejected {
@@ -135,6 +145,29 @@ pub struct Print {
     pub text: String,
     /// Lines lost on the way since the last piece, because more was printed than the bounds allow.
     pub lost: u32,
+}
+
+/// An attempt that a worker holds, as it tells a coordinator that started again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Which.
+    pub attempt: AttemptId,
+    /// Which attempt it is, from 1.
+    pub number: u32,
+    /// Whether its body has begun; one that has not can be asked back.
+    pub begun: bool,
+    /// Whether it holds a slot.
+    pub activity: Activity,
+    /// As in [`Up::Progress`].
+    pub awaits: Vec<TaskId>,
+    /// As in [`Up::Progress`].
+    pub blocked: bool,
+    /// Highest cancel request that was told to it.
+    pub told: u32,
+    /// Highest cancel request that its body saw.
+    pub seen: u32,
+    /// Items that it yielded and that its consumer is known to have taken; what is above is sent once more.
+    pub taken: u64,
 }
 
 /// From a client or worker to the coordinator.
@@ -223,6 +256,15 @@ pub enum Up {
         call: u64,
         /// What.
         end: SyncEnd,
+    },
+    /// Worker, after the coordinator started again: it holds this attempt. What it reports about it before it gets to
+    /// say so counts as well.
+    Attempt(Box<Held>),
+    /// After the coordinator started again: that was all that the peer holds and waits for. `starts`: how many starts a
+    /// worker received since its session began (L14); a [`Up::Grant`] follows.
+    Rejoined {
+        /// Starts received.
+        starts: u64,
     },
     /// Sign of life.
     Heartbeat,
@@ -416,6 +458,7 @@ impl LinkFrame for Up {
             Self::Submit(s) => s.spec.aside_len(),
             Self::Ended { outcome: Outcome::Raised(failure), .. } => failure.weight(),
             Self::Progress { awaits, .. } => awaits.len() * 20,
+            Self::Attempt(held) => held.awaits.len() * 20,
             Self::Cancel { message, .. } => message.as_ref().map_or(0, String::len),
             Self::Print { print, .. } => print.text.len(),
             _ => 0,

@@ -65,6 +65,15 @@ pub struct AttemptId {
     pub epoch: Epoch,
 }
 
+/// One life of a coordinator that keeps records: from one start of its process to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Life {
+    /// Drawn when the records began: tells coordinators apart that keep different ones.
+    pub cluster: u128,
+    /// From 1.
+    pub number: u64,
+}
+
 /// One connection of a session, numbered by the shell; what comes over an older one is ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(pub u64);

@@ -19,6 +19,7 @@ pub mod limits;
 pub mod link;
 pub mod machine;
 pub mod outcome;
+pub mod record;
 pub mod spec;
 pub mod sync;
 pub mod time;

@@ -126,6 +126,8 @@ pub const PRINT: usize = 8 * 1_024;
 pub const PRINTS_WAITING: usize = 1_024 * 1_024;
 /// Bytes of what a task printed that are kept with it: the last ones.
 pub const LOG: usize = 16 * 1_024;
+/// Bytes of what a task printed that are kept for each worker that was lost with it: the last ones.
+pub const CRASH_LOG: usize = 2 * 1_024;
 /// Bytes of what all tasks printed that are kept.
 pub const LOGS: usize = 64 * 1_024 * 1_024;
 }

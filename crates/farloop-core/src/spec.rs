@@ -116,6 +116,36 @@ pub struct Policy {
     pub limit: Option<Limit>,
     /// Within one priority of one function keys take turns; none: that of the task that creates it.
     pub fairness_key: Option<Arc<str>>,
+    /// What the coordinator's records promise.
+    pub durability: Durability,
+    /// How long the outcome is kept.
+    pub retention: Retention,
+}
+
+/// What becomes of a task when the coordinator's process or machine dies. Without a durable store all are `Memory`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// Accepted once its record is on disk, and over once its outcome is.
+    #[default]
+    Durable,
+    /// Recorded, and nobody waits for the disk: what was accepted in the last moments may be lost with the machine.
+    Buffered,
+    /// Not recorded: lost with the coordinator's process.
+    Memory,
+}
+
+/// How long an outcome is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Retention {
+    /// As long as the coordinator keeps outcomes.
+    #[default]
+    Usual,
+    /// That long, but no longer than bounds on count and bytes allow.
+    For(Duration),
+    /// Until everybody who asked for it has it; no longer than usual.
+    UntilConsumed,
+    /// Until it is released. Counts against the bounds, and is refused above them.
+    Pinned,
 }
 
 impl Policy {

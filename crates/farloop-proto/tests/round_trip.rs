@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use farloop_core::frame::{Activity, Down, Hello, HelloReply, Owner, Print, Role, Start, Stdio, Submit, Up};
-use farloop_core::id::{AttemptId, Epoch, PrimitiveId, SessionId, TaskId, WorkerId};
+use farloop_core::frame::{Activity, Down, Held, Hello, HelloReply, Owner, Print, Role, Start, Stdio, Submit, Up};
+use farloop_core::id::{AttemptId, Epoch, Life, PrimitiveId, SessionId, TaskId, WorkerId};
 use farloop_core::link::{Batch, Item};
 use farloop_core::outcome::{Cancellation, Failure, FailureKind, Outcome};
-use farloop_core::spec::{Backoff, ContextValue, Dependency, FunctionDef, Limit, Options, Policy, Spec, Trace};
+use farloop_core::spec::{
+    Backoff, ContextValue, Dependency, Durability, FunctionDef, Limit, Options, Policy, Retention, Spec, Trace,
+};
 use farloop_core::sync::{
     Primitive, PrimitiveKind, PrimitiveName, SyncAction, SyncAnswer, SyncCall, SyncEnd, SyncRefusal, SyncView,
 };
@@ -67,10 +69,28 @@ fn policy() -> impl Strategy<Value = Option<Box<Policy>>> {
         jitter,
     });
     let limit = (text(), any::<u32>()).prop_map(|(key, at_once)| Limit { key: key.into(), at_once });
-    (of(backoff), of(time()), of(time()), of(time()), of(limit), of(text())).prop_map(
-        |(backoff, schedule_to_start, start_to_close, heartbeat, limit, key)| {
+    let keeping = (
+        select(vec![Durability::Durable, Durability::Buffered, Durability::Memory]),
+        prop_oneof![
+            Just(Retention::Usual),
+            time().prop_map(Retention::For),
+            Just(Retention::UntilConsumed),
+            Just(Retention::Pinned),
+        ],
+    );
+    (of(backoff), of(time()), of(time()), of(time()), of(limit), of(text()), keeping).prop_map(
+        |(backoff, schedule_to_start, start_to_close, heartbeat, limit, key, (durability, retention))| {
             let fairness_key = key.map(Into::into);
-            let policy = Policy { backoff, schedule_to_start, start_to_close, heartbeat, limit, fairness_key };
+            let policy = Policy {
+                backoff,
+                schedule_to_start,
+                start_to_close,
+                heartbeat,
+                limit,
+                fairness_key,
+                durability,
+                retention,
+            };
             (policy != Policy::default()).then(|| Box::new(policy))
         },
     )
@@ -203,6 +223,28 @@ fn answer() -> impl Strategy<Value = SyncAnswer> {
     ]
 }
 
+fn held() -> impl Strategy<Value = Held> {
+    let activity = prop_oneof![Just(Activity::Running), Just(Activity::Suspended)];
+    let numbers = (any::<u32>(), any::<u32>(), any::<u32>(), any::<u64>());
+    (attempt(), activity, vec(task(), 0..4), any::<bool>(), any::<bool>(), numbers).prop_map(
+        |(attempt, activity, awaits, blocked, begun, (number, told, seen, taken))| Held {
+            attempt,
+            number,
+            begun,
+            activity,
+            awaits,
+            blocked,
+            told,
+            seen,
+            taken,
+        },
+    )
+}
+
+fn life() -> impl Strategy<Value = Life> {
+    (any::<u128>(), any::<u64>()).prop_map(|(cluster, number)| Life { cluster, number })
+}
+
 fn up() -> impl Strategy<Value = Up> {
     let owner = prop_oneof![Just(Owner::Await), Just(Owner::Root), Just(Owner::Nobody)];
     let activity = prop_oneof![Just(Activity::Running), Just(Activity::Suspended)];
@@ -217,6 +259,8 @@ fn up() -> impl Strategy<Value = Up> {
         any::<u64>().prop_map(Up::Grant),
         (attempt(), activity, vec(task(), 0..4), any::<bool>())
             .prop_map(|(attempt, activity, awaits, blocked)| Up::Progress { attempt, activity, awaits, blocked }),
+        held().prop_map(|held| Up::Attempt(Box::new(held))),
+        any::<u64>().prop_map(|starts| Up::Rejoined { starts }),
         (attempt(), any::<u32>()).prop_map(|(attempt, seen)| Up::CancelSeen { attempt, seen }),
         (attempt(), outcome(), any::<u32>()).prop_map(|(attempt, outcome, delivered)| Up::Ended {
             attempt,
@@ -281,18 +325,24 @@ fn from_peer() -> impl Strategy<Value = FromPeer> {
     let role = prop_oneof![Just(Role::Client), Just(Role::Worker), Just(Role::Operator)];
     let session = any::<u128>().prop_map(SessionId);
     prop_oneof![
-        1 => (session, any::<u32>(), role, text(), any::<bool>(), any::<u64>(), functions(), any::<u32>(), any::<u64>())
-            .prop_map(|(session, protocol, role, name, resume, received, functions, slots, connection)| {
-                FromPeer::Hello(Hello { session, protocol, role, name, resume, received, functions, slots, connection })
+        1 => (session, any::<u32>(), role, text(), any::<bool>(), any::<u64>(), functions(), (any::<u32>(), any::<u64>()),
+            (any::<u64>(), of(life())))
+            .prop_map(|(session, protocol, role, name, resume, received, functions, numbers, (acked, life))| {
+                let (slots, connection) = numbers;
+                FromPeer::Hello(Hello {
+                    session, protocol, role, name, resume, received, functions, slots, connection, acked, life
+                })
             }),
         8 => batch(up().boxed()).prop_map(FromPeer::Batch),
     ]
 }
 fn to_peer() -> impl Strategy<Value = ToPeer> {
     let reply = prop_oneof![
-        (any::<bool>(), any::<u64>(), time(), any::<u64>()).prop_map(|(resumed, received, dead_after, max_payload)| {
-            HelloReply::Welcome { resumed, received, dead_after, max_payload }
-        }),
+        (any::<bool>(), any::<u64>(), time(), any::<u64>(), of(life()), any::<bool>()).prop_map(
+            |(resumed, received, dead_after, max_payload, life, recovered)| {
+                HelloReply::Welcome { resumed, received, dead_after, max_payload, life, recovered }
+            }
+        ),
         (text(), text()).prop_map(|(reason, message)| HelloReply::Rejected { reason, message }),
     ];
     prop_oneof![1 => reply.prop_map(ToPeer::Reply), 8 => batch(down().boxed()).prop_map(ToPeer::Batch)]

@@ -357,6 +357,8 @@ impl SessionShared {
             functions: worker.map(|w| w.registry().function_defs()).unwrap_or_default(),
             slots: worker.map_or(0, |w| w.slots().total()),
             connection: self.connections.fetch_add(1, Ordering::Relaxed) + 1,
+            acked: 0,
+            life: None,
         }
     }
 

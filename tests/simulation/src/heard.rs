@@ -60,6 +60,8 @@ impl History {
                 }
             }
             Up::CancelSeen { .. }
+            | Up::Attempt(_)
+            | Up::Rejoined { .. }
             | Up::Heartbeat
             | Up::Drain
             | Up::Bye

@@ -282,14 +282,14 @@ impl History {
         }
         self.persisted = seq;
         match record {
-            Record::Ended { task, outcome } => {
+            Record::Ended { task, outcome, .. } => {
                 self.records.insert(seq, (*task, true));
                 self.told(*task, outcome, "the record");
             }
             Record::Started { task } => {
                 self.records.insert(seq, (*task, false));
             }
-            Record::Submitted { .. } | Record::AttemptFailed { .. } | Record::CancelRequested { .. } => {}
+            _ => {}
         }
     }
 
@@ -334,6 +334,8 @@ fn mark_up(frame: &Up) -> u64 {
         Up::Returned(attempt) => attempt.epoch.0 << 8 | 9,
         Up::Sync(call) => call.call << 8 | 15,
         Up::SyncEnd { call, .. } => call << 8 | 16,
+        Up::Attempt(held) => held.attempt.epoch.0 << 8 | 18,
+        Up::Rejoined { starts } => *starts << 8 | 19,
         Up::Heartbeat => 10,
         Up::TaskHeartbeat { attempt, details } => attempt.epoch.0 << 20 | (details.len() as u64) << 8 | 14,
         Up::TaskProgress { attempt, value } => attempt.epoch.0 << 20 | (value.len() as u64) << 8 | 15,

@@ -152,6 +152,8 @@ impl Peer {
             functions,
             slots,
             connection: self.connections,
+            acked: 0,
+            life: None,
         }
     }
 

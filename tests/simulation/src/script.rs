@@ -307,6 +307,7 @@ fn paced(rng: &mut Rng) -> Paced {
         heartbeat: millis(rng, 250, 100, 2_000),
         limit: rng.chance(400).then(|| Limit { key: format!("key {key}").into(), at_once: 1 + key as u32 * 2 }),
         fairness_key: rng.chance(400).then(|| format!("tenant {}", rng.below(4)).into()),
+        ..Paced::default()
     }
 }
 

@@ -1,5 +1,6 @@
 //! What workers report about attempts, and what happens to an attempt that is lost.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -13,11 +14,12 @@ use super::scan::ending;
 use super::sessions::SessionKey;
 use super::tasks::Phase;
 use super::{Core, Timer, Work};
-use crate::api::{About, CallError, Event, Output, Record, Reply};
+use crate::api::{About, CallError, Event, Output, Reply};
 use crate::frame::Activity;
 use crate::id::{AttemptId, TaskId, WorkerId};
 use crate::limits;
 use crate::outcome::{Cancellation, Failure, FailureKind, Outcome};
+use crate::record::{AttemptFailed, Record};
 
 fn about_worker(kind: FailureKind, message: String) -> CallError {
     CallError { about: About::Worker, ..error(kind, message) }
@@ -286,9 +288,19 @@ impl Core {
             rare.cancels.new_attempt();
         }
         if self.config.durable && (task.crashes > 0 || task.errors > 0) {
-            let record = Record::AttemptFailed { task: task.id, crashes: task.crashes, errors: task.errors };
-            let gate = self.persist(record);
-            self.tasks[index].gate = gate;
+            let record = AttemptFailed {
+                task: task.id,
+                epoch: task.epoch,
+                attempts: task.attempts,
+                crashes: task.crashes,
+                errors: task.errors,
+                at: self.now,
+                next_at: None,
+                details: task.extra().and_then(|e| e.details.clone()),
+                failure: task.extra().and_then(|e| e.failed.clone()),
+                crash: None,
+            };
+            self.tasks[index].gate = self.persist(Record::AttemptFailed(Box::new(record)));
         }
         self.changed(index);
         if self.tasks[index].children.is_empty() || planted!(self, NoOwnerCascade) {

@@ -3,6 +3,7 @@
 //! The core counts a request and tells the worker; the host there delivers it at the body's await points or forwards
 //! it to what the body awaits, as a cancel of its own for those tasks.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -13,10 +14,10 @@ use super::hash::Keyed;
 use super::outbox::Tell;
 use super::tasks::{Cancels, Phase, Task, TaskKey};
 use super::{Core, Timer};
-use crate::api::Record;
 use crate::id::{AttemptId, TaskId};
 use crate::limits;
 use crate::outcome::{Cancellation, Failure, FailureKind, Outcome};
+use crate::record::{CancelRequested, Record};
 use crate::time::Time;
 
 /// Messages of unseen requests that are kept; a later one among them is delivered without its own.
@@ -141,7 +142,7 @@ impl Core {
             self.end_task(index, outcome, Family::All);
             return true;
         }
-        let (id, epoch, place) = (task.id, task.epoch, task.place);
+        let (epoch, place) = (task.epoch, task.place);
         let cancels = &mut task.rare().cancels;
         cancels.standing += 1;
         cancels.number += 1;
@@ -151,11 +152,9 @@ impl Core {
         if cancels.standing == 1 {
             cancels.first = message;
         }
-        let standing = cancels.standing;
         let queued = core::mem::replace(&mut cancels.queued, true);
         if self.config.durable {
-            let gate = self.persist(Record::CancelRequested { task: id, standing });
-            self.tasks[index].gate = gate;
+            self.record_cancel(index);
         }
         if !queued && !planted!(self, CancelLostWhileLeased) {
             let (key, gate) = (self.session_key(place), self.tasks[index].gate);
@@ -195,8 +194,7 @@ impl Core {
             }
         }
         if self.config.durable {
-            let gate = self.persist(Record::CancelRequested { task: id, standing });
-            self.tasks[index].gate = gate;
+            self.record_cancel(index);
         }
         if undelivered {
             let (session, gate) = (self.session_key(place), self.tasks[index].gate);
@@ -204,6 +202,20 @@ impl Core {
         }
         self.tell_count(index);
         self.noted(index);
+    }
+
+    fn record_cancel(&mut self, index: u32) {
+        let task = &mut self.tasks[index];
+        let id = task.id;
+        let cancels = &task.rare().cancels;
+        let record = CancelRequested {
+            task: id,
+            standing: cancels.standing,
+            number: cancels.number,
+            message: cancels.messages.back().and_then(|(_, message)| message.clone()),
+            by: None,
+        };
+        self.tasks[index].gate = self.persist(Record::CancelRequested(Box::new(record)));
     }
 
     /// Tells every watcher the new count; one note per watcher is enough, for it is read when it leaves.

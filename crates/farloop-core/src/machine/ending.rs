@@ -47,8 +47,11 @@ impl Core {
             let event = task.ending(outcome.clone());
             self.outputs.push_back(Output::Event(event));
         }
-        let gate =
-            if self.config.durable { self.persist(Record::Ended { task: id, outcome: outcome.clone() }) } else { 0 };
+        let gate = if self.config.durable {
+            self.persist(Record::Ended { task: id, outcome: outcome.clone(), at: self.now })
+        } else {
+            0
+        };
         let task = &mut self.tasks[index];
         task.gate = gate;
         task.phase = Phase::Over;

@@ -45,6 +45,8 @@ impl Core {
             received: session.outbox.link.received(),
             dead_after: self.config.worker_dead_after,
             max_payload: self.config.max_payload as u64,
+            life: None,
+            recovered: false,
         };
         self.outputs.push_back(Output::Hello { conn, reply });
         self.watch_liveness(index);

@@ -186,7 +186,7 @@ impl Core {
             Up::Credit { task, taken } => self.on_credit(index, task, taken),
             Up::Sync(call) => return self.on_sync(index, *call),
             Up::SyncEnd { call, end } => self.on_sync_end(index, call, end),
-            Up::Heartbeat => {}
+            Up::Heartbeat | Up::Attempt(_) | Up::Rejoined { .. } => {}
             Up::Drain => {
                 if let Some(worker) = &mut self.sessions[index as usize].worker {
                     worker.asked = false;

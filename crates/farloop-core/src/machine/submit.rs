@@ -1,5 +1,6 @@
 //! A task is accepted, or refused with a reason; nothing in between.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -9,11 +10,11 @@ use super::outbox::Tell;
 use super::sessions::SessionKey;
 use super::tasks::{Phase, Rare, Task, Watcher};
 use super::{Core, Timer};
-use crate::api::Record;
 use crate::frame::{Owner, Submit};
 use crate::id::{Epoch, SessionId, TaskId};
 use crate::limits;
 use crate::outcome::{Failure, FailureKind, Outcome};
+use crate::record::{Record, Submitted};
 use crate::spec::{Backoff, Policy, Spec};
 use crate::time::Time;
 
@@ -199,19 +200,14 @@ impl Core {
         if within.is_some() {
             task.rare().within = within;
         }
-        let (root, parent_id, deadline) = (task.root, task.parent, task.deadline);
+        let deadline = task.deadline;
         let index = self.tasks.insert(task);
         self.open_stream(index, from);
         self.live += 1;
         self.join_limit(index);
         if self.config.durable {
-            let record = Record::Submitted {
-                task: id,
-                spec: self.tasks[index].spec.clone(),
-                root: (root != SessionId(0)).then_some(root),
-                parent: (parent_id != TaskId(0)).then_some(parent_id),
-            };
-            self.tasks[index].gate = self.persist(record);
+            let record = self.submitted(index);
+            self.tasks[index].gate = self.persist(Record::Submitted(Box::new(record)));
         }
         self.noted(index);
         if deadline != Time(u64::MAX) {
@@ -238,6 +234,25 @@ impl Core {
             self.enqueue(index, false);
         }
         Ok(index)
+    }
+
+    /// The task as it was accepted, for the records.
+    fn submitted(&self, index: u32) -> Submitted {
+        let task = &self.tasks[index];
+        Submitted {
+            task: task.id,
+            spec: task.spec.clone(),
+            owner: task.owner,
+            root: (task.root != SessionId(0)).then_some(task.root),
+            parent: (task.parent != TaskId(0)).then_some((task.parent, task.creator)),
+            depth: task.depth,
+            priority: task.priority,
+            key: task.extra().and_then(|e| e.lane.key.clone()),
+            at: task.created,
+            deadline: (task.deadline != Time(u64::MAX)).then_some(task.deadline),
+            within: task.rare.as_ref().and_then(|r| r.within),
+            request: None,
+        }
     }
 
     /// Hangs the task into the lists of who will end it. True if its owner is over already.

@@ -160,6 +160,8 @@ impl Cluster {
             functions: peer.functions.clone(),
             slots: 4,
             connection: self.conns,
+            acked: 0,
+            life: None,
         };
         self.hello = Some((id, conn));
         self.input(Input::Hello { conn, hello });

@@ -173,6 +173,8 @@ pub(crate) fn hellos_are_refused_with_a_reason() {
             functions: vec![],
             slots: 0,
             connection: 1,
+            acked: 0,
+            life: None,
         };
         change(&mut hello);
         c.core.handle(c.now, Input::Hello { conn: ConnId(1), hello });
@@ -200,6 +202,8 @@ fn l10_a_hello_that_comes_after_its_successors_changes_nothing() {
         functions: vec![],
         slots: 0,
         connection: 2,
+        acked: 0,
+        life: None,
     };
     c.cut(client);
     c.connect(client, true);

@@ -23,6 +23,8 @@ impl From<Hello> for v1::Hello {
             functions: hello.functions.into_iter().map(Into::into).collect(),
             slots: hello.slots,
             connection: hello.connection,
+            acked: hello.acked,
+            life: hello.life.map(Into::into),
         }
     }
 }
@@ -45,6 +47,8 @@ impl TryFrom<v1::Hello> for Hello {
             functions: hello.functions.into_iter().map(Into::into).collect(),
             slots: hello.slots,
             connection: hello.connection,
+            acked: hello.acked,
+            life: hello.life.map(scalar::life).transpose()?,
         })
     }
 }
@@ -77,12 +81,16 @@ impl From<HelloReply> for v1::HelloReply {
     fn from(reply: HelloReply) -> Self {
         use v1::hello_reply::Answer;
         let answer = match reply {
-            HelloReply::Welcome { resumed, received, dead_after, max_payload } => Answer::Welcome(v1::Welcome {
-                resumed,
-                received,
-                dead_after: Some(duration_to_wire(dead_after)),
-                max_payload,
-            }),
+            HelloReply::Welcome { resumed, received, dead_after, max_payload, life, recovered } => {
+                Answer::Welcome(v1::Welcome {
+                    resumed,
+                    received,
+                    dead_after: Some(duration_to_wire(dead_after)),
+                    max_payload,
+                    life: life.map(Into::into),
+                    recovered,
+                })
+            }
             HelloReply::Rejected { reason, message } => Answer::Rejected(v1::Rejected { reason, message }),
         };
         Self { answer: Some(answer) }
@@ -94,10 +102,11 @@ impl TryFrom<v1::HelloReply> for HelloReply {
     fn try_from(reply: v1::HelloReply) -> Result<Self, WireError> {
         use v1::hello_reply::Answer;
         match reply.answer.ok_or(WireError::Missing("the answer to the hello"))? {
-            Answer::Welcome(v1::Welcome { resumed, received, dead_after, max_payload }) => {
+            Answer::Welcome(v1::Welcome { resumed, received, dead_after, max_payload, life, recovered }) => {
                 let dead_after = dead_after.ok_or(WireError::Missing("dead_after"))?;
                 let dead_after = duration_from_wire(dead_after, "dead_after")?;
-                Ok(Self::Welcome { resumed, received, dead_after, max_payload })
+                let life = life.map(scalar::life).transpose()?;
+                Ok(Self::Welcome { resumed, received, dead_after, max_payload, life, recovered })
             }
             Answer::Rejected(v1::Rejected { reason, message }) => Ok(Self::Rejected { reason, message }),
         }

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use farloop_core::id::{AttemptId, Epoch, PrimitiveId, SessionId, TaskId, WorkerId};
+use farloop_core::id::{AttemptId, Epoch, Life, PrimitiveId, SessionId, TaskId, WorkerId};
 
 use super::WireError;
 use crate::v1;
@@ -44,6 +44,18 @@ fn halves(id: u128) -> (u64, u64) {
 
 fn whole(high: u64, low: u64) -> u128 {
     u128::from(high) << 64 | u128::from(low)
+}
+
+impl From<Life> for v1::Life {
+    fn from(life: Life) -> Self {
+        let (high, low) = halves(life.cluster);
+        Self { cluster: Some(v1::Id { high, low }), number: life.number }
+    }
+}
+
+pub(super) fn life(life: v1::Life) -> Result<Life, WireError> {
+    let cluster = life.cluster.ok_or(WireError::Missing("the cluster"))?;
+    Ok(Life { cluster: whole(cluster.high, cluster.low), number: life.number })
 }
 
 /// An id that must be there.

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use farloop_core::spec::{Backoff, ContextValue, Dependency, Limit, Options, Policy, Spec, Trace};
+use farloop_core::spec::{
+    Backoff, ContextValue, Dependency, Durability, Limit, Options, Policy, Retention, Spec, Trace,
+};
 
 use super::{WireError, duration_from_wire, duration_to_wire};
 use crate::v1;
@@ -84,6 +86,8 @@ fn policy(p: &Policy) -> v1::Options {
         heartbeat: p.heartbeat.map(duration_to_wire),
         limit: p.limit.as_ref().map(|l| v1::KeyLimit { key: l.key.as_ref().into(), at_once: l.at_once }),
         fairness_key: p.fairness_key.as_ref().map(|k| k.as_ref().into()),
+        durability: durability(p.durability).into(),
+        retention: retention(p.retention),
         ..Default::default()
     }
 }
@@ -97,9 +101,45 @@ fn read_policy(o: &mut v1::Options) -> Result<Option<Box<Policy>>, WireError> {
         heartbeat: time(o.heartbeat.take(), "heartbeat")?,
         limit: o.limit.take().map(|l| Limit { key: l.key.into(), at_once: l.at_once }),
         fairness_key: o.fairness_key.take().map(Into::into),
+        durability: match o.durability() {
+            v1::Durability::Unspecified | v1::Durability::Durable => Durability::Durable,
+            v1::Durability::Buffered => Durability::Buffered,
+            v1::Durability::Memory => Durability::Memory,
+        },
+        retention: o.retention.take().map_or(Ok(Retention::Usual), read_retention)?,
     };
     // Absent and empty are one: what is the same must be equal.
     Ok((policy != Policy::default()).then(|| Box::new(policy)))
+}
+
+/// The default is not sent.
+fn durability(durability: Durability) -> v1::Durability {
+    match durability {
+        Durability::Durable => v1::Durability::Unspecified,
+        Durability::Buffered => v1::Durability::Buffered,
+        Durability::Memory => v1::Durability::Memory,
+    }
+}
+
+fn retention(retention: Retention) -> Option<v1::Retention> {
+    use v1::retention::Keep;
+    let keep = match retention {
+        Retention::Usual => return None,
+        Retention::For(time) => Keep::For(duration_to_wire(time)),
+        Retention::UntilConsumed => Keep::UntilConsumed(true),
+        Retention::Pinned => Keep::Pinned(true),
+    };
+    Some(v1::Retention { keep: Some(keep) })
+}
+
+fn read_retention(retention: v1::Retention) -> Result<Retention, WireError> {
+    use v1::retention::Keep;
+    Ok(match retention.keep {
+        Some(Keep::For(time)) => Retention::For(duration_from_wire(time, "retention")?),
+        Some(Keep::UntilConsumed(true)) => Retention::UntilConsumed,
+        Some(Keep::Pinned(true)) => Retention::Pinned,
+        Some(Keep::UntilConsumed(false) | Keep::Pinned(false)) | None => Retention::Usual,
+    })
 }
 
 fn read_backoff(b: v1::Backoff) -> Result<Backoff, WireError> {

@@ -1,6 +1,7 @@
 //! Items from a client or worker.
 
-use farloop_core::frame::{Activity, Owner, Submit, Up};
+use farloop_core::frame::{Activity, Held, Owner, Submit, Up};
+use farloop_core::id::{AttemptId, TaskId};
 use farloop_core::link::Item;
 
 use super::{WireError, duration_from_wire, duration_to_wire, item, outcome, print, scalar, spec, sync};
@@ -25,15 +26,11 @@ pub(crate) fn to_wire(item: Item<Up>) -> v1::UpItem {
         Up::Cancel { task, message } => Wire::Cancel(v1::Cancel { task: Some(task.into()), message }),
         Up::Uncancel(task) => Wire::Uncancel(task.into()),
         Up::Grant(starts) => Wire::Grant(starts),
-        Up::Progress { attempt, activity, awaits, blocked } => Wire::Progress(v1::Progress {
-            attempt: Some(attempt.into()),
-            activity: match activity {
-                Activity::Running => v1::Activity::Running.into(),
-                Activity::Suspended => v1::Activity::Suspended.into(),
-            },
-            awaits: awaits.into_iter().map(Into::into).collect(),
-            blocked,
-        }),
+        Up::Progress { attempt, activity, awaits, blocked } => {
+            Wire::Progress(progress(attempt, activity, awaits, blocked))
+        }
+        Up::Attempt(held) => Wire::Attempt(held_to_wire(*held)),
+        Up::Rejoined { starts } => Wire::Rejoined(v1::Rejoined { starts }),
         Up::CancelSeen { attempt, seen } => Wire::CancelSeen(v1::CancelSeen { attempt: Some(attempt.into()), seen }),
         Up::Ended { attempt, outcome, delivered } => Wire::Ended(v1::Ended {
             attempt: Some(attempt.into()),
@@ -79,18 +76,12 @@ pub(crate) fn from_wire(wire: v1::UpItem) -> Result<Item<Up>, WireError> {
         Wire::Cancel(c) => Up::Cancel { task: scalar::id(c.task, "the task")?, message: c.message },
         Wire::Uncancel(task) => Up::Uncancel(task.into()),
         Wire::Grant(starts) => Up::Grant(starts),
-        Wire::Progress(p) => Up::Progress {
-            attempt: scalar::attempt(p.attempt)?,
-            activity: match p.activity() {
-                v1::Activity::Running => Activity::Running,
-                v1::Activity::Suspended => Activity::Suspended,
-                v1::Activity::Unspecified => {
-                    return Err(WireError::Unknown { what: "activity", value: p.activity });
-                }
-            },
-            awaits: p.awaits.into_iter().map(Into::into).collect(),
-            blocked: p.blocked,
-        },
+        Wire::Progress(p) => {
+            let (attempt, activity, awaits, blocked) = read_progress(p)?;
+            Up::Progress { attempt, activity, awaits, blocked }
+        }
+        Wire::Attempt(held) => Up::Attempt(Box::new(read_held(held)?)),
+        Wire::Rejoined(r) => Up::Rejoined { starts: r.starts },
         Wire::CancelSeen(c) => Up::CancelSeen { attempt: scalar::attempt(c.attempt)?, seen: c.seen },
         Wire::Ended(e) => Up::Ended {
             attempt: scalar::attempt(e.attempt)?,
@@ -115,6 +106,45 @@ pub(crate) fn from_wire(wire: v1::UpItem) -> Result<Item<Up>, WireError> {
         Wire::Part(part) => return Ok(Item::Part(part)),
     };
     Ok(item(frame, wire.tail))
+}
+
+fn progress(attempt: AttemptId, activity: Activity, awaits: Vec<TaskId>, blocked: bool) -> v1::Progress {
+    v1::Progress {
+        attempt: Some(attempt.into()),
+        activity: match activity {
+            Activity::Running => v1::Activity::Running.into(),
+            Activity::Suspended => v1::Activity::Suspended.into(),
+        },
+        awaits: awaits.into_iter().map(Into::into).collect(),
+        blocked,
+    }
+}
+
+fn read_progress(p: v1::Progress) -> Result<(AttemptId, Activity, Vec<TaskId>, bool), WireError> {
+    let activity = match p.activity() {
+        v1::Activity::Running => Activity::Running,
+        v1::Activity::Suspended => Activity::Suspended,
+        v1::Activity::Unspecified => return Err(WireError::Unknown { what: "activity", value: p.activity }),
+    };
+    Ok((scalar::attempt(p.attempt)?, activity, p.awaits.into_iter().map(Into::into).collect(), p.blocked))
+}
+
+fn held_to_wire(held: Held) -> v1::HeldAttempt {
+    v1::HeldAttempt {
+        progress: Some(progress(held.attempt, held.activity, held.awaits, held.blocked)),
+        number: held.number,
+        begun: held.begun,
+        told: held.told,
+        seen: held.seen,
+        taken: held.taken,
+    }
+}
+
+fn read_held(held: v1::HeldAttempt) -> Result<Held, WireError> {
+    let (attempt, activity, awaits, blocked) =
+        read_progress(held.progress.ok_or(WireError::Missing("how the attempt stands"))?)?;
+    let v1::HeldAttempt { number, begun, told, seen, taken, .. } = held;
+    Ok(Held { attempt, number, begun, activity, awaits, blocked, told, seen, taken })
 }
 
 fn owner(owner: Owner) -> v1::Owner {

@@ -744,6 +744,22 @@ pub struct Hello {
     /// A hello that arrives after its successor's is rejected as `SUPERSEDED`.
     #[prost(uint64, tag = "9")]
     pub connection: u64,
+    /// Of the items that the peer sent, how many the coordinator acknowledged: it still has those above.
+    #[prost(uint64, tag = "10")]
+    pub acked: u64,
+    /// Life of the coordinator that welcomed the peer last on this session.
+    #[prost(message, optional, tag = "11")]
+    pub life: ::core::option::Option<Life>,
+}
+/// One life of a coordinator that keeps records.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Life {
+    /// Tells coordinators apart that keep different records.
+    #[prost(message, optional, tag = "1")]
+    pub cluster: ::core::option::Option<Id>,
+    /// From 1.
+    #[prost(uint64, tag = "2")]
+    pub number: u64,
 }
 /// A function that a worker offers.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -809,6 +825,13 @@ pub struct Welcome {
     /// Largest payload in bytes.
     #[prost(uint64, tag = "4")]
     pub max_payload: u64,
+    /// The coordinator's life; absent if it keeps no records.
+    #[prost(message, optional, tag = "5")]
+    pub life: ::core::option::Option<Life>,
+    /// The coordinator started again since the peer was welcomed last, and goes on from its records. The peer says what it
+    /// holds and waits for (`attempt`, `watch`), then `rejoined`.
+    #[prost(bool, tag = "6")]
+    pub recovered: bool,
 }
 /// The session does not stand.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -855,7 +878,7 @@ pub struct UpItem {
     /// What it is.
     #[prost(
         oneof = "up_item::Item",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 30, 31, 26, 27, 20, 21, 22, 23, 15, 16"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 30, 31, 26, 27, 20, 21, 22, 23, 40, 41, 15, 16"
     )]
     pub item: ::core::option::Option<up_item::Item>,
 }
@@ -927,6 +950,12 @@ pub mod up_item {
         /// Worker: threads held by bodies that nobody waits for any more.
         #[prost(uint32, tag = "23")]
         Abandoned(u32),
+        /// Worker, after the coordinator started again: it holds this attempt.
+        #[prost(message, tag = "40")]
+        Attempt(super::HeldAttempt),
+        /// After the coordinator started again: that was all.
+        #[prost(message, tag = "41")]
+        Rejoined(super::Rejoined),
         /// A piece of the payload of the next item that is a tail.
         #[prost(bytes, tag = "15")]
         Part(::prost::bytes::Bytes),
@@ -1119,6 +1148,35 @@ pub struct Options {
     /// Within one priority of one function keys take turns; absent: that of the task that creates this one.
     #[prost(string, optional, tag = "12")]
     pub fairness_key: ::core::option::Option<::prost::alloc::string::String>,
+    /// What becomes of the task when the coordinator dies; absent: durable.
+    #[prost(enumeration = "Durability", tag = "13")]
+    pub durability: i32,
+    /// How long the outcome is kept; absent: as long as the coordinator keeps outcomes.
+    #[prost(message, optional, tag = "14")]
+    pub retention: ::core::option::Option<Retention>,
+}
+/// How long an outcome is kept.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Retention {
+    /// Which way.
+    #[prost(oneof = "retention::Keep", tags = "1, 2, 3")]
+    pub keep: ::core::option::Option<retention::Keep>,
+}
+/// Nested message and enum types in `Retention`.
+pub mod retention {
+    /// Which way.
+    #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Keep {
+        /// That long.
+        #[prost(message, tag = "1")]
+        For(::prost_types::Duration),
+        /// Until everybody who asked for it has it.
+        #[prost(bool, tag = "2")]
+        UntilConsumed(bool),
+        /// Until it is released.
+        #[prost(bool, tag = "3")]
+        Pinned(bool),
+    }
 }
 /// How the pause between attempts grows.
 #[derive(Clone, Copy, PartialEq, ::prost::Message)]
@@ -1191,6 +1249,35 @@ pub struct Progress {
     /// Nothing else can wake it.
     #[prost(bool, tag = "4")]
     pub blocked: bool,
+}
+/// An attempt that a worker holds, as it tells a coordinator that started again.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct HeldAttempt {
+    /// How it stands.
+    #[prost(message, optional, tag = "1")]
+    pub progress: ::core::option::Option<Progress>,
+    /// Which attempt it is, from 1.
+    #[prost(uint32, tag = "2")]
+    pub number: u32,
+    /// Whether its body has begun.
+    #[prost(bool, tag = "3")]
+    pub begun: bool,
+    /// Highest cancel request that was told to it.
+    #[prost(uint32, tag = "4")]
+    pub told: u32,
+    /// Highest cancel request that its body saw.
+    #[prost(uint32, tag = "5")]
+    pub seen: u32,
+    /// Items that it yielded and that its consumer is known to have taken.
+    #[prost(uint64, tag = "6")]
+    pub taken: u64,
+}
+/// The peer has said what it holds and waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Rejoined {
+    /// Worker: starts received since its session began.
+    #[prost(uint64, tag = "1")]
+    pub starts: u64,
 }
 /// A cancel request reached the body.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1739,6 +1826,43 @@ impl Owner {
             "OWNER_AWAIT" => Some(Self::Await),
             "OWNER_ROOT" => Some(Self::Root),
             "OWNER_NOBODY" => Some(Self::Nobody),
+            _ => None,
+        }
+    }
+}
+/// What becomes of a task when the coordinator's process or machine dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Durability {
+    /// Durable.
+    Unspecified = 0,
+    /// Accepted once its record is on disk.
+    Durable = 1,
+    /// Recorded, and nobody waits for the disk.
+    Buffered = 2,
+    /// Not recorded.
+    Memory = 3,
+}
+impl Durability {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "DURABILITY_UNSPECIFIED",
+            Self::Durable => "DURABILITY_DURABLE",
+            Self::Buffered => "DURABILITY_BUFFERED",
+            Self::Memory => "DURABILITY_MEMORY",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "DURABILITY_UNSPECIFIED" => Some(Self::Unspecified),
+            "DURABILITY_DURABLE" => Some(Self::Durable),
+            "DURABILITY_BUFFERED" => Some(Self::Buffered),
+            "DURABILITY_MEMORY" => Some(Self::Memory),
             _ => None,
         }
     }

@@ -148,6 +148,7 @@ fn policy(request: &mut v1::SubmitTaskRequest) -> Result<Option<Box<Policy>>, St
             },
         },
         fairness_key: (!request.fairness_key.is_empty()).then(|| std::mem::take(&mut request.fairness_key).into()),
+        ..Policy::default()
     };
     Ok((policy != Policy::default()).then(|| Box::new(policy)))
 }

@@ -41,6 +41,8 @@ impl Peer {
             functions: Vec::new(),
             slots: 0,
             connection: 0,
+            acked: 0,
+            life: None,
         };
         Self { hello, link: Link::new(MAX_PAYLOAD), inbox: VecDeque::new(), wire: None, token: None }
     }
