@@ -41,6 +41,8 @@ pub enum Record {
         outcome: Outcome,
         /// When.
         at: Time,
+        /// Whether all that its last attempt created and that is not detached is cancelled, rather than what it awaited.
+        all: bool,
     },
     /// An attempt failed or was lost, and another will follow.
     AttemptFailed(Box<AttemptFailed>),
@@ -114,6 +116,8 @@ pub struct Submitted {
     pub within: Option<Time>,
     /// The request of the public API that made it, by the caller's own name for it.
     pub request: Option<Arc<str>>,
+    /// Who is told its items, if it is a stream.
+    pub consumer: Option<SessionId>,
 }
 
 /// See [`Record::AttemptFailed`].

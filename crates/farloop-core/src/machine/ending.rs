@@ -48,7 +48,7 @@ impl Core {
             self.outputs.push_back(Output::Event(event));
         }
         let gate = if self.config.durable {
-            self.persist(Record::Ended { task: id, outcome: outcome.clone(), at: self.now })
+            self.persist(Record::Ended { task: id, outcome: outcome.clone(), at: self.now, all: family == Family::All })
         } else {
             0
         };

@@ -20,7 +20,7 @@ use super::sessions::SessionKey;
 use super::tasks::{Phase, Task, TaskKey};
 use crate::api::Record;
 use crate::frame::Down;
-use crate::id::{AttemptId, Epoch, TaskId};
+use crate::id::{AttemptId, Epoch, SessionId, TaskId};
 use crate::limits;
 use crate::outcome::{Failure, FailureKind, Outcome};
 use crate::spec::Spec;
@@ -88,6 +88,12 @@ impl Core {
             task.rare().stream = Some(Box::new(Stream::new(consumer)));
             self.sessions[consumer.index as usize].streams.insert(key);
         }
+    }
+
+    /// The session that is told its items, if it is a stream.
+    pub(crate) fn consumer(&self, index: u32) -> Option<SessionId> {
+        let stream = self.tasks[index].rare.as_ref()?.stream.as_ref()?;
+        self.session(stream.consumer).map(|session| session.id)
     }
 
     /// The task is over. Items that wait for its consumer are in that one's outbox, before the outcome.

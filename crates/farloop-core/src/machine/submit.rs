@@ -252,6 +252,7 @@ impl Core {
             deadline: (task.deadline != Time(u64::MAX)).then_some(task.deadline),
             within: task.rare.as_ref().and_then(|r| r.within),
             request: None,
+            consumer: self.consumer(index),
         }
     }
 
