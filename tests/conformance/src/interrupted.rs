@@ -8,6 +8,7 @@ use std::time::Duration;
 use farloop::blocking::EventLoop;
 use serde_json::{Value, json};
 
+use crate::bodies::stubborn::tells_its_end;
 use crate::judge::{Wrong, wrong};
 use crate::process::{Mode, binary};
 use crate::run::Backend;
@@ -16,15 +17,15 @@ use crate::run::by_hand::text;
 /// No such process takes longer, whatever happens.
 const LONGEST: Duration = Duration::from_secs(20);
 
-/// Runs the process for `case` and interrupts it each time it is ready; its exit code and its JSON.
-pub(crate) fn interrupt(case: &str, backend: Backend) -> Result<(Option<i32>, Value), Wrong> {
+/// Runs the process for `case` and interrupts it each time it is ready; its exit code and what else it printed.
+pub(crate) fn interrupt(case: &str, backend: Backend) -> Result<(Option<i32>, Vec<Value>), Wrong> {
     let mut command = Command::new(binary());
     if backend == Backend::InProcess {
         command.env_remove(farloop::runtime::ADDRESS_VARIABLE);
     }
     let mut child = command.arg(Mode::Interrupted.word()).arg(case).stdout(Stdio::piped()).spawn()?;
     let out = child.stdout.take().ok_or_else(|| wrong("the process has an output"))?;
-    let mut told = Value::Null;
+    let mut told = Vec::new();
     for line in BufReader::new(out).lines() {
         let line = line?;
         if line == "ready" {
@@ -33,7 +34,7 @@ pub(crate) fn interrupt(case: &str, backend: Backend) -> Result<(Option<i32>, Va
                 return Err(wrong("SIGINT could not be sent"));
             }
         } else {
-            told = serde_json::from_str(&line).map_err(|error| wrong(&format!("{error}: {line}")))?;
+            told.push(serde_json::from_str(&line).map_err(|error| wrong(&format!("{error}: {line}")))?);
         }
     }
     Ok((child.wait()?.code(), told))
@@ -46,6 +47,8 @@ pub(crate) fn run(case: &str) {
     });
     let told = match case {
         "loop" => by_hand().unwrap_or_else(|error| json!(text(&error))),
+        "call" => call_by_hand().unwrap_or_else(|error| json!(text(&error))),
+        "stubborn loop" => stubborn_by_hand().unwrap_or_else(|error| json!(text(&error))),
         "run" => cancelled(),
         "stubborn" => stubborn(),
         "main" => farloop::runtime::main(async {
@@ -58,31 +61,69 @@ pub(crate) fn run(case: &str) {
     println!("{told}");
 }
 
-/// LO16: the run ends, tasks are untouched, and the loop runs again.
+/// LO16: the run ends, other tasks are untouched, and the loop runs again. The block was nobody's but the run's: it has
+/// been cancelled and has ended.
 fn by_hand() -> farloop::Result<Value> {
     let event_loop = EventLoop::from_env()?;
+    let (gate, opened) = event_loop.create_future::<()>();
     let other = event_loop.create_task(farloop::local(async {
-        farloop::sleep(Duration::from_millis(300)).await?;
+        opened.await?;
         Ok("o".to_owned())
     }));
-    let interrupted = event_loop.run_until_complete(async {
+    let (tell, told) = std::sync::mpsc::channel();
+    let interrupted = event_loop.run_until_complete(async move {
         println!("ready");
-        farloop::sleep(LONGEST * 2).await
+        let slept = farloop::sleep(LONGEST * 2).await;
+        farloop::sleep(Duration::from_millis(20)).await?;
+        let _ = tell.send(if slept.is_err() { "cleaned up" } else { "slept" });
+        slept
     });
-    let told = json!([interrupted.err().map(|error| text(&error)), other.done(), other.cancelling()]);
+    let seen: Vec<_> = told.try_iter().collect();
+    let told = json!([ended(interrupted), seen, other.done(), other.cancelling()]);
+    // What was given as a handle is left: the run ends, and another one waits on.
+    println!("ready");
+    let given = ended(event_loop.run_until_complete(other.clone()));
+    let left = farloop::all_tasks()?.into_iter().map(|task| task.cancelling).collect::<Vec<_>>();
+    gate.set_result(())?;
     let then = event_loop.run_until_complete(other)?;
-    // Seed S45: what is left is cancelled by hand, and one more turn lets it see that.
-    let left = farloop::all_tasks()?.into_iter().filter(|task| task.cancel(())).count();
-    event_loop.stop();
-    event_loop.run_forever()?;
     event_loop.close()?;
-    Ok(json!([told, then, left]))
+    Ok(json!([told, given, left, then]))
+}
+
+fn ended<T>(result: farloop::Result<T>) -> Option<String> {
+    result.err().map(|error| text(&error))
+}
+
+/// A coroutine of the cluster says by itself when it is ready, and that it had its time to clean up.
+fn call_by_hand() -> farloop::Result<Value> {
+    let event_loop = EventLoop::from_env()?;
+    let interrupted = ended(event_loop.run_until_complete(tells_its_end()));
+    let left = farloop::all_tasks()?.len();
+    event_loop.close()?;
+    Ok(json!([interrupted, left]))
+}
+
+/// The second Ctrl-C gives up what declines the first; it is still there.
+fn stubborn_by_hand() -> farloop::Result<Value> {
+    let event_loop = EventLoop::from_env()?;
+    let interrupted = ended(event_loop.run_until_complete(declines()));
+    let left = farloop::all_tasks()?.len();
+    event_loop.close()?;
+    Ok(json!([interrupted, left]))
+}
+
+/// Ready before each await, and unmoved by each request.
+async fn declines() -> farloop::Result<()> {
+    loop {
+        println!("ready");
+        drop(farloop::sleep(LONGEST * 2).await);
+    }
 }
 
 /// RU2.
 fn cancelled() -> Value {
     let (tell, told) = std::sync::mpsc::channel();
-    let ended = farloop::run(async move {
+    let cancelled = farloop::run(async move {
         println!("ready");
         let slept = farloop::sleep(LONGEST * 2).await;
         if slept.as_ref().is_err_and(farloop::Error::is_cancelled) {
@@ -91,21 +132,12 @@ fn cancelled() -> Value {
         slept
     });
     let seen: Vec<_> = told.try_iter().collect();
-    json!([ended.err().map(|error| text(&error)), seen])
+    json!([ended(cancelled), seen])
 }
 
 /// The second Ctrl-C gives up what the first could not stop.
 fn stubborn() -> Value {
-    let ended = farloop::run(async {
-        loop {
-            println!("ready");
-            // Declines each request.
-            drop(farloop::sleep(LONGEST * 2).await);
-        }
-        #[allow(unreachable_code)]
-        Ok(())
-    });
-    json!(ended.err().map(|error| text(&error)))
+    json!(ended(farloop::run(declines())))
 }
 
 /// No loop runs: the first is kept for the next run, the second ends the process.

@@ -22,6 +22,7 @@ use crate::ambient;
 use crate::cell::Cell;
 use crate::combine::gather::Gather;
 use crate::combine::shield::Shield;
+use crate::combine::wait;
 use crate::context::Context;
 use crate::error::{AlreadyRunning, Error, Result};
 use crate::event_loop::{LoopShared, steps};
@@ -43,9 +44,10 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(3);
 /// It stays on its thread (neither `Send` nor `Sync`); [`handle`](Self::handle) gives others a door. **Dropped** without
 /// [`close`](Self::close), it closes and reports `unclosed event loop`.
 ///
-/// Ctrl-C during a run ends the run with [`Error::Interrupted`] after its turn. Tasks are left as they are: whoever
-/// wants them gone cancels them, and runs once more (row 276). Pressed while no loop runs it is kept for the next run;
-/// a second one ends the process.
+/// Ctrl-C during a run cancels what that run itself made a task, a coroutine or an `async` block, waits for it, and ends
+/// the run with [`Error::Interrupted`]; pressed again, it gives up waiting. Handles that were given to the run, and a
+/// `wait(..)` for some, are nobody's to cancel but their holder's: then the run ends after its turn and all tasks are left
+/// as they are (row 276). Pressed while no loop runs it is kept for the next run; a second one ends the process.
 ///
 /// ```compile_fail,E0277
 /// let event_loop = farloop::blocking::EventLoop::new().unwrap();
@@ -132,10 +134,12 @@ impl EventLoop {
     /// Other tasks are left as they are when it returns; they go on in the next run.
     ///
     /// # Errors
-    /// What `what` fails with. [`Error::LoopStopped`] if the loop was stopped first, and [`Error::Interrupted`] after
-    /// Ctrl-C: the task is still there and goes on in the next run (row 259). [`Error::LoopClosed`],
-    /// [`Error::LoopMismatch`]; [`Error::AlreadyRunning`] inside of a running loop or tokio runtime: nothing is started
-    /// and nothing disturbed then (row 267).
+    /// What `what` fails with. [`Error::LoopStopped`] if the loop was stopped first: the task is still there and goes on
+    /// in the next run (row 259). [`Error::Interrupted`] after Ctrl-C: a coroutine or block has been cancelled and has
+    /// ended (one that declines the request and goes on has its result given instead), anything else goes on in the next
+    /// run, as does what a second Ctrl-C gave up. [`Error::LoopClosed`], [`Error::LoopMismatch`];
+    /// [`Error::AlreadyRunning`] inside of a running loop or tokio runtime: nothing is started and nothing disturbed then
+    /// (row 267).
     #[track_caller]
     pub fn run_until_complete<W, T>(&self, what: W) -> Result<T>
     where
@@ -144,16 +148,14 @@ impl EventLoop {
         T: 'static,
     {
         self.may_run()?;
-        match self.target(what.into_future(), None, &Kept::default())? {
-            Target::Task(task) => {
-                self.run_until_done(task.cell())?;
-                read_outcome(task.cell(), task.reader())
-            }
-            Target::Own(cell, value) => {
-                self.run_until_done(&cell)?;
-                own_value(&cell, &value)
-            }
+        let (future, is_wait) = wait::is_made_by(|| what.into_future());
+        let target = self.target(future, None, &Kept::default())?;
+        if is_wait || matches!(target, Target::Task(_)) {
+            self.run_until_done(target.cell())?;
+        } else {
+            self.run_to_its_end(target.cell())?;
         }
+        target.read()
     }
 
     /// Runs until [`stop`](Self::stop); that a task ends does not end it (row 261). After a `stop` that came before, it
@@ -217,6 +219,26 @@ impl EventLoop {
         }
     }
 
+    /// As [`run_until_done`](Self::run_until_done); the first Ctrl-C cancels the cell and waits on, the second gives it up.
+    /// Whether there was one.
+    pub(super) fn run_to_its_end(&self, cell: &Arc<Cell>) -> Result<bool> {
+        let mut interrupted = false;
+        loop {
+            match self.run_until_done(cell) {
+                Ok(()) if interrupted && cell.is_cancelled() => {
+                    cell.mark_read();
+                    return Err(Error::Interrupted);
+                }
+                Ok(()) => return Ok(interrupted),
+                Err(Error::Interrupted) if !interrupted => {
+                    interrupted = true;
+                    cell.cancel(None);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// Runs a future of farloop's own to its end, beside the turns. It is no task, and is dropped if the run ends first.
     pub(super) fn run_beside<F>(&self, future: F) -> Result<F::Output>
     where
@@ -266,7 +288,7 @@ impl EventLoop {
         let future = match take_as::<Call<T>, F>(future) {
             Ok(call) => {
                 let mut context = kept.borrow().clone().unwrap_or_else(Context::current);
-                return ambient::on(&self.home, || context.run(|| call.begin())).map(Target::Task);
+                return ambient::on(&self.home, || context.run(|| call.begin())).map(Target::Call);
             }
             Err(future) => future,
         };
@@ -438,9 +460,29 @@ pub(super) type Kept = Rc<RefCell<Option<Context>>>;
 
 /// What a run waits for.
 pub(super) enum Target<T> {
+    /// A handle that was there before.
     Task(Task<T>),
+    /// A call that the run scheduled.
+    Call(Task<T>),
     /// A coroutine of this loop, whose value stays in memory.
     Own(Arc<Cell>, Rc<Slot<Option<T>>>),
+}
+
+impl<T> Target<T> {
+    pub(super) fn cell(&self) -> &Arc<Cell> {
+        match self {
+            Self::Task(task) | Self::Call(task) => task.cell(),
+            Self::Own(cell, _) => cell,
+        }
+    }
+
+    /// The outcome of one that is done.
+    pub(super) fn read(&self) -> Result<T> {
+        match self {
+            Self::Task(task) | Self::Call(task) => read_outcome(task.cell(), task.reader()),
+            Self::Own(cell, value) => own_value(cell, value),
+        }
+    }
 }
 
 pub(super) fn own_value<T>(cell: &Arc<Cell>, value: &Slot<Option<T>>) -> Result<T> {

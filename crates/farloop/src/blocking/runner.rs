@@ -15,7 +15,7 @@ use crate::ambient;
 use crate::body::Body;
 use crate::cell::Cell;
 use crate::error::{Error, Result};
-use crate::task::{Task, read_outcome};
+use crate::task::Task;
 
 /// Runs a coroutine or an `async` block on a fresh loop (the cluster at `FARLOOP_ADDRESS`, or one in this process), and
 /// closes the loop: asyncio's `run`.
@@ -91,16 +91,9 @@ impl Runner {
         T: 'static,
     {
         self.event_loop.may_run()?;
-        match self.event_loop.target(what.into_future(), None, &self.kept)? {
-            Target::Task(task) => {
-                self.run_cell(task.cell())?;
-                read_outcome(task.cell(), task.reader())
-            }
-            Target::Own(cell, value) => {
-                self.run_cell(&cell)?;
-                own_value(&cell, &value)
-            }
-        }
+        let target = self.event_loop.target(what.into_future(), None, &self.kept)?;
+        self.run_cell(target.cell())?;
+        target.read()
     }
 
     /// Runs the body of a `main`, whatever it returns. A panic in it goes through.
@@ -130,24 +123,9 @@ impl Runner {
 
     /// Runs until the cell is done; whether Ctrl-C came meanwhile.
     fn run_cell(&self, cell: &Arc<Cell>) -> Result<bool> {
-        let mut interrupted = false;
-        loop {
-            match self.event_loop.run_until_done(cell) {
-                Ok(()) if interrupted && cell.is_cancelled() => {
-                    cell.mark_read();
-                    return Err(Error::Interrupted);
-                }
-                Ok(()) => return Ok(interrupted),
-                Err(Error::Interrupted) if !interrupted => {
-                    interrupted = true;
-                    cell.cancel(None);
-                }
-                Err(error) => {
-                    self.abandoned.set(matches!(error, Error::Interrupted));
-                    return Err(error);
-                }
-            }
-        }
+        let ran = self.event_loop.run_to_its_end(cell);
+        self.abandoned.set(matches!(ran, Err(Error::Interrupted)) && !cell.is_done());
+        ran
     }
 
     /// Cancels what is left, waits for it, reports its errors, and closes the loop. A second time it does nothing.

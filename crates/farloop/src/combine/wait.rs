@@ -1,5 +1,6 @@
 //! `wait`: who is done and who is not (L9, asyncio rows 115-133). Never raises a member's error, never cancels.
 
+use std::cell::Cell as Counter;
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
@@ -100,10 +101,24 @@ impl<T> fmt::Debug for Wait<T> {
     }
 }
 
+thread_local! {
+    /// How many waits were begun on this thread.
+    static MADE: Counter<u64> = const { Counter::new(0) };
+}
+
+/// Makes a future, and tells whether it is a wait itself. An `async` block that awaits one makes it later, when it is
+/// polled. (Its type would tell as well, if `T` were known.)
+pub(crate) fn is_made_by<F>(make: impl FnOnce() -> F) -> (F, bool) {
+    let before = MADE.get();
+    let future = make();
+    (future, MADE.get() != before)
+}
+
 impl<T> IntoFuture for Wait<T> {
     type Output = Result<Done<T>>;
     type IntoFuture = Waiting<T>;
     fn into_future(self) -> Waiting<T> {
+        MADE.set(MADE.get().wrapping_add(1));
         Waiting { wait: Some(self), shared: Arc::default(), keys: Vec::new(), timer: None, point: Point::default() }
     }
 }

@@ -34,6 +34,18 @@ pub async fn cleans_up(journal: Journal, before: String, seconds: f64, after: St
     }
 }
 
+/// Row 276: prints where its call was made that it runs, and, cancelled, that it has cleaned up.
+#[farloop::task]
+pub async fn tells_its_end() -> farloop::Result<String> {
+    println!("ready");
+    let slept = farloop::sleep(Duration::from_secs(60)).await;
+    if slept.is_err() {
+        farloop::sleep(Duration::from_millis(20)).await?;
+        println!("\"cleaned up\"");
+    }
+    slept.map(|()| "slept".to_owned())
+}
+
 /// WF4: suppresses the cancel and returns at once.
 #[farloop::task]
 pub async fn gives_in(journal: Journal, value: String) -> farloop::Result<String> {
@@ -244,6 +256,7 @@ pub fn offered(worker: farloop::Worker) -> farloop::Worker {
     worker
         .task::<stubborn>()
         .task::<cleans_up>()
+        .task::<tells_its_end>()
         .task::<gives_in>()
         .task::<converts>()
         .task::<very_stubborn>()

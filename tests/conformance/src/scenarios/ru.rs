@@ -122,12 +122,11 @@ async fn row_285_errors_of_what_is_left_are_reported(_run: Run) -> Check {
 }
 
 async fn row_286_an_interrupt_cancels_main_and_a_second_one_gives_it_up(run: Run) -> Check {
-    let (code, told) = interrupt("run", run.backend)?;
     // The probe's harness prints the name alone.
     let seen = &oracle("RU2").out[1];
-    same((code, told), json!([0, ["KeyboardInterrupt()", seen]]))?;
-    same(interrupt("stubborn", run.backend)?, json!([0, "KeyboardInterrupt()"]))?;
-    same(interrupt("main", run.backend)?, json!([0, "KeyboardInterrupt()"]))
+    same(interrupt("run", run.backend)?, json!([0, [["KeyboardInterrupt()", seen]]]))?;
+    same(interrupt("stubborn", run.backend)?, json!([0, ["KeyboardInterrupt()"]]))?;
+    same(interrupt("main", run.backend)?, json!([0, ["KeyboardInterrupt()"]]))
 }
 
 async fn row_287_a_runner_runs_several_in_one_context(_run: Run) -> Check {
