@@ -14,7 +14,7 @@ use serde_json::Value;
 const MAY_KNOW: &[(&str, &[&str])] = &[
     ("farloop-core", &[]),
     ("farloop-proto", &["farloop-core"]),
-    ("farloop-store", &["farloop-core"]),
+    ("farloop-store", &["farloop-core", "farloop-proto"]),
     ("farloop-macros", &[]),
     ("farloop-telemetry", &[]),
     ("farloop", &["farloop-core", "farloop-proto", "farloop-macros", "farloop-telemetry"]),

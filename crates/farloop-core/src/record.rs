@@ -197,3 +197,31 @@ pub struct Carried {
     /// How it ended, and when.
     pub ended: Option<(Outcome, Time)>,
 }
+
+impl Record {
+    /// The latest moment that it tells of: nothing in it ended later. Time zero if it tells of none.
+    #[must_use]
+    pub fn newest(&self) -> Time {
+        match self {
+            Self::Life(life) => life.at,
+            Self::Standing(standing) => standing.began.at,
+            Self::Submitted(submitted) => submitted.at,
+            Self::Ended { at, .. } => *at,
+            Self::AttemptFailed(failed) => failed.at,
+            Self::Carried(carried) => carried.ended.as_ref().map_or(carried.submitted.at, |(_, at)| *at),
+            Self::WorkerJoined(_) | Self::WorkerLeft { .. } | Self::Started { .. } | Self::CancelRequested(_) => {
+                Time(0)
+            }
+        }
+    }
+
+    /// The task that is known from here on, if one is: what is said of it later needs this record.
+    #[must_use]
+    pub fn begins(&self) -> Option<TaskId> {
+        match self {
+            Self::Submitted(submitted) => Some(submitted.task),
+            Self::Carried(carried) => Some(carried.submitted.task),
+            _ => None,
+        }
+    }
+}

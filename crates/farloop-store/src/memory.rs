@@ -1,12 +1,26 @@
 //! Records in memory: they survive nothing but a restart of the core in the same process, which is what tests need.
 
-use crate::{Entry, Store, StoreError};
+use std::collections::VecDeque;
 
-/// Keeps every record until it is dropped.
-#[derive(Clone, Debug, Default)]
+use farloop_core::time::Time;
+
+use crate::{Entry, Part, Room, Store, StoreError};
+
+/// Keeps every record until it leaves or the store is dropped.
+#[derive(Clone, Debug)]
 pub struct MemoryStore {
-    entries: Vec<Entry>,
-    durable: usize,
+    entries: VecDeque<Entry>,
+    /// Number of the last record.
+    last: u64,
+    durable: u64,
+    /// Records in a part.
+    per_part: u64,
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::with_parts(4_096)
+    }
 }
 
 impl MemoryStore {
@@ -16,9 +30,27 @@ impl MemoryStore {
         Self::default()
     }
 
+    /// An empty store whose parts hold that many records, at least 1.
+    #[must_use]
+    pub fn with_parts(records: u64) -> Self {
+        Self { entries: VecDeque::new(), last: 0, durable: 0, per_part: records.max(1) }
+    }
+
     /// Forgets what was not synced: what a crash does.
     pub fn crash(&mut self) {
-        self.entries.truncate(self.durable);
+        self.entries.retain(|entry| entry.seq <= self.durable);
+        self.last = self.durable;
+    }
+
+    /// Number of the oldest part, if all of it is durable.
+    fn oldest(&self) -> Option<u64> {
+        let part = (self.entries.front()?.seq - 1) / self.per_part;
+        (self.end_of(part) <= self.durable).then_some(part)
+    }
+
+    /// Number of a part's last record.
+    fn end_of(&self, part: u64) -> u64 {
+        (part + 1) * self.per_part
     }
 }
 
@@ -28,25 +60,52 @@ impl Store for MemoryStore {
     }
 
     fn append(&mut self, entry: Entry) -> Result<(), StoreError> {
-        let expected = self.entries.len() as u64 + 1;
+        let expected = self.last + 1;
         if entry.seq != expected {
             return Err(StoreError::OutOfOrder { expected, got: entry.seq });
         }
-        self.entries.push(entry);
+        self.last = expected;
+        self.entries.push_back(entry);
         Ok(())
     }
 
     fn sync(&mut self) -> Result<u64, StoreError> {
-        self.durable = self.entries.len();
-        Ok(self.durable())
+        self.durable = self.last;
+        Ok(self.durable)
     }
 
     fn durable(&self) -> u64 {
-        self.durable as u64
+        self.durable
     }
 
     fn replay(&mut self, each: &mut dyn FnMut(Entry)) -> Result<(), StoreError> {
-        self.entries[..self.durable].iter().cloned().for_each(each);
+        self.entries.iter().take_while(|entry| entry.seq <= self.durable).cloned().for_each(each);
+        Ok(())
+    }
+
+    fn room(&self) -> Room {
+        Room::Plenty
+    }
+
+    fn leaving(&mut self, finished_before: Time) -> Result<Option<Part>, StoreError> {
+        let Some(number) = self.oldest() else { return Ok(None) };
+        let end = self.end_of(number);
+        let records = || self.entries.iter().take_while(|entry| entry.seq <= end).map(|entry| &entry.record);
+        if records().any(|record| record.newest() >= finished_before) {
+            return Ok(None);
+        }
+        let mut tasks: Vec<_> = records().filter_map(|record| record.begins()).collect();
+        tasks.sort_unstable();
+        tasks.dedup();
+        Ok(Some(Part { number, tasks }))
+    }
+
+    fn drop_part(&mut self, number: u64) -> Result<(), StoreError> {
+        if self.oldest() != Some(number) {
+            return Err(StoreError::NotOldest(number));
+        }
+        let end = self.end_of(number);
+        self.entries.retain(|entry| entry.seq > end);
         Ok(())
     }
 }
@@ -55,8 +114,8 @@ impl Store for MemoryStore {
 #[allow(clippy::unwrap_used)] // a test that cannot go on fails
 mod tests {
     use super::*;
-    use farloop_core::api::Record;
     use farloop_core::id::TaskId;
+    use farloop_core::record::Record;
 
     fn entry(seq: u64) -> Entry {
         Entry { seq, record: Record::Started { task: TaskId(seq.into()) } }
@@ -89,5 +148,20 @@ mod tests {
         let refused = store.append(entry(2));
         assert!(matches!(refused, Err(StoreError::OutOfOrder { expected: 1, got: 2 })));
         store.append(entry(1)).unwrap();
+    }
+
+    #[test]
+    fn parts_leave_whole_and_oldest_first() {
+        let mut store = MemoryStore::with_parts(2);
+        (1..=5).for_each(|seq| store.append(entry(seq)).unwrap());
+        assert_eq!(store.leaving(Time(1)).unwrap(), None, "nothing is durable yet");
+        store.sync().unwrap();
+        let part = store.leaving(Time(1)).unwrap().unwrap();
+        assert!(matches!(store.drop_part(part.number + 1), Err(StoreError::NotOldest(_))));
+        store.drop_part(part.number).unwrap();
+        let mut read = Vec::new();
+        store.replay(&mut |e| read.push(e.seq)).unwrap();
+        assert_eq!(read, [3, 4, 5]);
+        store.append(entry(6)).unwrap();
     }
 }
