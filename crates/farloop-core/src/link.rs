@@ -57,6 +57,13 @@ impl<F: LinkFrame> Item<F> {
             Self::Tail(f) => FRAME_BYTES + f.aside_len(),
         }
     }
+
+    fn frame_mut(&mut self) -> Option<&mut F> {
+        match self {
+            Self::Frame(f) | Self::Tail(f) => Some(f),
+            Self::Part(_) => None,
+        }
+    }
 }
 
 /// What goes over a connection: items from `first` on, and how far this end has received.
@@ -264,6 +271,31 @@ impl<F: LinkFrame> Link<F> {
             }
         }
         Ok(())
+    }
+
+    /// Of the items sent, how many the peer acknowledged: this end still has those above.
+    #[must_use]
+    pub fn acked(&self) -> u64 {
+        self.acked
+    }
+
+    /// Looks at each frame that the peer has not acknowledged, in the order in which they leave (control frames that
+    /// have no number yet come first), and may put another in its place. For a peer that started again: some of what
+    /// was said to the one before means nothing to it. Parts of a payload whose frame is replaced by one without are
+    /// sent and dropped at the other end.
+    pub fn rewrite(&mut self, mut each: impl FnMut(&mut F)) {
+        self.unacked.iter_mut().filter_map(Item::frame_mut).for_each(&mut each);
+        self.unacked_bytes = self.unacked.iter().map(Item::weight).sum();
+        self.control.iter_mut().for_each(&mut each);
+        self.leaving.iter_mut().filter_map(Item::frame_mut).for_each(&mut each);
+        self.data.iter_mut().for_each(&mut each);
+        let parts = self.leaving.iter().map(|item| if let Item::Part(part) = item { part.len() } else { 0 });
+        self.queued_bytes = parts.sum::<usize>() + self.data.iter().map(LinkFrame::payload_len).sum::<usize>();
+    }
+
+    /// The peer started again: a payload of which only parts came will never be whole.
+    pub fn drop_assembly(&mut self) {
+        self.assembly.clear();
     }
 
     /// The connection is gone: everything that was not acknowledged will be sent again.

@@ -133,3 +133,56 @@ fn a_full_window_stops_data_and_lets_control_pass() {
     assert!(a.ready());
     assert_eq!(a.poll_batch(false).map(|b| b.items.len()), Some(1));
 }
+
+/// A payload that was under way to a peer that started again: its parts arrive, and what they belonged to does not.
+#[test]
+fn l10_what_is_rewritten_arrives_as_rewritten_and_the_rest_once() {
+    let (mut a, mut b) = (Link::<Up>::new(limits::MAX_PAYLOAD), Link::<Down>::new(limits::MAX_PAYLOAD));
+    let mut got = Vec::new();
+    a.push(frame(1, false, 10));
+    assert!(transfer(&mut a, &mut b, &mut got, 1) && ack(&mut a, &mut b));
+    for (number, control, size) in
+        [(2, false, 3 * limits::PART), (3, true, 0), (4, false, 5), (5, false, 2 * limits::PART)]
+    {
+        a.push(frame(number, control, size));
+        // The first leaves in part; the rest has no number yet.
+        if number == 2 {
+            let _ = a.poll_batch(false).expect("parts that fit one batch");
+            a.cut();
+        }
+    }
+    assert_eq!(a.acked(), 1);
+    let mut seen = 0;
+    a.rewrite(|frame| {
+        seen += 1;
+        if matches!(frame, Up::Ended { attempt, .. } if attempt.epoch.0 == 2 || attempt.epoch.0 == 4) {
+            *frame = Up::Heartbeat;
+        }
+    });
+    assert_eq!(seen, 4);
+    reconnect(&mut a, &mut b);
+    got.clear();
+    while transfer(&mut a, &mut b, &mut got, 1) {}
+    let expected = [Up::Heartbeat, frame(3, true, 0), Up::Heartbeat, frame(5, false, 2 * limits::PART)];
+    assert!(ack(&mut a, &mut b) && a.in_flight() == 0 && a.queued_bytes() == 0 && a.has_window());
+    assert_eq!(got, expected);
+}
+
+/// Half of a payload came from a peer that started again; the next one begins anew.
+#[test]
+fn half_of_a_payload_is_dropped_with_who_sent_it() {
+    let (mut a, mut b) = (Link::<Up>::new(limits::MAX_PAYLOAD), Link::<Down>::new(limits::MAX_PAYLOAD));
+    a.push(frame(1, false, 3 * limits::PART));
+    let mut batch = a.poll_batch(false).expect("parts");
+    batch.items.truncate(1);
+    b.receive(batch, |f: Up| panic!("only a part came: {f:?}")).expect("no gap");
+    b.drop_assembly();
+    let next = frame(2, false, 2 * limits::PART);
+    let mut successor = Link::<Up>::new(limits::MAX_PAYLOAD);
+    successor.push(next.clone());
+    let mut batch = successor.poll_batch(false).expect("parts");
+    batch.first = b.received();
+    let mut got = Vec::new();
+    b.receive(batch, |f: Up| got.push(f)).expect("no gap");
+    assert_eq!(got, [next]);
+}
