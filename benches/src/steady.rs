@@ -127,6 +127,7 @@ impl Steady {
             connection: 1,
             acked: 0,
             life: None,
+            process: None,
         };
         self.handle(Input::Hello { conn: ConnId(session.0 as u64), hello });
     }

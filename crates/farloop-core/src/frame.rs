@@ -59,6 +59,9 @@ pub struct Hello {
     pub acked: u64,
     /// Life of the coordinator that welcomed the peer last on this session; none if it keeps no records.
     pub life: Option<Life>,
+    /// Given to the process by whoever started it, and who will say how it ended
+    /// ([`Call::WorkerExit`](crate::api::Call::WorkerExit)).
+    pub process: Option<u128>,
 }
 
 /// Answer to [`Hello`].

@@ -128,6 +128,8 @@ pub const PRINTS_WAITING: usize = 1_024 * 1_024;
 pub const LOG: usize = 16 * 1_024;
 /// Bytes of what a task printed that are kept for each worker that was lost with it: the last ones.
 pub const CRASH_LOG: usize = 2 * 1_024;
+/// Lost workers that are kept with a task: the last ones.
+pub const CRASHES: usize = 8;
 /// Bytes of what all tasks printed that are kept.
 pub const LOGS: usize = 64 * 1_024 * 1_024;
 }

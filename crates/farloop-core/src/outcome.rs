@@ -53,6 +53,31 @@ pub struct Failure {
     pub location: Option<String>,
     /// Whether another attempt may help; none if the body did not say.
     pub retryable: Option<bool>,
+    /// Workers that were lost with the task, oldest first; the last [`limits::CRASHES`](crate::limits::CRASHES).
+    pub crashes: Vec<LostWorker>,
+}
+
+/// A worker that was lost while it ran a task, as the task's failure tells it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LostWorker {
+    /// Which.
+    pub worker: WorkerId,
+    /// For people.
+    pub name: String,
+    /// When it was taken for lost, in milliseconds since 1970; 0: not known.
+    pub at_ms: u64,
+    /// How its process ended, if somebody saw it: `exit code 3`, `signal 9 (SIGKILL)`.
+    pub ending: Option<String>,
+    /// Other attempts that it held at that moment. 0: the task ran alone, and nothing else can have ended the worker.
+    pub company: u32,
+    /// The last lines that the task printed there, at most [`limits::CRASH_LOG`](crate::limits::CRASH_LOG) bytes.
+    pub log: String,
+}
+
+impl LostWorker {
+    fn weight(&self) -> usize {
+        64 + self.name.len() + self.ending.as_ref().map_or(0, String::len) + self.log.len()
+    }
 }
 
 impl Failure {
@@ -71,6 +96,7 @@ impl Failure {
             attempt: 0,
             location: None,
             retryable: None,
+            crashes: Vec::new(),
         }
     }
 }
@@ -95,6 +121,13 @@ impl Failure {
 
     fn fit(&mut self, room: &mut Room, levels: usize) {
         cut(&mut self.message, &mut room.text);
+        let more = self.crashes.len().saturating_sub(crate::limits::CRASHES);
+        drop(self.crashes.drain(..more));
+        for lost in &mut self.crashes {
+            cut(&mut lost.name, &mut room.text);
+            lost.ending.iter_mut().for_each(|ending| cut(ending, &mut room.text));
+            cut(&mut lost.log, &mut room.text);
+        }
         self.causes.truncate(crate::limits::FAILURE_CAUSES);
         for (type_name, text) in &mut self.causes {
             cut(type_name, &mut room.text);
@@ -124,7 +157,8 @@ impl Failure {
             FailureKind::Group(members) => members.iter().map(|member| member.weight() + 64).sum(),
             _ => 0,
         };
-        self.message.len() + self.details.as_ref().map_or(0, Bytes::len) + causes + below
+        let crashes: usize = self.crashes.iter().map(LostWorker::weight).sum();
+        self.message.len() + self.details.as_ref().map_or(0, Bytes::len) + causes + crashes + below
     }
 }
 

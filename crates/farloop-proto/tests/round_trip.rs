@@ -9,7 +9,7 @@ use bytes::Bytes;
 use farloop_core::frame::{Activity, Down, Held, Hello, HelloReply, Owner, Print, Role, Start, Stdio, Submit, Up};
 use farloop_core::id::{AttemptId, Epoch, Life, PrimitiveId, SessionId, TaskId, WorkerId};
 use farloop_core::link::{Batch, Item};
-use farloop_core::outcome::{Cancellation, Failure, FailureKind, Outcome};
+use farloop_core::outcome::{Cancellation, Failure, FailureKind, LostWorker, Outcome};
 use farloop_core::spec::{
     Backoff, ContextValue, Dependency, Durability, FunctionDef, Limit, Options, Policy, Retention, Spec, Trace,
 };
@@ -151,11 +151,36 @@ fn plain_kind() -> impl Strategy<Value = FailureKind> {
 }
 fn failure_of(kind: impl Strategy<Value = FailureKind>) -> impl Strategy<Value = Failure> {
     let place = (text(), of(task()), of(any::<u128>().prop_map(WorkerId)), any::<u32>(), of(text()));
-    (kind, text(), text(), of(payload()), pairs(), place, of(any::<bool>())).prop_map(
-        |(kind, type_name, message, details, causes, place, retryable)| {
+    (kind, text(), text(), of(payload()), pairs(), place, of(any::<bool>()), vec(lost_worker(), 0..3)).prop_map(
+        |(kind, type_name, message, details, causes, place, retryable, crashes)| {
             let (function, task, worker, attempt, location) = place;
             let function = function.into();
-            Failure { kind, type_name, message, details, causes, function, task, worker, attempt, location, retryable }
+            Failure {
+                kind,
+                type_name,
+                message,
+                details,
+                causes,
+                function,
+                task,
+                worker,
+                attempt,
+                location,
+                retryable,
+                crashes,
+            }
+        },
+    )
+}
+fn lost_worker() -> impl Strategy<Value = LostWorker> {
+    (any::<u128>(), text(), 0..u64::MAX / 2_000_000, of(".{1,12}"), 0..i32::MAX.unsigned_abs(), text()).prop_map(
+        |(worker, name, at_ms, ending, company, log)| LostWorker {
+            worker: WorkerId(worker),
+            name,
+            at_ms,
+            ending,
+            company,
+            log,
         },
     )
 }
@@ -326,11 +351,11 @@ fn from_peer() -> impl Strategy<Value = FromPeer> {
     let session = any::<u128>().prop_map(SessionId);
     prop_oneof![
         1 => (session, any::<u32>(), role, text(), any::<bool>(), any::<u64>(), functions(), (any::<u32>(), any::<u64>()),
-            (any::<u64>(), of(life())))
-            .prop_map(|(session, protocol, role, name, resume, received, functions, numbers, (acked, life))| {
+            (any::<u64>(), of(life()), of(any::<u128>())))
+            .prop_map(|(session, protocol, role, name, resume, received, functions, numbers, (acked, life, process))| {
                 let (slots, connection) = numbers;
                 FromPeer::Hello(Hello {
-                    session, protocol, role, name, resume, received, functions, slots, connection, acked, life
+                    session, protocol, role, name, resume, received, functions, slots, connection, acked, life, process
                 })
             }),
         8 => batch(up().boxed()).prop_map(FromPeer::Batch),

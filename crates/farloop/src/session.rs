@@ -359,6 +359,7 @@ impl SessionShared {
             connection: self.connections.fetch_add(1, Ordering::Relaxed) + 1,
             acked: 0,
             life: None,
+            process: None,
         }
     }
 

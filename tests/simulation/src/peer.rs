@@ -154,6 +154,7 @@ impl Peer {
             connection: self.connections,
             acked: 0,
             life: None,
+            process: None,
         }
     }
 

@@ -162,6 +162,7 @@ impl Cluster {
             connection: self.conns,
             acked: 0,
             life: None,
+            process: None,
         };
         self.hello = Some((id, conn));
         self.input(Input::Hello { conn, hello });

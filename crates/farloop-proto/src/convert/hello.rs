@@ -25,6 +25,7 @@ impl From<Hello> for v1::Hello {
             connection: hello.connection,
             acked: hello.acked,
             life: hello.life.map(Into::into),
+            process: hello.process.map(scalar::id_to_wire),
         }
     }
 }
@@ -49,6 +50,7 @@ impl TryFrom<v1::Hello> for Hello {
             connection: hello.connection,
             acked: hello.acked,
             life: hello.life.map(scalar::life).transpose()?,
+            process: hello.process.map(|id| scalar::whole(id.high, id.low)),
         })
     }
 }

@@ -15,7 +15,7 @@ pub(crate) mod up;
 use farloop_core::frame::{Down, Hello, HelloReply, Up};
 use farloop_core::link::{Batch, Item};
 
-pub use outcome::failure_kind;
+pub use outcome::{failure_kind, lost_worker};
 pub use scalar::{duration_from_wire, duration_to_wire};
 
 /// What a client or worker says.

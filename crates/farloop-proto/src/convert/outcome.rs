@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use farloop_core::outcome::{Cancellation, Failure, FailureKind, Outcome};
+use farloop_core::id::WorkerId;
+use farloop_core::outcome::{Cancellation, Failure, FailureKind, LostWorker, Outcome};
 
 use super::{WireError, scalar};
 use crate::v1;
@@ -78,6 +79,7 @@ fn raised(failure: &Failure, level: usize) -> v1::RaisedFailure {
         attempt: failure.attempt,
         location: failure.location.clone(),
         retryable: failure.retryable,
+        crashes: failure.crashes.iter().map(lost_worker).collect(),
         ..Default::default()
     };
     match &failure.kind {
@@ -99,6 +101,37 @@ fn raised(failure: &Failure, level: usize) -> v1::RaisedFailure {
         _ => {}
     }
     wire
+}
+
+/// A worker that was lost with a task.
+#[must_use]
+pub fn lost_worker(lost: &LostWorker) -> v1::LostWorker {
+    let (seconds, millis) = (lost.at_ms / 1_000, lost.at_ms % 1_000);
+    v1::LostWorker {
+        worker_id: lost.worker.to_string(),
+        display_name: lost.name.clone(),
+        lost_time: (lost.at_ms > 0).then(|| prost_types::Timestamp {
+            seconds: i64::try_from(seconds).unwrap_or(i64::MAX),
+            // Below 10^9, so it fits.
+            nanos: i32::try_from(millis * 1_000_000).unwrap_or(0),
+        }),
+        ending: lost.ending.clone().unwrap_or_default(),
+        company: i32::try_from(lost.company).unwrap_or(i32::MAX),
+        log: lost.log.clone(),
+    }
+}
+
+fn read_lost_worker(wire: v1::LostWorker) -> Result<LostWorker, WireError> {
+    let at = wire.lost_time.unwrap_or_default();
+    let (seconds, nanos) = (u64::try_from(at.seconds).unwrap_or(0), u64::try_from(at.nanos).unwrap_or(0));
+    Ok(LostWorker {
+        worker: WorkerId::parse(&wire.worker_id).ok_or(WireError::Missing("the worker that was lost"))?,
+        name: wire.display_name,
+        at_ms: seconds.saturating_mul(1_000).saturating_add(nanos / 1_000_000),
+        ending: (!wire.ending.is_empty()).then_some(wire.ending),
+        company: u32::try_from(wire.company).unwrap_or(0),
+        log: wire.log,
+    })
 }
 
 /// Recursion ends where the decoder's did: it refuses more than a hundred levels.
@@ -146,5 +179,6 @@ fn read_raised(wire: Box<v1::RaisedFailure>) -> Result<Failure, WireError> {
         attempt: wire.attempt,
         location: wire.location,
         retryable: wire.retryable,
+        crashes: wire.crashes.into_iter().map(read_lost_worker).collect::<Result<_, _>>()?,
     })
 }

@@ -42,7 +42,7 @@ fn halves(id: u128) -> (u64, u64) {
     ((id >> 64) as u64, id as u64)
 }
 
-fn whole(high: u64, low: u64) -> u128 {
+pub(super) fn whole(high: u64, low: u64) -> u128 {
     u128::from(high) << 64 | u128::from(low)
 }
 
@@ -56,6 +56,12 @@ impl From<Life> for v1::Life {
 pub(super) fn life(life: v1::Life) -> Result<Life, WireError> {
     let cluster = life.cluster.ok_or(WireError::Missing("the cluster"))?;
     Ok(Life { cluster: whole(cluster.high, cluster.low), number: life.number })
+}
+
+/// An id of no type in particular.
+pub(super) fn id_to_wire(id: u128) -> v1::Id {
+    let (high, low) = halves(id);
+    v1::Id { high, low }
 }
 
 /// An id that must be there.

@@ -585,6 +585,28 @@ pub mod cluster_service_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+/// A worker that was lost while it ran a task.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LostWorker {
+    /// UUIDv7 text.
+    #[prost(string, tag = "1")]
+    pub worker_id: ::prost::alloc::string::String,
+    /// Host, process, program.
+    #[prost(string, tag = "2")]
+    pub display_name: ::prost::alloc::string::String,
+    /// When it was taken for lost.
+    #[prost(message, optional, tag = "3")]
+    pub lost_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// How its process ended, if somebody saw it: `exit code 3`, `signal 9 (SIGKILL)`.
+    #[prost(string, tag = "4")]
+    pub ending: ::prost::alloc::string::String,
+    /// Other attempts that it held at that moment. 0: the task ran alone.
+    #[prost(int32, tag = "5")]
+    pub company: i32,
+    /// The last lines that the task printed there.
+    #[prost(string, tag = "6")]
+    pub log: ::prost::alloc::string::String,
+}
 /// What went wrong, for programs. The message next to it is for people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -750,6 +772,9 @@ pub struct Hello {
     /// Life of the coordinator that welcomed the peer last on this session.
     #[prost(message, optional, tag = "11")]
     pub life: ::core::option::Option<Life>,
+    /// Given to the process by whoever started it, and who will say how it ended (ClusterService.ReportWorkerExit).
+    #[prost(message, optional, tag = "50")]
+    pub process: ::core::option::Option<Id>,
 }
 /// One life of a coordinator that keeps records.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1463,6 +1488,9 @@ pub struct RaisedFailure {
     /// levels deep.
     #[prost(message, repeated, tag = "20")]
     pub members: ::prost::alloc::vec::Vec<RaisedFailure>,
+    /// Workers that were lost with the task, oldest first; of many, the last ones.
+    #[prost(message, repeated, tag = "50")]
+    pub crashes: ::prost::alloc::vec::Vec<LostWorker>,
 }
 /// One link of a chain of causes.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2515,6 +2543,9 @@ pub struct Failure {
     /// Of a cancelled task: the body did not end within its grace and may still be running.
     #[prost(bool, tag = "9")]
     pub abandoned: bool,
+    /// Workers that were lost with the task, oldest first; of many, the last ones.
+    #[prost(message, repeated, tag = "50")]
+    pub crashes: ::prost::alloc::vec::Vec<LostWorker>,
 }
 /// One run of one coroutine.
 #[derive(Clone, PartialEq, ::prost::Message)]

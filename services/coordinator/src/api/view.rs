@@ -9,7 +9,7 @@ use farloop_core::id::{TaskId, WorkerId};
 use farloop_core::outcome::{Failure, FailureKind, Outcome};
 use farloop_core::spec::{FunctionDef, Spec};
 use farloop_core::time::Time;
-use farloop_proto::convert::{duration_to_wire, failure_kind};
+use farloop_proto::convert::{duration_to_wire, failure_kind, lost_worker};
 use farloop_proto::v1::argument::Source;
 use farloop_proto::v1::payload::Body;
 use farloop_proto::{json, v1};
@@ -270,5 +270,6 @@ fn failure(failure: &Failure, of: TaskId, show: Show, levels: usize) -> v1::Fail
         task_id: failure.task.filter(|t| *t != of).map(|t| t.to_string()).unwrap_or_default(),
         location: failure.location.clone().unwrap_or_default(),
         abandoned: false,
+        crashes: failure.crashes.iter().map(lost_worker).collect(),
     }
 }

@@ -43,6 +43,7 @@ impl Peer {
             connection: 0,
             acked: 0,
             life: None,
+            process: None,
         };
         Self { hello, link: Link::new(MAX_PAYLOAD), inbox: VecDeque::new(), wire: None, token: None }
     }
