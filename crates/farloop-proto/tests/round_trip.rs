@@ -24,6 +24,9 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use prost::Message as _;
 
+#[path = "round_trip/records.rs"]
+mod records;
+
 fn task() -> impl Strategy<Value = TaskId> {
     any::<u128>().prop_map(TaskId)
 }

@@ -7,6 +7,7 @@ pub(crate) mod down;
 mod hello;
 mod outcome;
 mod print;
+mod record;
 mod scalar;
 mod spec;
 mod sync;
@@ -16,6 +17,7 @@ use farloop_core::frame::{Down, Hello, HelloReply, Up};
 use farloop_core::link::{Batch, Item};
 
 pub use outcome::{failure_kind, lost_worker};
+pub use record::begins;
 pub use scalar::{duration_from_wire, duration_to_wire};
 
 /// What a client or worker says.

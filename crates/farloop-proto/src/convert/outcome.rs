@@ -16,7 +16,7 @@ pub(super) fn to_wire(outcome: &Outcome) -> v1::Outcome {
     use v1::outcome::Outcome as Wire;
     let outcome = match outcome {
         Outcome::Returned(value) => Wire::Returned(value.clone()),
-        Outcome::Raised(failure) => Wire::Raised(Box::new(raised(failure, 0))),
+        Outcome::Raised(failure) => Wire::Raised(Box::new(failure_to_wire(failure))),
         Outcome::Cancelled(c) => {
             Wire::Cancelled(v1::Cancellation { message: c.message.clone(), abandoned: c.abandoned })
         }
@@ -60,6 +60,10 @@ pub fn failure_kind(kind: &FailureKind) -> v1::FailureKind {
         // A kind that this crate does not know yet is still an error of the task.
         _ => Wire::Raised,
     }
+}
+
+pub(super) fn failure_to_wire(failure: &Failure) -> v1::RaisedFailure {
+    raised(failure, 0)
 }
 
 fn raised(failure: &Failure, level: usize) -> v1::RaisedFailure {
@@ -135,7 +139,7 @@ fn read_lost_worker(wire: v1::LostWorker) -> Result<LostWorker, WireError> {
 }
 
 /// Recursion ends where the decoder's did: it refuses more than a hundred levels.
-fn read_raised(wire: Box<v1::RaisedFailure>) -> Result<Failure, WireError> {
+pub(super) fn read_raised(wire: Box<v1::RaisedFailure>) -> Result<Failure, WireError> {
     use v1::FailureKind as Wire;
     let kind = match wire.kind() {
         Wire::Raised => FailureKind::Raised,

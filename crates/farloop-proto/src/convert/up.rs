@@ -67,7 +67,7 @@ pub(crate) fn from_wire(wire: v1::UpItem) -> Result<Item<Up>, WireError> {
     let frame = match wire.item.ok_or(WireError::Missing("the item"))? {
         Wire::Submit(submit) => Up::Submit(Submit {
             task: scalar::id(submit.task, "the task")?,
-            owner: read_owner(&submit)?,
+            owner: read_owner(submit.owner)?,
             spec: spec::from_wire(submit.spec)?,
             creator: submit.creator.map(Into::into),
             within: submit.within.map(|d| duration_from_wire(d, "within")).transpose()?,
@@ -147,7 +147,7 @@ fn read_held(held: v1::HeldAttempt) -> Result<Held, WireError> {
     Ok(Held { attempt, number, begun, activity, awaits, blocked, told, seen, taken })
 }
 
-fn owner(owner: Owner) -> v1::Owner {
+pub(super) fn owner(owner: Owner) -> v1::Owner {
     match owner {
         Owner::Await => v1::Owner::Await,
         Owner::Root => v1::Owner::Root,
@@ -155,11 +155,11 @@ fn owner(owner: Owner) -> v1::Owner {
     }
 }
 
-fn read_owner(submit: &v1::Submit) -> Result<Owner, WireError> {
-    match submit.owner() {
-        v1::Owner::Await => Ok(Owner::Await),
-        v1::Owner::Root => Ok(Owner::Root),
-        v1::Owner::Nobody => Ok(Owner::Nobody),
-        v1::Owner::Unspecified => Err(WireError::Unknown { what: "owner", value: submit.owner }),
+pub(super) fn read_owner(owner: i32) -> Result<Owner, WireError> {
+    match v1::Owner::try_from(owner) {
+        Ok(v1::Owner::Await) => Ok(Owner::Await),
+        Ok(v1::Owner::Root) => Ok(Owner::Root),
+        Ok(v1::Owner::Nobody) => Ok(Owner::Nobody),
+        Ok(v1::Owner::Unspecified) | Err(_) => Err(WireError::Unknown { what: "owner", value: owner }),
     }
 }
