@@ -74,8 +74,8 @@ pub enum Error {
     Interrupted,
     /// A call that can never work; nothing was started.
     Misuse(Misuse),
-    /// The coordinator is gone, or no longer knows this session; the text says which. What became of the task is
-    /// unknown.
+    /// The coordinator is gone, or no longer knows this session; the text says which, and what to do. What became of the
+    /// task is unknown. Of a stream: the coordinator started again, and the last items were lost with it.
     SessionLost(String),
     /// The last `Promise` was dropped before it set an outcome.
     BrokenPromise,

@@ -15,7 +15,7 @@ use farloop_core::time::Time;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::session::SessionShared;
+use crate::session::{SessionShared, Welcome};
 
 /// Inputs worked off before the thread's other tasks get their turn (matters where all share one thread).
 const TURN: usize = 64;
@@ -61,7 +61,8 @@ impl Hub {
             let hello = hub.sessions[at].session.hello();
             hub.core.handle(Time(0), Input::Hello { conn: hub.sessions[at].conn, hello });
             // The welcome is taken here, so that nothing is sent before it.
-            let resumed = hub.sessions[at].session.welcome(false, 0);
+            let resumed =
+                hub.sessions[at].session.welcome(Welcome { resumed: false, recovered: false, received: 0, life: None });
             debug_assert!(resumed.is_ok(), "a fresh session has nothing to resume");
         }
         hub.drain();

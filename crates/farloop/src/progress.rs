@@ -245,6 +245,11 @@ impl Onlookers {
         }
     }
 
+    /// Tasks that somebody watches.
+    pub(crate) fn tasks_asked(&self) -> Vec<TaskId> {
+        self.tasks().keys().copied().collect()
+    }
+
     pub(crate) fn clear(&self) {
         self.tasks().clear();
     }

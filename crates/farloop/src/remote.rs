@@ -4,8 +4,8 @@
 //! no timer, no channel in between). A connection that breaks is made again with backoff, and the link resumes.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::thread::ThreadId;
 use std::time::Duration;
@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 use crate::event_loop::LoopShared;
 use crate::in_process::spawn_thread;
 use crate::runtime::{Inner, Loop};
-use crate::session::SessionShared;
+use crate::session::{SessionShared, Welcome};
 use crate::token::Side;
 
 /// How long a client waits for a coordinator before it gives up.
@@ -34,6 +34,11 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 const MIN_BACKOFF: Duration = Duration::from_millis(50);
 /// Longest pause between two tries.
 const MAX_BACKOFF: Duration = Duration::from_secs(2);
+/// How long a try may take to its connection.
+const TRY_LIMIT: Duration = Duration::from_secs(3);
+/// A worker has so many tries within the time after which it is taken for dead: a coordinator that was away and is back
+/// must hear of what runs here before it gives it to others.
+const WORKER_TRIES: u32 = 6;
 /// Largest message, in bytes: a batch is far smaller, parts are 64 KiB.
 const MAX_MESSAGE: usize = 4 * 1024 * 1024;
 /// How long a connection may take to its welcome.
@@ -71,7 +76,7 @@ impl Remote {
             ),
         };
         let (tell, standing) = watch::channel(Standing::Connecting("not tried yet".into()));
-        let driver = Driver { session, endpoint, authorization, tell };
+        let driver = Driver { session, endpoint, authorization, tell, urgent: OnceLock::new() };
         drop(spawn_thread("farloop-session".into(), move || driver.run())?);
         Ok(Self { standing })
     }
@@ -133,7 +138,7 @@ fn endpoint(address: &str) -> Result<Endpoint> {
     let endpoint = Endpoint::from_shared(full).map_err(|e| wrong(&e))?;
     Ok(endpoint
         .tcp_nodelay(true)
-        .connect_timeout(Duration::from_secs(3))
+        .connect_timeout(TRY_LIMIT)
         .http2_keep_alive_interval(Duration::from_secs(10))
         .keep_alive_timeout(Duration::from_secs(5))
         .keep_alive_while_idle(true)
@@ -175,6 +180,8 @@ struct Driver {
     endpoint: Endpoint,
     authorization: Option<Authorization>,
     tell: watch::Sender<Standing>,
+    /// Of a worker that was welcomed: time for one try, the pause before it included.
+    urgent: OnceLock<Duration>,
 }
 
 /// Why a connection ended.
@@ -222,16 +229,20 @@ impl Driver {
                     // Full jitter, so that many workers don't come back in one instant.
                     let jitter = uuid::Uuid::now_v7().as_u128() as u64 % 1_000;
                     tokio::time::sleep(pause.mul_f64(0.5 + jitter as f64 / 2_000.0)).await;
-                    pause = (pause * 2).min(MAX_BACKOFF);
+                    pause = (pause * 2).min(self.urgent.get().map_or(MAX_BACKOFF, |limit| MAX_BACKOFF.min(*limit)));
                 }
             }
         }
     }
 
     async fn connection(&self) -> End {
-        let channel = match self.endpoint.connect().await {
-            Ok(channel) => channel,
-            Err(error) => return End::Cut(chain(&error)),
+        // A packet that was lost while the coordinator was away is sent again after a second at the earliest, and later
+        // each time: rather a new try.
+        let limit = self.urgent.get().map_or(TRY_LIMIT, |limit| TRY_LIMIT.min(*limit * 2));
+        let channel = match tokio::time::timeout(limit, self.endpoint.connect()).await {
+            Ok(Ok(channel)) => channel,
+            Ok(Err(error)) => return End::Cut(chain(&error)),
+            Err(_) => return End::Cut(format!("no connection within {limit:?}")),
         };
         let mut client = SessionServiceClient::new(channel)
             .max_decoding_message_size(MAX_MESSAGE)
@@ -265,8 +276,8 @@ impl Driver {
             Err(end) => return end,
         };
         let dead_after = match reply {
-            HelloReply::Welcome { resumed, received, dead_after, .. } => {
-                if let Err(error) = self.session.welcome(resumed, received) {
+            HelloReply::Welcome { resumed, recovered, received, dead_after, life, .. } => {
+                if let Err(error) = self.session.welcome(Welcome { resumed, recovered, received, life }) {
                     self.session.lost(&error.to_string());
                     return End::Cut(error.to_string());
                 }
@@ -277,6 +288,9 @@ impl Driver {
                 return End::Refused(Error::msg(format!("the coordinator refused this session ({reason}): {message}")));
             }
         };
+        if self.session.worker().is_some() {
+            let _ = self.urgent.set(dead_after / WORKER_TRIES);
+        }
         gate.open.store(true, Ordering::Release);
         self.session.wake_writer();
         self.tell.send_replace(Standing::Open);

@@ -2,6 +2,9 @@
 //! and where what comes in goes. Knows no transport: the in-process hub and the gRPC connection both take batches
 //! out with [`SessionShared::poll_batch`] and put them in with [`SessionShared::receive`].
 
+mod prints;
+mod rejoin;
+
 use std::collections::VecDeque;
 use std::panic::Location;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -9,8 +12,8 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use dashmap::DashMap;
-use farloop_core::frame::{Down, Hello, Owner, PROTOCOL_VERSION, Print, Role, Submit, Up};
-use farloop_core::id::{AttemptId, SessionId, TaskId};
+use farloop_core::frame::{Down, Hello, Owner, PROTOCOL_VERSION, Role, Submit, Up};
+use farloop_core::id::{AttemptId, Life, SessionId, TaskId};
 use farloop_core::limits;
 use farloop_core::link::{Batch, Item, Link, LinkError};
 use farloop_core::outcome::{Failure, FailureKind, Outcome};
@@ -27,8 +30,11 @@ use crate::error::Error;
 use crate::event_loop::{LoopShared, Ready};
 use crate::progress::Onlookers;
 use crate::stream::Inbox;
-use crate::sync::calls::Calls;
+use crate::sync::calls::{Calls, Slot};
 use crate::worker::host::WorkerShared;
+
+use self::prints::print_weight;
+use self::rejoin::List;
 
 /// Submits that wait to leave, at most: above, `ensure_future` fails and `submit` waits.
 pub const BUFFER_TASKS: usize = 65_536;
@@ -53,6 +59,10 @@ pub(crate) struct SessionShared {
     name: String,
     outbox: Mutex<Outbox>,
     link: Mutex<Link<Up>>,
+    /// What is still to be said to a coordinator that started again.
+    list: Mutex<List>,
+    /// The coordinator's, as it said last; none if it keeps no records.
+    life: Mutex<Option<Life>>,
     /// What the link has not sent yet.
     unsent: AtomicUsize,
     unsent_bytes: AtomicUsize,
@@ -83,6 +93,22 @@ pub(crate) struct SessionShared {
 struct Outbox {
     frames: VecDeque<Up>,
     bytes: usize,
+    /// How often the coordinator started again and this session went on. What is for one of its lives alone is not
+    /// taken for another.
+    recoveries: u64,
+    /// It is being told what this peer holds and waits for.
+    rejoining: bool,
+}
+
+impl Outbox {
+    fn push(&mut self, frame: Up) {
+        if self.rejoining && matches!(frame, Up::Grant(_)) {
+            // The total is told when the coordinator knows how much of it is used up.
+            return;
+        }
+        self.bytes += payload_len(&frame);
+        self.frames.push_back(frame);
+    }
 }
 
 impl SessionShared {
@@ -93,6 +119,8 @@ impl SessionShared {
             name,
             outbox: Mutex::default(),
             link: Mutex::new(Link::new(limits::MAX_PAYLOAD)),
+            list: Mutex::default(),
+            life: Mutex::default(),
             unsent: AtomicUsize::new(0),
             unsent_bytes: AtomicUsize::new(0),
             waker: AtomicWaker::new(),
@@ -151,12 +179,29 @@ impl SessionShared {
     // ---- what goes out
 
     pub(crate) fn push(&self, frame: Up) {
-        {
-            let mut outbox = lock(&self.outbox);
-            outbox.bytes += payload_len(&frame);
-            outbox.frames.push_back(frame);
-        }
+        lock(&self.outbox).push(frame);
         self.waker.wake();
+    }
+
+    /// Makes a place for an answer and queues what asks for it, in one: nobody finds the place who will not see the
+    /// question leave.
+    fn ask<R>(&self, make: impl FnOnce() -> (R, Up)) -> R {
+        let made = {
+            let mut outbox = lock(&self.outbox);
+            let (made, frame) = make();
+            outbox.push(frame);
+            made
+        };
+        self.waker.wake();
+        made
+    }
+
+    /// Makes a call about a primitive.
+    pub(crate) fn call(&self, home: &Arc<LoopShared>, frame: impl FnOnce(u64) -> Up) -> (u64, Arc<Slot>) {
+        self.ask(|| {
+            let (call, slot) = self.calls.open(home);
+            ((call, slot), frame(call))
+        })
     }
 
     pub(crate) fn cancel(&self, task: TaskId, message: Option<String>) {
@@ -169,43 +214,6 @@ impl SessionShared {
 
     pub(crate) fn cancel_seen(&self, attempt: AttemptId, seen: u32) {
         self.push(Up::CancelSeen { attempt, seen });
-    }
-
-    /// Sends what a body printed, if no more than `room` bytes wait already.
-    pub(crate) fn print(&self, attempt: AttemptId, print: Print, room: usize) -> bool {
-        let weight = print_weight(&print);
-        if self.prints.fetch_add(weight, Ordering::Relaxed).saturating_add(weight) > room {
-            self.prints_gone(weight);
-            return false;
-        }
-        self.push(Up::Print { attempt, print });
-        true
-    }
-
-    fn prints_gone(&self, weight: usize) {
-        // What is sent again after a cut leaves twice.
-        let less = |waiting: usize| Some(waiting.saturating_sub(weight));
-        let _ = self.prints.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
-    }
-
-    /// A body elsewhere printed something. It is shown on the loop, where the program itself prints; a program that
-    /// does not get round to it loses lines.
-    fn printed(&self, print: Print, sorted: &mut Sorted) {
-        let Some(home) = self.home.get().and_then(Weak::upgrade) else { return };
-        let weight = print_weight(&print);
-        if self.prints.fetch_add(weight, Ordering::Relaxed).saturating_add(weight) > limits::PRINTS_WAITING {
-            self.prints_gone(weight);
-            let lines = print.text.lines().count() as u32;
-            self.prints_lost.fetch_add(lines.saturating_add(print.lost), Ordering::Relaxed);
-            return;
-        }
-        sorted.push(&home, Ready::Print(print));
-    }
-
-    /// On the loop: shows it.
-    pub(crate) fn show(&self, print: &Print) {
-        self.prints_gone(print_weight(print));
-        crate::print::show(print, self.prints_lost.swap(0, Ordering::Relaxed), self.is_in_process());
     }
 
     /// Calls about primitives that wait for their answers.
@@ -265,7 +273,6 @@ impl SessionShared {
         if call.detached {
             cell.set_foreign();
         }
-        self.cells.insert(id, cell.clone());
         let spec = Spec {
             function,
             fingerprint: call.fingerprint,
@@ -280,8 +287,11 @@ impl SessionShared {
         if let Some(inbox) = call.inbox {
             self.streams.insert(id, inbox);
         }
-        self.push(Up::Submit(Submit { task: id, spec: Arc::new(spec), owner, creator, within }));
-        cell
+        let submit = Up::Submit(Submit { task: id, spec: Arc::new(spec), owner, creator, within });
+        self.ask(|| {
+            self.cells.insert(id, cell.clone());
+            (cell, submit)
+        })
     }
 
     fn admit(&self, home: &Arc<LoopShared>, call: &CallSpec) -> Result<bytes::Bytes, Error> {
@@ -317,9 +327,10 @@ impl SessionShared {
         }
         let cell = Cell::new(id, "?".into(), Some("?".into()), location, home.clone(), Kind::Remote);
         cell.set_foreign();
-        self.cells.insert(id, cell.clone());
-        self.push(Up::Watch(id));
-        cell
+        self.ask(|| {
+            self.cells.insert(id, cell.clone());
+            (cell, Up::Watch(id))
+        })
     }
 
     /// A local task counts in `all_tasks()` while it runs.
@@ -347,18 +358,22 @@ impl SessionShared {
     /// For each connection a new one.
     pub(crate) fn hello(&self) -> Hello {
         let worker = self.worker.get();
+        let (received, acked) = {
+            let link = lock(&self.link);
+            (link.received(), link.acked())
+        };
         Hello {
             session: self.id(),
             protocol: PROTOCOL_VERSION,
             role: self.role,
             name: self.name.clone(),
             resume: self.welcomed.load(Ordering::Acquire),
-            received: lock(&self.link).received(),
+            received,
             functions: worker.map(|w| w.registry().function_defs()).unwrap_or_default(),
             slots: worker.map_or(0, |w| w.slots().total()),
             connection: self.connections.fetch_add(1, Ordering::Relaxed) + 1,
-            acked: 0,
-            life: None,
+            acked,
+            life: *lock(&self.life),
             process: None,
         }
     }
@@ -367,13 +382,15 @@ impl SessionShared {
     ///
     /// # Errors
     /// The two ends disagree about what was sent: the session is lost.
-    pub(crate) fn welcome(&self, resumed: bool, received: u64) -> Result<(), LinkError> {
+    pub(crate) fn welcome(&self, welcome: Welcome) -> Result<(), LinkError> {
+        let Welcome { resumed, recovered, received, life } = welcome;
+        let before = std::mem::replace(&mut *lock(&self.life), life);
         if self.welcomed.swap(true, Ordering::AcqRel) && !resumed {
             // The coordinator has opened a fresh one under the same id: from here on both count from zero.
-            self.forget("the coordinator does not know this session any more (it was restarted, or the session was away too long)");
+            self.forget(rejoin::why_lost(before, life));
             return Ok(());
         }
-        let resumed = lock(&self.link).resume(received);
+        let resumed = if recovered { self.recover(received) } else { lock(&self.link).resume(received) };
         self.waker.wake();
         resumed
     }
@@ -383,13 +400,18 @@ impl SessionShared {
     pub(crate) fn lost(&self, why: &str) {
         *lock(&self.id) = SessionId(new_id().0);
         self.welcomed.store(false, Ordering::Release);
+        *lock(&self.life) = None;
         self.forget(why);
     }
 
     /// What waits fails, and both directions begin anew.
     fn forget(&self, why: &str) {
         *lock(&self.link) = Link::new(limits::MAX_PAYLOAD);
-        *lock(&self.outbox) = Outbox::default();
+        *lock(&self.list) = List::default();
+        {
+            let mut outbox = lock(&self.outbox);
+            *outbox = Outbox { recoveries: outbox.recoveries, ..Outbox::default() };
+        }
         self.unsent.store(0, Ordering::Relaxed);
         self.unsent_bytes.store(0, Ordering::Relaxed);
         self.prints.store(0, Ordering::Relaxed);
@@ -402,9 +424,7 @@ impl SessionShared {
             let failure = Failure::new(FailureKind::SessionLost, cell.function.clone(), why.to_owned());
             cell.home.clone().push(Ready::Complete(cell, Outcome::Raised(Arc::new(failure))));
         }
-        for whom in self.calls.lost(why) {
-            whom.wake();
-        }
+        self.calls.fail(self.calls.waiting(), &Error::SessionLost(why.to_owned()));
         if let Some(worker) = self.worker.get() {
             worker.forget_all();
         }
@@ -424,14 +444,14 @@ impl SessionShared {
 
     pub(crate) fn poll_batch(&self, force_ack: bool) -> Option<Batch<Up>> {
         let mut link = lock(&self.link);
-        {
-            let mut outbox = lock(&self.outbox);
-            outbox.bytes = 0;
-            for frame in outbox.frames.drain(..) {
-                link.push(frame);
-            }
+        let rejoining = self.drain_outbox(&mut link);
+        if rejoining {
+            self.list_some(&mut link);
         }
         let batch = link.poll_batch(force_ack);
+        if rejoining && let Some(batch) = &batch {
+            self.listed(&mut link, batch);
+        }
         let (unsent, unsent_bytes) = (link.queued(), link.queued_bytes());
         drop(link);
         self.unsent.store(unsent, Ordering::Relaxed);
@@ -451,6 +471,16 @@ impl SessionShared {
         batch
     }
 
+    /// True: the coordinator is still being told what this peer holds.
+    fn drain_outbox(&self, link: &mut Link<Up>) -> bool {
+        let mut outbox = lock(&self.outbox);
+        outbox.bytes = 0;
+        for frame in outbox.frames.drain(..) {
+            link.push(frame);
+        }
+        outbox.rejoining
+    }
+
     pub(crate) fn cut(&self) {
         lock(&self.link).cut();
     }
@@ -458,7 +488,8 @@ impl SessionShared {
     /// Whether nothing waits to be sent or acknowledged.
     pub(crate) fn is_flushed(&self) -> bool {
         let link = lock(&self.link);
-        link.queued() == 0 && link.in_flight() == 0 && lock(&self.outbox).frames.is_empty()
+        let outbox = lock(&self.outbox);
+        link.queued() == 0 && link.in_flight() == 0 && outbox.frames.is_empty() && !outbox.rejoining
     }
 
     /// Takes a batch in and hands its frames to the loops they are for.
@@ -500,12 +531,14 @@ impl SessionShared {
             Down::Print { print, .. } => self.printed(print, sorted),
             Down::Item { task, seq, value } => {
                 // Straight to its inbox: all of them are there when the loop hears of the end.
-                if let Some(inbox) = self.streams.get(&task).map(|e| e.clone()) {
-                    inbox.push(seq, value);
+                if let Some(inbox) = self.streams.get(&task).map(|e| e.clone())
+                    && let Some(taken) = inbox.push(seq, value)
+                {
+                    self.push(Up::Credit { task, taken });
                 }
             }
             Down::Sync { call, answer } => {
-                if let Some((home, whom)) = self.calls.answered(call, answer) {
+                if let Some((home, whom)) = self.calls.answered(call, answer, self.recoveries()) {
                     sorted.push(&home, Ready::Wake(whom));
                 }
             }
@@ -546,6 +579,18 @@ impl std::fmt::Debug for SessionShared {
     }
 }
 
+/// What the coordinator's welcome says about the session.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Welcome {
+    /// It still has the session.
+    pub(crate) resumed: bool,
+    /// It started again, and has it from its records.
+    pub(crate) recovered: bool,
+    /// Items that it received.
+    pub(crate) received: u64,
+    pub(crate) life: Option<Life>,
+}
+
 /// Frames of one batch, by loop: one wake per loop and batch.
 #[derive(Default)]
 struct Sorted {
@@ -573,11 +618,6 @@ fn trace() -> Option<Arc<Trace>> {
         Some(context) => Some(Arc::new(Trace { parent: context.parent, state: context.state })),
         None => Body::current().and_then(|body| body.trace.clone()),
     }
-}
-
-/// What a printed piece counts against [`limits::PRINTS_WAITING`].
-fn print_weight(print: &Print) -> usize {
-    64 + print.text.len()
 }
 
 fn payload_len(frame: &Up) -> usize {

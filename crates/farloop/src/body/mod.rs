@@ -42,6 +42,7 @@ use crate::error::{Cancelled, DeliveryToken, Error};
 use crate::event_loop::LoopShared;
 use crate::print::Prints;
 use crate::progress::Telling;
+use crate::worker::held::Told;
 
 /// Cancel requests that a body passes on to what it awaits; later ones are delivered to itself. Two bodies may await
 /// each other without a deadlock (one could also be woken by something else): a request would go round for ever.
@@ -108,6 +109,8 @@ struct State {
     has_root: bool,
     context: context::Context,
     hold: Hold,
+    /// How the coordinator was told that it stands.
+    told: Option<Arc<Told>>,
     /// Few bodies tell anything.
     telling: Option<Box<Telling>>,
 }
@@ -383,6 +386,15 @@ impl Body {
         state.highest = cancels;
         state.seen = cancels;
         state.standing = cancels;
+    }
+
+    /// The coordinator is about to be told how it stands.
+    pub(crate) fn set_told(&self, told: Arc<Told>) {
+        self.state().told = Some(told);
+    }
+
+    pub(crate) fn told(&self) -> Option<Arc<Told>> {
+        self.state().told.clone()
     }
 
     /// The attempt is over for the cluster: its body is dropped at the next poll.

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum SyncError {
-    /// The lock or permit is not held any more: it was given back, or its holder's attempt or session ended. Whoever
-    /// gets this must not touch what the lock protects.
+    /// The lock or permit is not held any more: it was given back, its holder's attempt or session ended, or the
+    /// coordinator started again. Whoever gets this must not touch what the lock protects.
     Stale(String),
     /// The name is in use for a primitive of another kind or size; the text names both.
     Mismatch(String),
@@ -30,6 +30,9 @@ pub enum SyncError {
     BrokenBarrier,
     /// asyncio's `ValueError`: `task_done() called too many times`.
     TaskDoneTooOften,
+    /// The coordinator started again while this waited. It knows its tasks from its records, and no holders, no waiters
+    /// and no items; whoever asks again is first in line, so what was held before may be held by somebody else.
+    Restarted,
 }
 
 impl fmt::Display for SyncError {
@@ -41,6 +44,9 @@ impl fmt::Display for SyncError {
             Self::QueueShutDown => f.write_str("the queue is shut down"),
             Self::BrokenBarrier => f.write_str("the barrier is broken"),
             Self::TaskDoneTooOften => f.write_str("task_done() called too many times"),
+            Self::Restarted => f.write_str(
+                "the coordinator started again while this waited, and keeps no locks and queues over a restart; ask again",
+            ),
         }
     }
 }

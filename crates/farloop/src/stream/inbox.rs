@@ -34,13 +34,23 @@ impl Inbox {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// An item came. Those of a session come once and in order; whatever else it is, it is not the next one.
-    pub(crate) fn push(&self, seq: u64, value: Bytes) {
+    /// An item came. Those of a session come once and in order; only a coordinator that started again passes on items
+    /// once more, from the first one that its producer does not know to be taken. Gives what the producer should be told
+    /// then: how many have been taken.
+    pub(crate) fn push(&self, seq: u64, value: Bytes) -> Option<u64> {
         let waiter = {
             let mut inner = self.inner();
-            if seq != inner.received + 1 {
+            if seq > inner.received + 1 {
                 tracing::error!(seq, after = inner.received, "an item of a stream came out of order and is dropped");
-                return;
+                return None;
+            }
+            if seq <= inner.received {
+                // Once, with the last one: the coordinator then knows as many items as it is told of.
+                let last = seq == inner.received;
+                if last {
+                    inner.untold = (0, 0);
+                }
+                return last.then_some(inner.taken);
             }
             inner.received = seq;
             inner.items.push_back(value);
@@ -49,6 +59,12 @@ impl Inbox {
         if let Some(waiter) = waiter {
             waiter.wake();
         }
+        None
+    }
+
+    /// Items that came so far.
+    pub(crate) fn received(&self) -> u64 {
+        self.inner().received
     }
 
     pub(crate) fn take(&self) -> Option<Taken> {

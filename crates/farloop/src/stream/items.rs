@@ -33,7 +33,9 @@ const TURN: u32 = 128;
 ///
 /// The stream ends (`None`) when the function does. If the function fails, the failure is the last item. If its worker
 /// is lost before the first item came, the function starts again elsewhere, as a task does; after that it ends with
-/// [`Error::WorkerLost`], whose text says how many items came. Never is an item skipped or repeated in silence.
+/// [`Error::WorkerLost`], whose text says how many items came. A coordinator that keeps records may start again meanwhile:
+/// the items that were on their way are sent once more, and if their producer has ended by then and cannot, the stream ends
+/// with [`Error::SessionLost`], whose text says the same. Never is an item skipped or repeated in silence.
 ///
 /// **Dropping** it stops the producer: the task is cancelled, and the body sees that at its next await (a body that
 /// returns a stream is dropped there). **Cancelling** the body that waits in `next` cancels the producer and comes back
@@ -253,15 +255,27 @@ impl<T: DeserializeOwned> Items<T> {
     }
 }
 
-/// How a finished producer ends the stream; `forwarded`: by the consuming body's own cancel, which comes back here.
-fn end_of(cell: &Cell, forwarded: Option<Arc<DeliveryToken>>) -> Option<Error> {
+/// How a finished producer ends the stream, all of whose items have come or never will; `forwarded`: by the consuming body's own cancel, which comes back here.
+fn end_of(cell: &Cell, inbox: &Inbox, forwarded: Option<Arc<DeliveryToken>>) -> Option<Error> {
     cell.mark_read();
     match (cell.outcome(), forwarded) {
+        (Some(Outcome::Returned(given)), _) => missing(crate::codec::decode(&given).ok()?, inbox.received()),
         (Some(Outcome::Cancelled(c)), Some(token)) => {
             Some(Error::Cancelled(Cancelled::delivered(c.message.clone(), token)))
         }
         _ => cell.error(),
     }
+}
+
+/// Items that a coordinator was told of, and was lost before it passed them on: the producer has ended and forgotten
+/// them.
+fn missing(given: u64, received: u64) -> Option<Error> {
+    (received < given).then(|| {
+        Error::SessionLost(format!(
+            "the coordinator started again while the last items of this stream were on their way; {received} of {given} \
+             have come. Call it again for the rest"
+        ))
+    })
 }
 
 impl<T> Unpin for Items<T> {}
@@ -284,7 +298,7 @@ impl<T: DeserializeOwned> Stream for Items<T> {
         let State::Open { cell, inbox, end } = &mut this.state else { return Poll::Ready(None) };
         if end.is_none() {
             match this.wait.poll(cell, Forwarding::Items, cx) {
-                Poll::Ready(Ok(())) => *end = Some(end_of(cell, this.forwarded.take())),
+                Poll::Ready(Ok(())) => *end = Some(end_of(cell, inbox, this.forwarded.take())),
                 // Its own request came back as the producer's end, or never got there.
                 Poll::Ready(Err(error)) if cell.is_done() => *end = Some(Some(error)),
                 Poll::Ready(Err(error)) => return Poll::Ready(Some(Err(error))),

@@ -1,5 +1,6 @@
 //! Where a producing body's items leave its worker.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
@@ -13,7 +14,7 @@ use farloop_core::window::Window;
 use crate::body::Point;
 use crate::cell::Wakeable;
 use crate::codec;
-use crate::definition::{BodyEnd, LocalBoxFuture};
+use crate::definition::{BodyEnd, BodyError, LocalBoxFuture};
 use crate::error::{Error, Result};
 use crate::invocation::Invocation;
 use crate::session::SessionShared;
@@ -40,6 +41,11 @@ enum To {
 #[derive(Default)]
 struct Inner {
     window: Window,
+    /// Items that were sent and not taken, oldest first: as many as the window allows. A coordinator that starts again
+    /// has lost what was on its way.
+    kept: VecDeque<Bytes>,
+    /// How often the coordinator had started again when it was told of this stream.
+    recoveries: u64,
     /// Encoded items, one after the other.
     list: Vec<u8>,
     waiters: Vec<Wakeable>,
@@ -50,8 +56,9 @@ struct Inner {
 impl Outlet {
     /// `consumer`: items go there; else they are kept for [`list`](Self::list).
     pub(crate) fn new(consumer: Option<(Arc<SessionShared>, AttemptId)>) -> Self {
+        let recoveries = consumer.as_ref().map_or(0, |(session, _)| session.recoveries());
         let to = consumer.map_or(To::List, |(session, attempt)| To::Consumer(session, attempt));
-        Self(Arc::new(Shared { to, inner: Mutex::default() }))
+        Self(Arc::new(Shared { to, inner: Mutex::new(Inner { recoveries, ..Inner::default() }) }))
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -66,10 +73,27 @@ impl Outlet {
             if !inner.window.take(taken) {
                 return;
             }
+            let kept = usize::try_from(inner.window.given() - inner.window.taken()).unwrap_or(usize::MAX);
+            let gone = inner.kept.len().saturating_sub(kept);
+            inner.kept.drain(..gone);
             std::mem::take(&mut inner.waiters)
         };
         for whom in waiters {
             whom.wake();
+        }
+    }
+
+    /// The coordinator started again and is told of this stream: `held` makes that of how many items were taken, and
+    /// the others follow. What was given since it started again has waited for this.
+    pub(crate) fn tell_again(&self, recoveries: u64, held: impl FnOnce(u64) -> Up, mut tell: impl FnMut(Up)) {
+        let mut inner = self.inner();
+        tell(held(inner.window.taken()));
+        let To::Consumer(_, attempt) = &self.0.to else { return };
+        if std::mem::replace(&mut inner.recoveries, recoveries) == recoveries {
+            return;
+        }
+        for (seq, value) in (inner.window.taken() + 1..).zip(&inner.kept) {
+            tell(Up::Item { attempt: *attempt, seq, value: value.clone() });
         }
     }
 
@@ -137,8 +161,9 @@ impl Outlet {
         match &self.0.to {
             To::Consumer(session, attempt) => {
                 let seq = inner.window.give(value.len());
+                inner.kept.push_back(value.clone());
                 // Under the lock: items leave in the order of their numbers.
-                session.push(Up::Item { attempt: *attempt, seq, value });
+                session.push_item(inner.recoveries, Up::Item { attempt: *attempt, seq, value });
             }
             To::List if inner.list.len() + value.len() > limits::MAX_PAYLOAD => {
                 return Err(codec::bad_payload(format!(
@@ -172,9 +197,10 @@ pub(crate) fn run(
     let future = body(invocation, outlet);
     Box::pin(async move {
         let outlet = &closing.0;
-        let end = future.await?;
+        future.await?;
         match outlet.0.to {
-            To::Consumer(..) => Ok(end),
+            // How many there were: the consumer may miss the last ones, if a coordinator was lost with them.
+            To::Consumer(..) => codec::encode(&outlet.inner().window.given()).map_err(BodyError::from),
             To::List => Ok(outlet.list()),
         }
     })

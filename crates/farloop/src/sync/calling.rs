@@ -41,6 +41,8 @@ pub(crate) struct Answered {
     pub(crate) answer: SyncAnswer,
     pub(crate) session: Arc<SessionShared>,
     pub(crate) call: u64,
+    /// How often the coordinator that answered had started again.
+    pub(crate) recoveries: u64,
     /// Of a stubborn call: the cancel that was delivered meanwhile.
     pub(crate) cancelled: Option<Error>,
 }
@@ -69,9 +71,9 @@ impl Calling {
             return Err(Error::resource_exhausted("", limit));
         }
         let attempt = Body::current().filter(|b| Arc::ptr_eq(b.home.session(), &session)).and_then(|b| b.attempt());
-        let (call, slot) = session.calls().open(&home);
         let primitive = self.handle.primitive();
-        session.push(Up::Sync(Box::new(SyncCall { call, primitive, attempt, action })));
+        let (call, slot) =
+            session.call(&home, |call| Up::Sync(Box::new(SyncCall { call, primitive, attempt, action })));
         self.sent = Some(Sent { session, call, slot });
         Ok(())
     }
@@ -120,9 +122,9 @@ impl Future for Calling {
                 return Poll::Ready(Err(Error::already_awaited()));
             };
             let cancelled = this.cancelled.take();
-            return Poll::Ready(answer.and_then(|answer| match answer {
+            return Poll::Ready(answer.and_then(|(answer, recoveries)| match answer {
                 SyncAnswer::Refused { why, message } => Err(refused(why, message)),
-                answer => Ok(Answered { answer, session, call, cancelled }),
+                answer => Ok(Answered { answer, session, call, recoveries, cancelled }),
             }));
         }
         while let Err(error) = this.point.local_on(this.handle.label(), cx) {

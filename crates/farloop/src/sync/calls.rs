@@ -25,7 +25,8 @@ pub(crate) struct Slot {
 
 #[derive(Default)]
 struct Inner {
-    answer: Option<Result<SyncAnswer>>,
+    /// With the life of the coordinator that gave it: how often it had started again.
+    answer: Option<Result<(SyncAnswer, u64)>>,
     whom: Option<Wakeable>,
 }
 
@@ -44,16 +45,29 @@ impl Calls {
     }
 
     /// The answer came: gives whom to wake on which loop.
-    pub(crate) fn answered(&self, call: u64, answer: SyncAnswer) -> Option<(Arc<LoopShared>, Wakeable)> {
+    pub(crate) fn answered(
+        &self,
+        call: u64,
+        answer: SyncAnswer,
+        recoveries: u64,
+    ) -> Option<(Arc<LoopShared>, Wakeable)> {
         let (_, slot) = self.waiting.remove(&call)?;
-        slot.put(Ok(answer)).map(|whom| (slot.home.clone(), whom))
+        slot.put(Ok((answer, recoveries))).map(|whom| (slot.home.clone(), whom))
     }
 
-    /// The session is lost: no answer will come.
-    pub(crate) fn lost(&self, why: &str) -> Vec<Wakeable> {
-        let calls: Vec<u64> = self.waiting.iter().map(|entry| *entry.key()).collect();
+    /// All that wait.
+    pub(crate) fn waiting(&self) -> Vec<u64> {
+        self.waiting.iter().map(|entry| *entry.key()).collect()
+    }
+
+    /// No answer will come to these.
+    pub(crate) fn fail(&self, calls: Vec<u64>, error: &Error) {
         let slots = calls.into_iter().filter_map(|call| self.waiting.remove(&call));
-        slots.filter_map(|(_, slot)| slot.put(Err(Error::SessionLost(why.to_owned())))).collect()
+        for (_, slot) in slots {
+            if let Some(whom) = slot.put(Err(error.clone())) {
+                whom.wake();
+            }
+        }
     }
 }
 
@@ -63,14 +77,14 @@ impl Slot {
         self.inner.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    fn put(&self, answer: Result<SyncAnswer>) -> Option<Wakeable> {
+    fn put(&self, answer: Result<(SyncAnswer, u64)>) -> Option<Wakeable> {
         let mut inner = self.inner();
         inner.answer = Some(answer);
         inner.whom.take()
     }
 
     /// The answer; without one, whom to wake when it comes.
-    pub(crate) fn take(&self, whom: Wakeable) -> Option<Result<SyncAnswer>> {
+    pub(crate) fn take(&self, whom: Wakeable) -> Option<Result<(SyncAnswer, u64)>> {
         let mut inner = self.inner();
         let answer = inner.answer.take();
         if answer.is_none() {

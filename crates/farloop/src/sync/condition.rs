@@ -122,7 +122,7 @@ impl Condition {
 /// asyncio: `cannot wait on un-acquired lock`.
 fn mine(lock: &Lock, guard: &LockGuard) -> Result<()> {
     if guard.0.handle.is_same(&lock.0) && guard.0.is_held() {
-        return Ok(());
+        return guard.0.current();
     }
     Err(Error::Misuse(Misuse::Other("the guard does not hold this condition's lock".into())))
 }

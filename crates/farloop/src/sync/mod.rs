@@ -35,8 +35,10 @@
 //!
 //! **Lifetime.** An anonymous primitive is over with the session at the top of the task tree that made it. A named one
 //! is forgotten when it is as a new one would be and nobody holds it or waits, or when nobody has used it for the time
-//! that results are kept (1 hour by default). Nothing of this is written to disk: a coordinator that restarts knows no
-//! holders and no items.
+//! that results are kept (1 hour by default). Nothing of this is written to disk: a coordinator that starts again knows
+//! no holders and no items. With records it goes on with its tasks and sessions; whoever waited fails with
+//! [`Restarted`](SyncError::Restarted), what was held is [`Stale`](SyncError::Stale), and new calls work. Tokens still
+//! grow.
 //!
 //! Every operation is a round trip to the coordinator and can fail as such: with `Cancelled` (the caller's own),
 //! [`SessionLost`](crate::Error::SessionLost), [`LoopClosed`](crate::Error::LoopClosed),

@@ -17,14 +17,19 @@ pub(crate) struct Holding {
     pub(crate) token: u64,
     /// None: given back, or on its way.
     call: Option<(Arc<SessionShared>, u64)>,
+    /// How often the coordinator that gave it had started again.
+    recoveries: u64,
 }
 
 impl Holding {
     pub(crate) fn of(handle: &Handle, answered: Answered) -> Result<Self> {
         match answered.answer {
-            SyncAnswer::Granted(token) => {
-                Ok(Self { handle: handle.clone(), token, call: Some((answered.session, answered.call)) })
-            }
+            SyncAnswer::Granted(token) => Ok(Self {
+                handle: handle.clone(),
+                token,
+                call: Some((answered.session, answered.call)),
+                recoveries: answered.recoveries,
+            }),
             other => Err(unexpected(&other)),
         }
     }
@@ -40,6 +45,7 @@ impl Holding {
 
     /// Gives it back and waits until that is known.
     pub(crate) async fn release(mut self, location: &'static Location<'static>) -> Result<()> {
+        self.current()?;
         let done = Calling::new(&self.handle, SyncAction::Release(self.token), location).await;
         // Not before: a release that is dropped on its way must give it back all the same.
         if !matches!(&done, Err(error) if error.is_cancelled()) {
@@ -48,7 +54,26 @@ impl Holding {
         done?.done()
     }
 
+    /// Whether the coordinator has been the same all the time.
+    ///
+    /// # Errors
+    /// `Stale`: it started again, and knows of no holders.
+    pub(crate) fn current(&self) -> Result<()> {
+        match &self.call {
+            Some((session, _)) if session.recoveries() != self.recoveries => {
+                Err(Error::Sync(SyncError::Stale(format!(
+                    "{} is not held any more: the coordinator started again since token {} was given, and keeps no \
+                     holders over a restart; take it anew",
+                    self.handle.label(),
+                    self.token
+                ))))
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub(crate) async fn check(&self, location: &'static Location<'static>) -> Result<()> {
+        self.current()?;
         Calling::new(&self.handle, SyncAction::Check(self.token), location).await?.done()
     }
 

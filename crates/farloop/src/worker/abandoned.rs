@@ -42,6 +42,10 @@ impl Abandoned {
         self.loops.load(Ordering::Acquire)
     }
 
+    pub(super) fn threads(&self) -> u32 {
+        self.threads.load(Ordering::Acquire)
+    }
+
     fn stuck(&self) -> MutexGuard<'_, Vec<(u64, Instant)>> {
         // Only pushes and removals happen under this lock.
         self.stuck.lock().unwrap_or_else(std::sync::PoisonError::into_inner)

@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::abandoned::Abandoned;
+use super::held::{Placed, Told};
 use super::slots::Slots;
 use crate::body::{Body, Who};
 use crate::context;
@@ -37,25 +38,17 @@ pub(crate) struct Started {
     until: Option<Instant>,
 }
 
-struct Placed {
-    attempt: AttemptId,
-    home: Arc<LoopShared>,
-    body: Option<Arc<Body>>,
-    /// Of a stream whose consumer tells what it has taken.
-    outlet: Option<Outlet>,
-}
-
 /// What the loops of one worker share.
 pub(crate) struct WorkerShared {
-    session: Arc<SessionShared>,
+    pub(super) session: Arc<SessionShared>,
     registry: RwLock<Registry>,
     state: Arc<StateMap>,
-    slots: Slots,
+    pub(super) slots: Slots,
     loops: OnceLock<Vec<Arc<LoopShared>>>,
     next_loop: AtomicUsize,
-    placed: DashMap<TaskId, Placed, foldhash::fast::RandomState>,
+    pub(super) placed: DashMap<TaskId, Placed, foldhash::fast::RandomState>,
     inputs: Mutex<HashMap<AttemptId, Vec<(TaskId, Bytes)>>>,
-    draining: AtomicBool,
+    pub(super) draining: AtomicBool,
     idle: Notify,
     leave: Notify,
     pub(super) abandoned: Abandoned,
@@ -192,7 +185,7 @@ impl WorkerShared {
         self.grant();
     }
 
-    fn inputs(&self) -> std::sync::MutexGuard<'_, HashMap<AttemptId, Vec<(TaskId, Bytes)>>> {
+    pub(super) fn inputs(&self) -> std::sync::MutexGuard<'_, HashMap<AttemptId, Vec<(TaskId, Bytes)>>> {
         self.inputs.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
@@ -215,8 +208,7 @@ impl WorkerShared {
         // A loop that is stuck is passed over, unless all are.
         let free = (0..loops.len()).map(nth).find(|home| !home.is_written_off());
         let home = free.unwrap_or_else(|| nth(0)).clone();
-        let attempt = started.start.attempt;
-        self.placed.insert(attempt.task, Placed { attempt, home: home.clone(), body: None, outlet: None });
+        self.placed.insert(started.start.attempt.task, Placed::new(&started.start, home.clone()));
         home
     }
 
@@ -340,9 +332,11 @@ impl Host {
 
     /// Where the items of a stream go: to its consumer, or into one list if nobody wants them one by one.
     fn outlet(&self, start: &Start) -> Outlet {
+        // Made where it can be found at once: a coordinator that starts again is told of it, or is new to it.
+        let mut placed = self.worker.placed.get_mut(&start.attempt.task);
         let consumer = start.spec.stream.then(|| (self.worker.session.clone(), start.attempt));
         let outlet = Outlet::new(consumer);
-        if let Some(mut placed) = self.worker.placed.get_mut(&start.attempt.task) {
+        if let Some(placed) = &mut placed {
             placed.outlet = Some(outlet.clone());
         }
         outlet
@@ -405,7 +399,7 @@ impl Host {
             late,
             future,
             slot: Slot::Held,
-            told: announced.then(|| (Activity::Running, Vec::new(), false)),
+            told: announced.then(Arc::default),
             parked_as: None,
         };
         tokio::task::spawn_local(attempt);
@@ -463,7 +457,8 @@ struct Attempt {
     /// None: it is late, or the function is not here (it was when the coordinator chose this worker).
     future: Option<LocalBoxFuture<'static, BodyEnd>>,
     slot: Slot,
-    told: Option<(Activity, Vec<TaskId>, bool)>,
+    /// What it said last of how it stands.
+    told: Option<Arc<Told>>,
     /// The await points when that was found out.
     parked_as: Option<(u64, bool)>,
 }
@@ -598,7 +593,7 @@ impl Attempt {
         let version = (self.body.points_version(), foreign);
         if self.slot == Slot::Held
             && self.parked_as == Some(version)
-            && self.told.as_ref().is_some_and(|t| t.0 == Activity::Suspended)
+            && self.told.as_ref().is_some_and(|t| t.activity == Activity::Suspended)
         {
             // Woken for nothing that changed: back to where it was.
             return self.give_back();
@@ -610,18 +605,18 @@ impl Attempt {
         }
         let parked = if foreign { None } else { self.body.parked() };
         let now = match parked {
-            Some((awaits, blocked)) => (Activity::Suspended, awaits, blocked),
-            None => (Activity::Running, self.body.parked().map(|(awaits, _)| awaits).unwrap_or_default(), false),
+            Some((awaits, blocked)) => Told { activity: Activity::Suspended, awaits, blocked },
+            None => {
+                Told { awaits: self.body.parked().map(|(awaits, _)| awaits).unwrap_or_default(), ..Told::default() }
+            }
         };
-        let news = match &self.told {
-            Some(before) => *before != now,
-            // The coordinator takes a leased attempt for running until it hears otherwise.
-            None => now.0 == Activity::Suspended || !now.1.is_empty(),
-        };
-        let suspended = now.0 == Activity::Suspended;
-        if news {
-            let (activity, awaits, blocked) = now.clone();
-            self.worker.session.push(Up::Progress { attempt: self.attempt(), activity, awaits, blocked });
+        let suspended = now.activity == Activity::Suspended;
+        // The coordinator takes a leased attempt for running until it hears otherwise.
+        if self.told.as_deref().map_or_else(|| now != Told::default(), |before| *before != now) {
+            let now = Arc::new(now);
+            // Before it leaves: a coordinator that starts again in between is told either by this or by that.
+            self.body.set_told(now.clone());
+            self.worker.session.push(now.progress(self.attempt()));
             self.told = Some(now);
         }
         if suspended {

@@ -1,6 +1,7 @@
 //! [`Worker`]: a process that hosts event loops and offers functions.
 
 pub(crate) mod abandoned;
+pub(crate) mod held;
 pub(crate) mod host;
 pub(crate) mod hosting;
 pub(crate) mod slots;

@@ -186,6 +186,22 @@ impl Slots {
         Some(inner.granted)
     }
 
+    /// Starts allowed since the session began.
+    pub(crate) fn granted(&self) -> u64 {
+        self.inner().granted
+    }
+
+    /// Starts that came since the session began.
+    pub(crate) fn arrived(&self) -> u64 {
+        self.inner().arrived
+    }
+
+    /// All starts that have no slot yet.
+    pub(crate) fn each_waiting(&self, mut each: impl FnMut(&Started)) {
+        let inner = self.inner();
+        inner.queue.iter().chain(&inner.held).for_each(&mut each);
+    }
+
     /// The session is a new one: what it granted and queued is void.
     pub(crate) fn reset(&self) {
         let mut inner = self.inner();
