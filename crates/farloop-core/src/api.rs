@@ -21,6 +21,8 @@ use crate::frame::{Activity, Hello, HelloReply, Role, Up};
 use crate::id::{CallId, ConnId, SessionId, TaskId, WorkerId};
 use crate::link::Batch;
 use crate::outcome::{FailureKind, Outcome};
+#[cfg(feature = "planted-bugs")]
+pub use crate::planted::Planted;
 pub use crate::record::Record;
 use crate::spec::{FunctionDef, Spec};
 use crate::time::Time;
@@ -62,6 +64,21 @@ pub enum Input {
     Hangup(CallId),
     /// All records up to this number are on disk.
     Durable(u64),
+    /// The records of former lives were read ([`Core::replay`](crate::machine::Core::replay)), all of them, or there are
+    /// none: this life begins. Comes first, and only where records are kept.
+    Recovered {
+        /// Drawn by the shell; counts if the records name no cluster yet.
+        cluster: u128,
+    },
+    /// Whether the store has room for new tasks. What was accepted goes on without.
+    Room(bool),
+    /// A part of the store is to leave. What is still known of these tasks is said once more; then [`Output::Carried`].
+    Carry {
+        /// Which part: for the answer.
+        part: u64,
+        /// Tasks whose beginning stands there.
+        tasks: Vec<TaskId>,
+    },
     /// Time passed: a deadline may be due.
     Tick,
     /// The coordinator is about to stop: tell every peer, start nothing more.
@@ -100,10 +117,17 @@ pub enum Output {
     More(CallId),
     /// Make this durable, in order; then [`Input::Durable`]. Never emitted when `Config::durable` is off.
     Persist {
-        /// Number of the record, from 1.
+        /// Number of the record, from 1; goes on over the lives of a coordinator.
         seq: u64,
         /// The record.
         record: Record,
+    },
+    /// Answer to [`Input::Carry`]: the part may leave when the records up to this number are durable.
+    Carried {
+        /// Which part.
+        part: u64,
+        /// Number of the last record.
+        seq: u64,
     },
     /// For the log.
     Event(Event),
@@ -475,98 +499,6 @@ pub struct Config {
     /// A bug to plant, for the simulator to catch.
     #[cfg(feature = "planted-bugs")]
     pub planted: Option<Planted>,
-}
-
-/// Bugs that can be planted: each breaks one law in one line.
-#[cfg(feature = "planted-bugs")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Planted {
-    /// L4: a report of an older attempt counts.
-    StaleReportAccepted,
-    /// L6: a cancel request for a running task is counted and not delivered.
-    CancelLostWhileLeased,
-    /// L10: the outcome of a retried task is told twice.
-    ResolveTwice,
-    /// L14: the credit of a start that never left is not given back.
-    CreditLeak,
-    /// L16: a task whose worker crashed is not queued again.
-    LostRequeue,
-    /// L7: children of an attempt that is over are left alone.
-    NoOwnerCascade,
-    /// L10: one item is taken for received when a session resumes.
-    ResumeSkipsOne,
-    /// L22: a task starts when the first of its arguments is there.
-    DependencyIgnored,
-    /// L6: a request that the body never saw does not change its outcome.
-    UnseenCancelIgnored,
-    /// L19: children do not inherit their caller's deadline.
-    DeadlineNotInherited,
-    /// L19: a task starts although the scope that it was called in is over.
-    ScopeForgotten,
-    /// L2: another body under a known id is taken for the same.
-    SecondBodyAccepted,
-    /// L6: a cancel request that came before its task is forgotten.
-    TombstoneForgotten,
-    /// L4: what an older attempt prints is shown.
-    StalePrintShown,
-    /// L18: what is printed piles up before a client that does not take it.
-    PrintsPileUp,
-    /// L9: a task that is over is told twice to who asked for each once.
-    CompletedTwice,
-    /// L15: who begins to watch is not told of the tasks that are there.
-    WatchSkipsSnapshot,
-    /// L23: a stream whose worker is lost starts again though items of it were told.
-    StreamRestarted,
-    /// L16: that items were taken is not passed on to the producer.
-    CreditForgotten,
-    /// L24: what an attempt held stays held when it is over.
-    PermitOfTheDeadKept,
-    /// L24: a token is given twice.
-    TokenReused,
-    /// L25: an item on its way to one that is over is lost.
-    ItemOfTheDeadLost,
-    /// A task under a limit starts although the limit is reached.
-    LimitIgnored,
-    /// A failed attempt is followed by the next at once, whatever its backoff.
-    BackoffIgnored,
-    /// The next attempt is not given the details of the last heartbeat.
-    DetailsForgotten,
-    /// L6: grace does not run before the host has answered.
-    GraceAfterAnswer,
-}
-
-#[cfg(feature = "planted-bugs")]
-impl Planted {
-    /// All of them.
-    pub const ALL: [Self; 26] = [
-        Self::StaleReportAccepted,
-        Self::CancelLostWhileLeased,
-        Self::ResolveTwice,
-        Self::CreditLeak,
-        Self::LostRequeue,
-        Self::NoOwnerCascade,
-        Self::ResumeSkipsOne,
-        Self::DependencyIgnored,
-        Self::UnseenCancelIgnored,
-        Self::DeadlineNotInherited,
-        Self::ScopeForgotten,
-        Self::SecondBodyAccepted,
-        Self::TombstoneForgotten,
-        Self::StalePrintShown,
-        Self::PrintsPileUp,
-        Self::CompletedTwice,
-        Self::WatchSkipsSnapshot,
-        Self::StreamRestarted,
-        Self::CreditForgotten,
-        Self::PermitOfTheDeadKept,
-        Self::TokenReused,
-        Self::ItemOfTheDeadLost,
-        Self::LimitIgnored,
-        Self::BackoffIgnored,
-        Self::DetailsForgotten,
-        Self::GraceAfterAnswer,
-    ];
 }
 
 impl Default for Config {

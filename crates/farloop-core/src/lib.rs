@@ -19,6 +19,8 @@ pub mod limits;
 pub mod link;
 pub mod machine;
 pub mod outcome;
+#[cfg(feature = "planted-bugs")]
+mod planted;
 pub mod record;
 pub mod spec;
 pub mod sync;

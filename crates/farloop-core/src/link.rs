@@ -153,6 +153,13 @@ impl<F: LinkFrame> Link<F> {
         }
     }
 
+    /// One that goes on where an end before it stopped, as far as that one told its peer: it had received that many items,
+    /// and sent that many, of which the peer misses none.
+    #[must_use]
+    pub fn going_on(max_payload: usize, received: u64, sent: u64) -> Self {
+        Self { received, ack_told: received, acked: sent, ..Self::new(max_payload) }
+    }
+
     /// Queues a frame.
     pub fn push(&mut self, frame: F) {
         match frame.lane() {

@@ -17,6 +17,12 @@ pub struct Window {
 }
 
 impl Window {
+    /// One that goes on after so many items were given and taken.
+    #[must_use]
+    pub fn after(taken: u64) -> Self {
+        Self { given: taken, taken, ..Self::default() }
+    }
+
     /// Whether another item may be given. One on its own always may: how large it can be says
     /// [`limits::MAX_PAYLOAD`].
     #[must_use]

@@ -102,7 +102,11 @@ impl Hub {
                     }
                 }
                 Output::Event(event) => tracing::debug!(?event, "core"),
-                Output::Hello { .. } | Output::Reply { .. } | Output::More(_) | Output::Persist { .. } => {}
+                Output::Hello { .. }
+                | Output::Reply { .. }
+                | Output::More(_)
+                | Output::Persist { .. }
+                | Output::Carried { .. } => {}
             }
         }
     }

@@ -241,6 +241,8 @@ impl Driver {
                         journal.append(Entry { seq, record });
                     }
                 }
+                // No part of the store is given up yet.
+                Output::Carried { .. } => {}
                 Output::Hello { conn, reply } => {
                     if let Some(connection) = self.connections.get(&conn)
                         && let Some(session) = connection.answer(reply)

@@ -154,6 +154,9 @@ impl History {
             }
             Input::Durable(seq) => trace.mix(*seq),
             Input::Hangup(call) => trace.mix(call.0),
+            Input::Recovered { cluster } => trace.mix_id(*cluster),
+            Input::Room(room) => trace.mix(u64::from(*room)),
+            Input::Carry { part, .. } => trace.mix(*part),
             Input::Tick | Input::Drain => {}
         }
     }
@@ -199,6 +202,7 @@ impl History {
                 trace.mix(call.0 << 1 | u64::from(reply.is_ok()));
                 trace.line(|| format!("{:>10} < {call:?} {:.200}", now.0, format!("{reply:?}")));
             }
+            Output::Carried { seq, .. } => trace.mix(*seq),
             Output::Wake(session) => trace.mix_id(session.0),
             Output::More(call) => trace.mix(call.0 << 2),
         }

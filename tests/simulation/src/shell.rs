@@ -111,7 +111,7 @@ impl World {
                 self.at(self.now + Duration::from_micros(delay), Event::Durable(seq));
             }
             Output::More(call) => self.read(call),
-            Output::Event(_) => {}
+            Output::Carried { .. } | Output::Event(_) => {}
         }
     }
 }

@@ -86,6 +86,10 @@ impl Core {
 
     pub(crate) fn on_ended(&mut self, session: u32, attempt: AttemptId, outcome: Outcome, delivered: u32) {
         let Some(index) = self.current(session, attempt) else { return };
+        self.flush_early(index);
+        if !self.leased(index, attempt.epoch) {
+            return;
+        }
         let task = &mut self.tasks[index];
         if let Some(request) = task.extra().and_then(|e| e.expired).map(|e| e.request)
             && (delivered >= request || !matches!(outcome, Outcome::Returned(_)))
@@ -227,7 +231,7 @@ impl Core {
             self.end_task(index, outcome, Family::All);
             return;
         }
-        if task.items() > 0 && !planted!(self, StreamRestarted) {
+        if task.has_items() && !planted!(self, StreamRestarted) {
             let outcome = match how {
                 Lost::Silent => Outcome::Raised(self.heartbeat_missed(index)),
                 Lost::HandedBack | Lost::Crashed => self.stream_lost(index, crash),
@@ -287,15 +291,17 @@ impl Core {
             }
             rare.cancels.new_attempt();
         }
-        if self.config.durable && (task.crashes > 0 || task.errors > 0) {
+        if self.config.durable && (task.crashes > 0 || task.errors > 0 || !task.children.is_empty()) {
+            let (epoch, at) = (task.epoch, self.now);
+            task.extra_mut().lost = epoch;
             let record = AttemptFailed {
                 task: task.id,
                 epoch: task.epoch,
                 attempts: task.attempts,
                 crashes: task.crashes,
                 errors: task.errors,
-                at: self.now,
-                next_at: None,
+                at,
+                next_at: task.extra().and_then(|e| e.clocks.retry),
                 details: task.extra().and_then(|e| e.details.clone()),
                 failure: task.extra().and_then(|e| e.failed.clone()),
                 crash: None,

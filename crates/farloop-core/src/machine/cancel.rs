@@ -14,7 +14,7 @@ use super::hash::Keyed;
 use super::outbox::Tell;
 use super::tasks::{Cancels, Phase, Task, TaskKey};
 use super::{Core, Timer};
-use crate::id::{AttemptId, TaskId};
+use crate::id::{AttemptId, SessionId, TaskId};
 use crate::limits;
 use crate::outcome::{Cancellation, Failure, FailureKind, Outcome};
 use crate::record::{CancelRequested, Record};
@@ -43,7 +43,33 @@ impl Cancels {
 
     /// Nothing stands when a task starts again, and the next body has seen nothing.
     pub(crate) fn new_attempt(&mut self) {
-        *self = Self::default();
+        *self = Self { by: core::mem::take(&mut self.by), ..Self::default() };
+    }
+
+    /// As a record says.
+    pub(crate) fn restore(&mut self, record: CancelRequested) {
+        let CancelRequested { standing, number, message, by, .. } = record;
+        if standing == 0 {
+            self.withdrawn = number;
+            self.messages.clear();
+            self.first = None;
+        } else if standing > self.standing {
+            if self.standing == 0 {
+                self.first.clone_from(&message);
+            }
+            if self.messages.len() < MESSAGES {
+                self.messages.push_back((number, message));
+            }
+        }
+        (self.standing, self.number) = (standing, number);
+        self.asked_by(by);
+    }
+
+    fn asked_by(&mut self, by: Option<(SessionId, u64)>) {
+        if self.by.len() >= MESSAGES {
+            self.by.remove(0);
+        }
+        self.by.extend(by);
     }
 
     /// A request to the body that nobody made: it does not stand, and `cancelling()` does not count it.
@@ -88,6 +114,14 @@ impl Tombstones {
         self.next += 1;
         self.map.insert(task, (self.next, 1, message));
         self.order.push_back((self.next, task));
+    }
+
+    /// As a record says.
+    pub(crate) fn set(&mut self, task: TaskId, standing: u32, message: Option<String>) {
+        self.map.remove(&task);
+        for _ in 0..standing {
+            self.add(task, message.clone());
+        }
     }
 
     fn withdraw(&mut self, task: TaskId) {
@@ -136,7 +170,8 @@ impl Core {
             return false;
         }
         let message = bounded(message);
-        if task.phase != Phase::Leased || !task.sent {
+        let held = task.phase == Phase::Held;
+        if !held && (task.phase != Phase::Leased || !task.sent) {
             // It never ran, or its last attempt is lost: nothing has to be asked.
             let outcome = Outcome::Cancelled(Arc::new(Cancellation { message, abandoned: false }));
             self.end_task(index, outcome, Family::All);
@@ -152,7 +187,8 @@ impl Core {
         if cancels.standing == 1 {
             cancels.first = message;
         }
-        let queued = core::mem::replace(&mut cancels.queued, true);
+        // One that is held may be at a worker that is not back yet: it is told when it is, or the task ends without.
+        let queued = held || core::mem::replace(&mut cancels.queued, true);
         if self.config.durable {
             self.record_cancel(index);
         }
@@ -196,7 +232,7 @@ impl Core {
         if self.config.durable {
             self.record_cancel(index);
         }
-        if undelivered {
+        if undelivered && self.tasks[index].phase == Phase::Leased {
             let (session, gate) = (self.session_key(place), self.tasks[index].gate);
             self.tell(session, gate, Tell::Withdrawn { index, epoch });
         }
@@ -324,7 +360,7 @@ impl Core {
         let waits = |t: &Task| match t.phase {
             Phase::Waiting | Phase::Paused | Phase::Ready => true,
             Phase::Leased => !t.sent,
-            Phase::Parked | Phase::Over => false,
+            Phase::Held | Phase::Parked | Phase::Over => false,
         };
         if self.tasks.get(key).is_some_and(waits) && self.outlived(key.index, self.now) {
             self.not_started(key.index);

@@ -36,6 +36,7 @@ impl Core {
         self.check_queues()?;
         self.check_limits()?;
         self.check_retained()?;
+        self.check_held()?;
         self.check_prints()?;
         self.check_primitives()?;
         let mut live = 0;

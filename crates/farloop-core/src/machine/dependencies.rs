@@ -65,7 +65,7 @@ impl Core {
     }
 
     /// How a task ends whose argument ended without a value.
-    fn consequence(&self, index: u32, of: TaskId, outcome: &Outcome) -> Option<Outcome> {
+    pub(crate) fn consequence(&self, index: u32, of: TaskId, outcome: &Outcome) -> Option<Outcome> {
         let function = &self.tasks[index].spec.function;
         match outcome {
             Outcome::Returned(_) => None,

@@ -4,12 +4,14 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use super::hash::Keyed;
 use super::lists::{Chain, NIL};
 use super::outbox::Tell;
 use super::tasks::{Extra, Phase, TaskKey};
 use super::{Core, Timer, Work};
 use crate::api::{Output, Record, TaskLog};
 use crate::frame::Owner;
+use crate::id::TaskId;
 use crate::limits;
 use crate::outcome::Outcome;
 use crate::time::Time;
@@ -26,6 +28,12 @@ pub(crate) enum Family {
     All,
     /// Those it awaits: it ended with an outcome, and `ensure_future` outlives its caller, as in asyncio.
     Awaited,
+}
+
+/// Tells two bodies under one id apart after the first one's arguments were dropped (L2). By the id alone, so that it is
+/// the same in all lives of a coordinator.
+pub(crate) fn args_hash(id: TaskId, args: &[u8]) -> u64 {
+    Keyed::new((id.0 >> 64) as u64 ^ id.0 as u64).bytes(args)
 }
 
 impl Core {
@@ -136,11 +144,10 @@ impl Core {
     }
 
     /// Puts a finished task into retention. Large arguments are dropped; their length and hash stay, for L2.
-    fn retain(&mut self, index: u32) {
-        let keyed = self.keyed;
+    pub(crate) fn retain(&mut self, index: u32) {
         let task = &mut self.tasks[index];
         if task.spec.args.len() > SMALL_ARGS {
-            task.rare().args_were = Some((task.spec.args.len(), keyed.bytes(&task.spec.args)));
+            task.rare().args_were = Some((task.spec.args.len() as u64, args_hash(task.id, &task.spec.args)));
             let mut spec = (*task.spec).clone();
             spec.args = bytes::Bytes::new();
             task.spec = Arc::new(spec);

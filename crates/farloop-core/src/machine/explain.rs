@@ -27,6 +27,7 @@ impl Core {
             }
             Phase::Parked => why.push("its last attempt was lost; it starts again when the tasks which that attempt created were asked to stop".into()),
             Phase::Paused => why.push(self.explain_pause(index)),
+            Phase::Held => why.push(self.explain_held()),
             Phase::Ready => why.push(self.explain_queued(index)),
             Phase::Leased if !task.sent => {
                 let stored = task.gate > self.durable;

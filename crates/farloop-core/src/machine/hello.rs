@@ -4,16 +4,47 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
-use alloc::vec::Vec;
 
 use super::Core;
 use super::lists::List;
 use super::outbox::Outbox;
-use super::sessions::{Session, Worker};
+use super::sessions::Session;
 use crate::api::{Event, Output};
 use crate::frame::{Hello, HelloReply, PROTOCOL_VERSION, Role, SUPERSEDED};
-use crate::id::{ConnId, WorkerId};
+use crate::id::{ConnId, SessionId, WorkerId};
 use crate::limits;
+use crate::link::Link;
+
+/// What a session begins with.
+pub(crate) struct Opening {
+    id: SessionId,
+    role: Role,
+    name: String,
+    /// None: nobody is there yet.
+    conn: Option<ConnId>,
+    connection: u64,
+    reopened: bool,
+    rejoining: bool,
+}
+
+impl Opening {
+    fn of(conn: ConnId, hello: &Hello, rejoining: bool) -> Self {
+        Self {
+            id: hello.session,
+            role: hello.role,
+            name: hello.name.clone(),
+            conn: Some(conn),
+            connection: hello.connection,
+            reopened: hello.resume && !rejoining,
+            rejoining,
+        }
+    }
+
+    /// Of a session of a former life, whose peer may come back.
+    pub(crate) fn stub(id: SessionId, role: Role, name: String) -> Self {
+        Self { id, role, name, conn: None, connection: 0, reopened: false, rejoining: false }
+    }
+}
 
 impl Core {
     pub(crate) fn on_hello(&mut self, conn: ConnId, hello: Hello) {
@@ -33,20 +64,26 @@ impl Core {
             self.outputs.push_back(Output::Hello { conn, reply });
             return;
         }
-        let resumed = known.and_then(|index| self.resume(index, conn, &hello).then_some(index));
+        let recovered = self.welcomed_before(&hello);
+        let goes_on = |core: &mut Self, index: u32| match core.sessions[index as usize].stub {
+            true => core.come_back(index, conn, &hello),
+            false => core.resume(index, conn, &hello),
+        };
+        let resumed = known.filter(|index| goes_on(self, *index));
         let index = match resumed {
             Some(index) => index,
-            None => self.open_session(conn, &hello),
+            None => self.open_session(conn, &hello, recovered && known.is_none()),
         };
         let session = &mut self.sessions[index as usize];
         session.last_heard = self.now;
+        let resumed = resumed.is_some() || session.rejoining;
         let reply = HelloReply::Welcome {
-            resumed: resumed.is_some(),
+            resumed,
             received: session.outbox.link.received(),
             dead_after: self.config.worker_dead_after,
             max_payload: self.config.max_payload as u64,
-            life: None,
-            recovered: false,
+            life: self.recovery.life(),
+            recovered: resumed && recovered,
         };
         self.outputs.push_back(Output::Hello { conn, reply });
         self.watch_liveness(index);
@@ -84,10 +121,12 @@ impl Core {
             return Err(("NAME_TOO_LONG", format!("a name is longer than MAX_NAME, {} bytes", limits::MAX_NAME)));
         }
         match self.session_ids.get(&hello.session) {
-            Some(&index) if self.sessions[index as usize].role != hello.role => Err((
-                "SESSION_IN_USE",
-                format!("session {} belongs to a peer of another role; make a new session id", hello.session),
-            )),
+            Some(&index) if self.sessions[index as usize].role != hello.role && !self.sessions[index as usize].stub => {
+                Err((
+                    "SESSION_IN_USE",
+                    format!("session {} belongs to a peer of another role; make a new session id", hello.session),
+                ))
+            }
             None if self.session_ids.len() >= self.config.max_sessions => Err((
                 "TOO_MANY_SESSIONS",
                 format!(
@@ -130,32 +169,32 @@ impl Core {
         true
     }
 
-    fn open_session(&mut self, conn: ConnId, hello: &Hello) -> u32 {
+    fn open_session(&mut self, conn: ConnId, hello: &Hello, recovered: bool) -> u32 {
+        let index = self.insert_session(Opening::of(conn, hello, recovered));
+        if recovered {
+            self.sessions[index as usize].outbox.link =
+                Link::going_on(self.config.max_payload, hello.acked, hello.received);
+        }
+        if hello.role == Role::Worker {
+            self.enrol(index);
+        }
+        self.worker_is_there(index, hello);
+        index
+    }
+
+    pub(crate) fn insert_session(&mut self, opening: Opening) -> u32 {
         self.generation = self.generation.wrapping_add(1);
-        let worker = (hello.role == Role::Worker).then(|| {
-            Box::new(Worker {
-                defs: Vec::new(),
-                functions: Vec::new(),
-                slots: hello.slots,
-                granted: 0,
-                starts: 0,
-                leases: List::default(),
-                suspended: 0,
-                abandoned: 0,
-                draining: false,
-                asked: false,
-                said_bye: false,
-                pulling: false,
-            })
-        });
+        let Opening { id, role, name, conn, connection, reopened, rejoining } = opening;
         let index = self.sessions.insert(Session {
-            id: hello.session,
+            id,
             generation: self.generation,
-            role: hello.role,
-            name: hello.name.clone(),
-            conn: Some(conn),
-            connection: hello.connection,
-            reopened: hello.resume,
+            role,
+            name,
+            conn,
+            connection,
+            reopened,
+            stub: conn.is_none(),
+            rejoining,
             over: false,
             outbox: Outbox::new(self.config.max_payload),
             last_heard: self.now,
@@ -164,13 +203,18 @@ impl Core {
             owned: List::default(),
             streams: BTreeSet::new(),
             cancelled: 0,
-            worker,
+            worker: (role == Role::Worker).then(Box::default),
         }) as u32;
-        self.session_ids.insert(hello.session, index);
+        self.session_ids.insert(id, index);
+        self.watch_liveness(index);
+        index
+    }
+
+    /// A worker whose session has opened is connected for the first time in this life.
+    pub(crate) fn worker_is_there(&mut self, index: u32, hello: &Hello) {
         if hello.role == Role::Worker {
             self.outputs.push_back(Output::Event(Event::WorkerJoined(WorkerId(hello.session.0))));
             self.offer_functions(index, &hello.functions, hello.slots);
         }
-        index
     }
 }

@@ -4,7 +4,8 @@
 //! queue them, `schedule` gives them to workers, `attempts` hears how they went, `ending` ends and forgets them.
 //! `lanes` and `permits` say whose turn it is, `retry` what an attempt's end leads to and when time is over, `beats` keeps
 //! what bodies tell about themselves. `cancel`, `dependencies`, `streams` and `graph` are what asyncio adds to a job
-//! queue, and `sync` has the locks and queues that a cluster shares. `hello`, `sessions` and `outbox` are the way in and
+//! queue, and `sync` has the locks and queues that a cluster shares. `recovery` goes on where a former life of the
+//! coordinator ended. `hello`, `sessions` and `outbox` are the way in and
 //! out; `calls`, `answers`, `scan`, `views` and `explain` answer people; `check` states the laws as code.
 //!
 //! One input touches a bounded number of records (L21): what follows from it beyond that waits as queued work, and
@@ -56,6 +57,7 @@ mod lists;
 mod outbox;
 mod permits;
 mod prints;
+mod recovery;
 mod retry;
 mod scan;
 mod schedule;
@@ -77,6 +79,7 @@ use functions::{Best, Function};
 use hash::{Keyed, Rng};
 use lists::List;
 use permits::Limits;
+use recovery::{Aftermath, Carrying, Recovery};
 use scan::Scan;
 use sessions::{Session, SessionKey};
 use sync::Primitives;
@@ -88,7 +91,6 @@ pub struct Core {
     config: Config,
     now: Time,
     rng: Rng,
-    keyed: Keyed,
 
     tasks: Tasks,
     serial: u32,
@@ -132,6 +134,7 @@ pub struct Core {
     /// Number of the last record.
     seq: u64,
     durable: u64,
+    recovery: Recovery,
     draining: bool,
     /// Kept for its memory.
     frames: Vec<Up>,
@@ -195,6 +198,11 @@ pub(crate) enum Work {
         at: u32,
         serial: u32,
     },
+    /// What records said that had not come to its end when the last life did.
+    Aftermath(Aftermath),
+    /// Tasks of former lives that no worker came back with.
+    TakeOn,
+    Carry(Box<Carrying>),
 }
 
 /// Sizes, for tests and metrics.
@@ -234,7 +242,6 @@ impl Core {
         Self {
             now: Time(0),
             rng: Rng::new(config.seed),
-            keyed,
             tasks: Tasks::new(keyed),
             serial: 0,
             epoch: 0,
@@ -262,6 +269,7 @@ impl Core {
             held: VecDeque::new(),
             seq: 0,
             durable: 0,
+            recovery: Recovery::default(),
             draining: false,
             frames: Vec::new(),
             config,
@@ -279,6 +287,9 @@ impl Core {
             Input::Call { call, request } => self.on_call(call, request),
             Input::Hangup(call) => self.on_hangup(call),
             Input::Durable(seq) => self.on_durable(seq),
+            Input::Recovered { cluster } => self.on_recovered(cluster),
+            Input::Room(room) => self.recovery.full = !room,
+            Input::Carry { part, tasks } => self.carry(part, tasks),
             Input::Tick => {}
             Input::Drain => self.on_drain(),
         }
@@ -367,6 +378,9 @@ impl Core {
                 Work::Scan(scan) => self.scan_some(scan),
                 Work::EndCalls { session, calls } => self.end_calls_some(*session, calls),
                 Work::Primitive { at, serial } => self.primitive_some(*at, *serial),
+                Work::Aftermath(aftermath) => self.aftermath_some(aftermath),
+                Work::TakeOn => self.take_on_some(),
+                Work::Carry(carrying) => self.carry_some(carrying),
             };
             if !done {
                 self.work.push_back(work);

@@ -192,6 +192,24 @@ impl Core {
         }
     }
 
+    /// A worker came back with it: its permits are out, whatever the limits allow by now.
+    pub(crate) fn adopt_permits(&mut self, index: u32) {
+        let function = self.limits.of_function(&self.tasks[index].spec.function);
+        let key = self.tasks[index].extra().map_or(NIL, |e| e.lane.limit);
+        if function == NIL && key == NIL {
+            return;
+        }
+        self.tasks[index].extra_mut().permits = Permits { function, key };
+        for limit in [function, key].into_iter().filter(|limit| *limit != NIL) {
+            self.limits.take(limit);
+            let limit = &mut self.limits.slab[limit as usize];
+            limit.lowered |= limit.taken > limit.at_once;
+        }
+        if self.limits.full(function) {
+            self.refresh_name(function);
+        }
+    }
+
     /// Its lease is over: the permits are there for others.
     pub(crate) fn give_permits(&mut self, index: u32) {
         let Some(extra) = self.tasks[index].extra() else { return };

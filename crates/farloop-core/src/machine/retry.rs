@@ -116,7 +116,7 @@ impl Core {
         task.errors += 1;
         let again = failure.retryable != Some(false) && task.standing() == 0 && task.errors < task.spec.options.max_attempts
             // A stream of which items were told never starts again.
-            && task.items() == 0;
+            && !task.has_items();
         let pause = task.policy().and_then(|p| p.backoff.as_ref()).map(|b| (b.clone(), task.errors));
         let pause = match pause {
             Some((backoff, errors)) if again && !planted!(self, BackoffIgnored) => {

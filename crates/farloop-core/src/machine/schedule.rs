@@ -43,6 +43,7 @@ impl Core {
         self.start_by(index);
         // Nobody may be served before it: what is queued has to wait for its limits.
         if self.functions[function as usize].entry().is_none()
+            && !self.recovery.queueing
             && !self.held_back(index, function)
             && let Some(worker) = self.choose(function)
         {
@@ -214,8 +215,9 @@ impl Core {
                 self.tasks[index].gate = self.seq;
             }
         }
-        let gate = self.tasks[index].gate;
+        let mut gate = self.tasks[index].gate;
         if let Some(w) = &mut self.sessions[worker as usize].worker {
+            gate = gate.max(w.gate);
             w.starts += 1;
             w.leases.push_back(&mut self.tasks, Chain::Place, index);
         }
@@ -245,6 +247,7 @@ impl Core {
         match self.tasks[index].phase {
             Phase::Ready => self.leave_queue(index),
             Phase::Leased => self.leave_worker(index),
+            Phase::Held => self.leave_held(index),
             _ => {}
         }
         self.tasks[index].phase = Phase::Parked;

@@ -41,6 +41,10 @@ pub(crate) struct Session {
     pub(crate) connection: u64,
     /// Opened for a peer that wanted to resume another one under this id.
     pub(crate) reopened: bool,
+    /// Of a former life of the coordinator; its peer has not come back yet.
+    pub(crate) stub: bool,
+    /// Its peer came back from a former life of the coordinator, and has not said yet what it holds.
+    pub(crate) rejoining: bool,
     /// No longer known by its id; the slot stays until what it owns and holds has been taken care of.
     pub(crate) over: bool,
     pub(crate) outbox: Outbox,
@@ -58,12 +62,14 @@ pub(crate) struct Session {
 }
 
 /// What a session of a worker has besides.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Worker {
     pub(crate) defs: Vec<FunctionDef>,
     /// Queues that it serves.
     pub(crate) functions: Vec<u32>,
     pub(crate) slots: u32,
+    /// Record that says that it is there: its starts wait for that.
+    pub(crate) gate: u64,
     /// Starts allowed since the session began.
     pub(crate) granted: u64,
     /// Of those, starts used.
@@ -100,7 +106,8 @@ impl Session {
     /// Whether it would take a start now.
     pub(crate) fn open_worker(&self) -> Option<&Worker> {
         let worker = self.worker.as_deref()?;
-        (self.conn.is_some() && !self.over && !worker.draining && worker.credit() > 0).then_some(worker)
+        (self.conn.is_some() && !self.over && !self.rejoining && !worker.draining && worker.credit() > 0)
+            .then_some(worker)
     }
 }
 
@@ -156,6 +163,9 @@ impl Core {
         if !may_send(role, &frame) {
             return Err(format!("a {role:?} may not send this frame"));
         }
+        if self.sessions[index as usize].rejoining {
+            self.adopt_reported(index, &frame);
+        }
         match frame {
             Up::Submit(submit) => self.on_submit(index, submit),
             Up::Watch(task) => self.on_watch(index, task),
@@ -186,7 +196,9 @@ impl Core {
             Up::Credit { task, taken } => self.on_credit(index, task, taken),
             Up::Sync(call) => return self.on_sync(index, *call),
             Up::SyncEnd { call, end } => self.on_sync_end(index, call, end),
-            Up::Heartbeat | Up::Attempt(_) | Up::Rejoined { .. } => {}
+            Up::Heartbeat => {}
+            Up::Attempt(held) => self.on_attempt(index, *held),
+            Up::Rejoined { starts } => self.on_rejoined(index, starts),
             Up::Drain => {
                 if let Some(worker) = &mut self.sessions[index as usize].worker {
                     worker.asked = false;
@@ -301,6 +313,7 @@ impl Core {
             return;
         }
         session.over = true;
+        let id = session.id;
         session.outbox.clear();
         self.session_ids.remove(&session.id);
         if let Some(at) = session.timer.take() {
@@ -311,6 +324,7 @@ impl Core {
             let event = Event::WorkerLost { worker: WorkerId(session.id.0), attempts: worker.leases.len as usize };
             self.outputs.push_back(Output::Event(event));
             self.withdraw_functions(index);
+            self.strike(WorkerId(id.0));
         }
         self.work.push_back(Work::EndSession(index));
     }

@@ -6,6 +6,7 @@
 //! again, and where another task would, it ends with an error that says how far it came.
 
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -35,11 +36,26 @@ pub(crate) struct Stream {
     told: u64,
     /// A credit waits in the worker's outbox.
     queued: bool,
+    /// Items from before a restart of the coordinator may come once more.
+    renewed: bool,
+    /// What the consumer has taken, where that is more than came in this life.
+    owed: u64,
+    /// Items of a worker that came back and has not said yet how far this stream was.
+    early: VecDeque<(u64, Bytes)>,
 }
 
 impl Stream {
     fn new(consumer: SessionKey) -> Self {
-        Self { consumer, window: Window::default(), told: 0, queued: false }
+        let early = VecDeque::new();
+        Self { consumer, window: Window::default(), told: 0, queued: false, renewed: false, owed: 0, early }
+    }
+
+    /// Goes on after a restart of the coordinator. What its window held is not known, only how far the consumer was.
+    fn renew(&mut self, taken: u64) {
+        self.window = Window::after(taken);
+        self.told = taken;
+        self.renewed = true;
+        self.early.clear();
     }
 
     /// Only a stream of which nothing came gets another one.
@@ -57,6 +73,11 @@ impl Task {
     /// Items of it that came.
     pub(crate) fn items(&self) -> u64 {
         self.rare.as_ref().and_then(|r| r.stream.as_ref()).map_or(0, |s| s.window.given())
+    }
+
+    /// Items of it have come, in this life or, by the records, before.
+    pub(crate) fn has_items(&self) -> bool {
+        self.items() > 0 || (self.spec.stream && self.once && self.spec.options.max_crashes > 0)
     }
 }
 
@@ -121,9 +142,19 @@ impl Core {
 
     pub(crate) fn on_item(&mut self, session: u32, attempt: AttemptId, seq: u64, value: Bytes) {
         let Some(index) = self.current(session, attempt) else { return };
+        if self.sessions[session as usize].rejoining && self.comes_early(index, seq, &value) {
+            return;
+        }
+        self.take_item(index, attempt, seq, value);
+    }
+
+    fn take_item(&mut self, index: u32, attempt: AttemptId, seq: u64, value: Bytes) {
         let task = &mut self.tasks[index];
         task.begun = true;
         let stream = task.rare.as_mut().and_then(|r| r.stream.as_mut());
+        if stream.as_ref().is_some_and(|s| s.renewed && seq <= s.window.given()) {
+            return;
+        }
         let wrong = match &stream {
             None => Some((FailureKind::BadPayload, "its worker sent an item, and the task is no stream".into())),
             Some(s) if seq != s.window.given() + 1 => {
@@ -153,13 +184,52 @@ impl Core {
             return;
         };
         stream.window.give(value.len());
+        stream.window.take(stream.owed.min(seq));
         let consumer = stream.consumer;
-        if seq == 1 && self.config.durable {
+        if self.config.durable && !self.tasks[index].once {
             // Told once, it must not start again after a restart of the coordinator either.
+            self.tasks[index].once = true;
             self.tasks[index].gate = self.persist(Record::Started { task: attempt.task });
         }
         let gate = self.tasks[index].gate;
         self.tell(consumer, gate, Tell::Item(attempt.task, seq, value));
+    }
+
+    /// Whether the item has to wait until its worker has said how far this stream was: it sends it once more then. Their
+    /// number is bounded by the window that the worker keeps to; what is above is not kept.
+    fn comes_early(&mut self, index: u32, seq: u64, value: &Bytes) -> bool {
+        let Some(stream) = self.tasks[index].rare.as_mut().and_then(|r| r.stream.as_mut()) else { return false };
+        if stream.renewed {
+            return false;
+        }
+        if stream.early.len() < limits::STREAM_ITEMS {
+            stream.early.push_back((seq, value.clone()));
+        }
+        true
+    }
+
+    /// The stream ends, or its worker has said all, and how far it was has not been told: what came is all that there is.
+    pub(crate) fn flush_early(&mut self, index: u32) {
+        let attempt = self.tasks[index].attempt();
+        let Some(stream) = self.tasks[index].rare.as_mut().and_then(|r| r.stream.as_mut()) else { return };
+        let early = core::mem::take(&mut stream.early);
+        if let Some((first, _)) = early.front() {
+            stream.renew(first.saturating_sub(1));
+        }
+        for (seq, value) in early {
+            if !self.leased(index, attempt.epoch) {
+                return;
+            }
+            self.take_item(index, attempt, seq, value);
+        }
+    }
+
+    /// Its worker came back: items up to `taken` are with the consumer, the rest comes once more.
+    pub(crate) fn renew_stream(&mut self, index: u32, taken: u64) {
+        let Some(stream) = self.tasks[index].rare.as_mut().and_then(|r| r.stream.as_mut()) else { return };
+        if !stream.renewed {
+            stream.renew(taken);
+        }
     }
 
     /// What the worker says cannot be; nothing that it says about this stream is of use any more.
@@ -178,7 +248,15 @@ impl Core {
         let leased = task.phase == Phase::Leased && task.sent;
         let (epoch, place) = (task.epoch, task.place);
         let Some(stream) = task.rare.as_mut().and_then(|r| r.stream.as_mut()) else { return };
-        if stream.consumer != here || !stream.window.take(taken) {
+        if stream.consumer != here {
+            return;
+        }
+        let mut taken = taken;
+        if stream.renewed {
+            stream.owed = stream.owed.max(taken);
+            taken = taken.min(stream.window.given());
+        }
+        if !stream.window.take(taken) {
             return;
         }
         if leased && !core::mem::replace(&mut stream.queued, true) {

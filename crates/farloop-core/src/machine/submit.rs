@@ -5,6 +5,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 
+use super::ending::args_hash;
 use super::lists::Chain;
 use super::outbox::Tell;
 use super::sessions::SessionKey;
@@ -15,7 +16,7 @@ use crate::id::{Epoch, SessionId, TaskId};
 use crate::limits;
 use crate::outcome::{Failure, FailureKind, Outcome};
 use crate::record::{Record, Submitted};
-use crate::spec::{Backoff, Policy, Spec};
+use crate::spec::{Backoff, Durability, Policy, Spec};
 use crate::time::Time;
 
 /// Refuses options that cannot be followed.
@@ -141,6 +142,7 @@ impl Core {
             }
             return Ok(index);
         }
+        self.room_in_store(&spec)?;
         self.within_limits(id, &spec)?;
         let parent = match creator {
             None => None,
@@ -237,7 +239,7 @@ impl Core {
     }
 
     /// The task as it was accepted, for the records.
-    fn submitted(&self, index: u32) -> Submitted {
+    pub(crate) fn submitted(&self, index: u32) -> Submitted {
         let task = &self.tasks[index];
         Submitted {
             task: task.id,
@@ -307,6 +309,15 @@ impl Core {
         spec.options.policy.as_deref().map_or(Ok(()), policy_within_limits)
     }
 
+    fn room_in_store(&self, spec: &Spec) -> Result<(), (FailureKind, String)> {
+        let recorded = spec.options.policy.as_ref().is_none_or(|p| p.durability != Durability::Memory);
+        if !(self.recovery.full && recorded) {
+            return Ok(());
+        }
+        let message = "the coordinator's disk is full: it takes no new tasks until there is room (farloop limits: the store's reserve); what it accepted goes on";
+        Err((FailureKind::ResourceExhausted, message.into()))
+    }
+
     fn room_for(&self, parent: Option<u32>) -> Result<(), (FailureKind, String)> {
         if self.live >= self.config.max_live_tasks {
             let message = format!(
@@ -337,7 +348,7 @@ impl Core {
         }
         let known = &task.spec;
         let args = match task.rare.as_ref().and_then(|r| r.args_were) {
-            Some((len, hash)) => len == spec.args.len() && hash == self.keyed.bytes(&spec.args),
+            Some((len, hash)) => len == spec.args.len() as u64 && hash == args_hash(task.id, &spec.args),
             None => known.args == spec.args,
         };
         // Not the trace: who tries again may do so in another span.
@@ -375,7 +386,9 @@ impl Core {
         task.creator == Epoch(0)
             || self.tasks.find(task.parent).is_some_and(|p| {
                 let parent = &self.tasks[p];
-                parent.phase == Phase::Leased && parent.epoch == task.creator
+                // One that is held may be at a worker that is not back yet.
+                (parent.phase == Phase::Leased && parent.epoch == task.creator)
+                    || (parent.phase == Phase::Held && parent.epoch < task.creator)
             })
     }
 }

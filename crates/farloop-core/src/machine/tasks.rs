@@ -43,6 +43,8 @@ pub(crate) enum Phase {
     Parked,
     /// Between two attempts, until its pause is over.
     Paused,
+    /// From a former life of the coordinator: perhaps a worker that is not back yet runs it.
+    Held,
     /// In the queue of its function.
     Ready,
     /// Given to a worker.
@@ -106,6 +108,8 @@ pub(crate) struct Task {
     pub(crate) recalled: bool,
     /// Leased: nothing but the tasks it awaits can wake it.
     pub(crate) blocked: bool,
+    /// It is on record that it started, and must not start again.
+    pub(crate) once: bool,
 }
 
 /// A session that wants to be told.
@@ -135,7 +139,7 @@ pub(crate) struct Rare {
     /// Calls about primitives that this attempt has open, by their number in its worker's session.
     pub(crate) calls_open: BTreeSet<u64>,
     /// Length and hash of arguments that were dropped when the task was over.
-    pub(crate) args_were: Option<(usize, u64)>,
+    pub(crate) args_were: Option<(u64, u64)>,
     /// What it printed last.
     pub(crate) log: TaskLog,
     /// How far its items have come, if it is a stream.
@@ -154,6 +158,8 @@ pub(crate) struct Extra {
     pub(crate) clocks: Clocks,
     /// Why the attempt is over for the cluster, while its body has its grace.
     pub(crate) expired: Option<Expired>,
+    /// Lease of the last attempt that is on record as failed or lost.
+    pub(crate) lost: Epoch,
     /// Why the last attempt failed, if another follows.
     pub(crate) failed: Option<Arc<Failure>>,
     /// Details of the last heartbeat.
@@ -182,6 +188,8 @@ pub(crate) struct Cancels {
     pub(crate) messages: VecDeque<(u32, Option<String>)>,
     /// Message of the first request of all.
     pub(crate) first: Option<String>,
+    /// Sessions that asked, and the number of the item by which they did: it may come once more after a restart.
+    pub(crate) by: Vec<(SessionId, u64)>,
     /// End of patience.
     pub(crate) grace: Option<Time>,
     /// Patience runs from the host's answer, rather than from the sending of the request.
@@ -235,6 +243,7 @@ impl Task {
             begun: false,
             recalled: false,
             blocked: false,
+            once: false,
         }
     }
 

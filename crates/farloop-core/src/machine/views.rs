@@ -8,6 +8,7 @@ use crate::api::{TaskLog, TaskState, TaskView, WorkerView};
 use crate::frame::Activity;
 use crate::id::{SessionId, TaskId, WorkerId};
 use crate::outcome::Outcome;
+use crate::time::Time;
 
 impl Core {
     pub(crate) fn view(&self, index: u32) -> TaskView {
@@ -27,7 +28,7 @@ impl Core {
             progress: task.extra().and_then(|e| e.progress.clone()),
             retry_at: task.extra().and_then(|e| e.clocks.retry),
             created: task.created,
-            started: (task.attempts > 0).then_some(task.started),
+            started: (task.attempts > 0 && task.started != Time(0)).then_some(task.started),
             ended: task.over().then_some(task.ended),
             log: TaskLog::default(),
         }

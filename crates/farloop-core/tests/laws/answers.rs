@@ -173,6 +173,7 @@ fn l18_a_reader_that_stopped_costs_a_bounded_number_of_notes_and_learns_what_it_
 fn a_change_is_told_when_its_record_is_durable() {
     let mut c = Cluster::with(Config { durable: true, ..Config::default() });
     c.worker(2, &["f"], 9);
+    c.sync();
     let call = c.open(Call::WatchTasks(ListTasks::default()));
     let submit = c.call(Call::Submit { task: id(1), spec: spec("f").into(), await_worker: true });
     assert_eq!(told(&c, call), ["end"]);

@@ -15,6 +15,8 @@ use farloop_core::outcome::{Failure, FailureKind, Outcome};
 use farloop_core::spec::{FunctionDef, Options, Spec};
 use farloop_core::time::Time;
 
+use crate::restart::Memory;
+
 pub(crate) struct Peer {
     pub(crate) link: Link<Up>,
     pub(crate) conn: Option<ConnId>,
@@ -26,6 +28,8 @@ pub(crate) struct Peer {
     pub(crate) got: Vec<Down>,
     /// The last welcome said that the session was known.
     pub(crate) resumed: bool,
+    /// What it would tell a coordinator that started again.
+    pub(crate) memory: Memory,
 }
 
 pub(crate) struct Cluster {
@@ -34,7 +38,11 @@ pub(crate) struct Cluster {
     pub(crate) peers: BTreeMap<SessionId, Peer>,
     pub(crate) events: Vec<Event>,
     pub(crate) records: Vec<(u64, Record)>,
-    synced: u64,
+    /// Parts of the store that may leave, with the record that must be durable first.
+    pub(crate) carried: Vec<(u64, u64)>,
+    pub(crate) synced: u64,
+    /// What every core is made with.
+    pub(crate) config: Config,
     pub(crate) replies: BTreeMap<CallId, Result<Reply, CallError>>,
     /// Messages of calls that are answered by many.
     pub(crate) told: BTreeMap<CallId, Vec<Told>>,
@@ -104,12 +112,14 @@ impl Cluster {
         #[cfg(feature = "planted-bugs")]
         let config = Config { planted: crate::planted::PLANTED.get(), ..config };
         Self {
-            core: Core::new(config),
+            core: Core::new(config.clone()),
             now: Time(1_000),
             peers: BTreeMap::new(),
             events: Vec::new(),
             records: Vec::new(),
+            carried: Vec::new(),
             synced: 0,
+            config,
             replies: BTreeMap::new(),
             told: BTreeMap::new(),
             over: BTreeSet::new(),
@@ -138,7 +148,17 @@ impl Cluster {
         let link = Link::new(limits::MAX_PAYLOAD);
         self.peers.insert(
             id,
-            Peer { link, conn: None, role, functions, granted: 0, got: Vec::new(), resumed: false, lost: false },
+            Peer {
+                link,
+                conn: None,
+                role,
+                functions,
+                granted: 0,
+                got: Vec::new(),
+                resumed: false,
+                lost: false,
+                memory: Memory::default(),
+            },
         );
         self.connect(id, false);
         id
@@ -160,8 +180,8 @@ impl Cluster {
             functions: peer.functions.clone(),
             slots: 4,
             connection: self.conns,
-            acked: 0,
-            life: None,
+            acked: peer.link.acked(),
+            life: peer.memory.life,
             process: None,
         };
         self.hello = Some((id, conn));
@@ -207,6 +227,7 @@ impl Cluster {
                 Output::Persist { seq, record } => self.records.push((seq, record)),
                 Output::More(call) => self.read(call, usize::MAX),
                 Output::Event(event) => self.events.push(event),
+                Output::Carried { part, seq } => self.carried.push((part, seq)),
             }
             self.law();
         }
@@ -223,14 +244,18 @@ impl Cluster {
         assert_eq!(conn, expected);
         let peer = self.peers.get_mut(&session).expect("a peer of this test");
         match reply {
-            HelloReply::Welcome { resumed, received, .. } => {
+            HelloReply::Welcome { resumed, received, life, recovered, .. } => {
                 peer.resumed = resumed;
+                peer.memory.welcomed(resumed, life);
                 if resumed {
                     peer.link.resume(received).expect("both ends remember the session");
                 } else {
                     peer.link = Link::new(limits::MAX_PAYLOAD);
                 }
                 peer.conn = Some(conn);
+                if recovered {
+                    self.rejoin(session);
+                }
             }
             HelloReply::Rejected { reason, .. } => self.rejected.push(reason),
         }
@@ -244,13 +269,20 @@ impl Cluster {
             if peer.lost {
                 continue;
             }
-            let got = &mut peer.got;
-            peer.link.receive(batch, |frame| got.push(frame)).expect("the core keeps the link's rules");
+            let (got, memory) = (&mut peer.got, &mut peer.memory);
+            let each = |frame| {
+                memory.hear(&frame);
+                got.push(frame);
+            };
+            peer.link.receive(batch, each).expect("the core keeps the link's rules");
         }
     }
 
     pub(crate) fn send(&mut self, id: SessionId, frame: Up) {
-        self.peers.get_mut(&id).expect("a peer of this test").link.push(frame);
+        let peer = self.peers.get_mut(&id).expect("a peer of this test");
+        let number = peer.link.sent() + peer.link.queued() as u64 + 1;
+        peer.memory.say(&frame, number);
+        peer.link.push(frame);
         self.deliver(id);
     }
 

@@ -10,6 +10,8 @@ mod pace;
 mod planted;
 mod printing;
 mod random;
+mod recovery;
+mod restart;
 mod running;
 mod sessions;
 mod streams;

@@ -445,16 +445,17 @@ pub(crate) fn records_leave_before_what_rests_on_them() {
     let mut c = Cluster::with(Config { durable: true, ..Config::default() });
     let (client, worker) = (c.client(1), c.worker(2, &["f"], 9));
     let durable = |c: &mut Cluster, seq| c.input(farloop_core::api::Input::Durable(seq));
-    c.submit(client, id(1), with("f", |s| s.options.max_crashes = 0));
-    assert!(matches!(c.records[..], [(1, Record::Submitted { .. }), (2, Record::Started { .. })]));
     durable(&mut c, 1);
-    assert!(c.starts(worker).is_empty());
+    c.submit(client, id(1), with("f", |s| s.options.max_crashes = 0));
+    assert!(matches!(c.records[1..], [(2, Record::Submitted { .. }), (3, Record::Started { .. })]));
     durable(&mut c, 2);
+    assert!(c.starts(worker).is_empty());
+    durable(&mut c, 3);
     assert_eq!(c.starts(worker).len(), 1);
     c.end(id(1), returned("v"));
     assert!(c.outcomes(client, id(1)).is_empty());
-    assert!(matches!(&c.records[2], (3, Record::Ended { outcome, .. }) if *outcome == returned("v")));
-    durable(&mut c, 3);
+    assert!(matches!(&c.records[3], (4, Record::Ended { outcome, .. }) if *outcome == returned("v")));
+    durable(&mut c, 4);
     assert_eq!(c.outcome(client, id(1)), returned("v"));
 }
 

@@ -98,6 +98,11 @@ impl Primitives {
         self.slab.len()
     }
 
+    /// Tokens begin here, if they have not come so far yet.
+    pub(crate) fn tokens_from(&mut self, token: u64) {
+        self.token = self.token.max(token);
+    }
+
     pub(crate) fn calls(&self) -> usize {
         self.open.len()
     }

@@ -1,0 +1,216 @@
+//! A peer comes back from a former life, and says what it holds.
+
+use alloc::vec::Vec;
+
+use crate::frame::{Activity, Held, Hello, Role, Up};
+use crate::id::{AttemptId, ConnId};
+use crate::link::Link;
+use crate::machine::lists::Chain;
+use crate::machine::outbox::Tell;
+use crate::machine::retry::Expired;
+use crate::machine::tasks::Phase;
+use crate::machine::{Core, Timer, Work};
+
+impl Core {
+    /// Whether the peer was welcomed in a former life of this coordinator, and not in this one: its link goes on where
+    /// it was.
+    pub(crate) fn welcomed_before(&self, hello: &Hello) -> bool {
+        let (Some(life), Some(theirs)) = (self.recovery.life(), hello.life) else { return false };
+        hello.resume && theirs.cluster == life.cluster && theirs.number < life.number
+    }
+
+    /// The peer of a stub is there. False if it is another one than was known: the stub is over.
+    pub(crate) fn come_back(&mut self, index: u32, conn: ConnId, hello: &Hello) -> bool {
+        let recovered = self.welcomed_before(hello);
+        if hello.resume && !recovered {
+            self.end_session(index, false);
+            return false;
+        }
+        let worker = self.sessions[index as usize].worker_id();
+        let link = recovered.then(|| Link::going_on(self.config.max_payload, hello.acked, hello.received));
+        let session = &mut self.sessions[index as usize];
+        session.role = hello.role;
+        session.name.clone_from(&hello.name);
+        (session.conn, session.connection) = (Some(conn), hello.connection);
+        (session.stub, session.rejoining) = (false, recovered);
+        if let Some(link) = link {
+            session.outbox.link = link;
+        }
+        if hello.role == Role::Worker {
+            session.worker.get_or_insert_default();
+        }
+        self.worker_is_there(index, hello);
+        if !recovered {
+            // It was never welcomed, so it holds nothing.
+            self.is_back(worker);
+        }
+        true
+    }
+
+    /// That was all that the peer holds and waits for.
+    pub(crate) fn on_rejoined(&mut self, index: u32, starts: u64) {
+        let session = &mut self.sessions[index as usize];
+        if !core::mem::take(&mut session.rejoining) {
+            return;
+        }
+        let id = session.worker_id();
+        if let Some(worker) = &mut session.worker {
+            // What it allowed beyond that it says next.
+            worker.starts = starts;
+            worker.granted = starts;
+            self.is_back(id);
+            let drained =
+                self.sessions[index as usize].worker.as_ref().is_some_and(|w| w.draining && w.leases.is_empty());
+            if drained {
+                let key = self.session_key(index);
+                self.work.push_back(Work::Drained(key));
+            }
+        }
+    }
+
+    /// A frame of a peer that has not said yet what it holds: if it is about an attempt, it holds that one.
+    pub(crate) fn adopt_reported(&mut self, session: u32, frame: &Up) {
+        let (attempt, begun, taken) = match frame {
+            Up::Progress { attempt, .. }
+            | Up::CancelSeen { attempt, .. }
+            | Up::Ended { attempt, .. }
+            | Up::Print { attempt, .. }
+            | Up::TaskHeartbeat { attempt, .. }
+            | Up::TaskProgress { attempt, .. } => (*attempt, true, None),
+            Up::Item { attempt, seq, .. } => (*attempt, true, Some(seq.saturating_sub(1))),
+            Up::Returned(attempt) => (*attempt, false, None),
+            Up::Submit(submit) => match submit.creator {
+                Some(attempt) => (attempt, true, None),
+                None => return,
+            },
+            Up::Sync(call) => match call.attempt {
+                Some(attempt) => (attempt, true, None),
+                None => return,
+            },
+            _ => return,
+        };
+        let Some(index) = self.tasks.find(attempt.task) else { return };
+        if self.leased(index, attempt.epoch) || !self.may_adopt(index, attempt) {
+            return;
+        }
+        let held = Held {
+            attempt,
+            number: self.tasks[index].attempts + 1,
+            begun,
+            activity: Activity::Running,
+            awaits: Vec::new(),
+            blocked: false,
+            told: 0,
+            seen: 0,
+            taken: taken.unwrap_or_default(),
+        };
+        self.adopt(session, index, &held);
+    }
+
+    /// A worker says that it holds this attempt.
+    pub(crate) fn on_attempt(&mut self, session: u32, held: Held) {
+        if !self.sessions[session as usize].rejoining {
+            return;
+        }
+        let Some(index) = self.tasks.find(held.attempt.task) else { return self.disown_attempt(session, held.attempt) };
+        let here = self.leased(index, held.attempt.epoch) && self.tasks[index].place == session;
+        if !here && !self.may_adopt(index, held.attempt) {
+            return self.disown_attempt(session, held.attempt);
+        }
+        if !here {
+            self.adopt(session, index, &held);
+        }
+        self.learn(session, index, held);
+    }
+
+    fn disown_attempt(&mut self, session: u32, attempt: AttemptId) {
+        self.tell(self.session_key(session), 0, Tell::Fence(attempt));
+    }
+
+    /// Not what is over, nor what was on record as lost, nor what was leased in this life. Of two that claim it the one
+    /// with the later lease has it.
+    fn may_adopt(&self, index: u32, attempt: AttemptId) -> bool {
+        let task = &self.tasks[index];
+        let open = matches!(task.phase, Phase::Held | Phase::Ready | Phase::Paused | Phase::Leased);
+        open && self.recovery.before(task.epoch) && self.recovery.before(attempt.epoch) && attempt.epoch > task.epoch
+    }
+
+    /// The lease goes on where it was.
+    fn adopt(&mut self, session: u32, index: u32, held: &Held) {
+        if self.tasks[index].phase == Phase::Leased {
+            self.fence(index);
+        }
+        self.leave_place(index);
+        let key = self.tasks.key(index);
+        let worker_id = self.sessions[session as usize].worker_id();
+        self.adopt_permits(index);
+        let task = &mut self.tasks[index];
+        task.epoch = held.attempt.epoch;
+        (task.phase, task.place, task.worker, task.started) = (Phase::Leased, session, worker_id, self.now);
+        (task.sent, task.begun, task.recalled, task.blocked) = (true, held.begun, false, false);
+        task.activity = Activity::Running;
+        task.attempts = task.attempts.max(held.number);
+        let stopped = task.if_extra().map(|extra| (extra.clocks.retry.take(), extra.clocks.start.take()));
+        if let Some((pause, start)) = stopped {
+            if let Some(at) = pause {
+                self.timers.remove(&(at, Timer::Pause(key)));
+            }
+            if let Some(at) = start {
+                self.timers.remove(&(at, Timer::StartBy(key)));
+            }
+        }
+        if let Some(worker) = &mut self.sessions[session as usize].worker {
+            worker.leases.push_back(&mut self.tasks, Chain::Place, index);
+        }
+        if held.begun {
+            self.start_attempt_clocks(index);
+        }
+        let task = &self.tasks[index];
+        if task.standing() > 0 {
+            let (at, epoch, gate) = (self.session_key(session), task.epoch, task.gate);
+            self.tasks[index].rare().cancels.queued = true;
+            self.tell(at, gate, Tell::Cancel { index, epoch });
+        }
+        self.changed(index);
+    }
+
+    /// What the worker says about an attempt that is its own.
+    fn learn(&mut self, session: u32, index: u32, held: Held) {
+        let Held { attempt, number, begun, activity, awaits, blocked, told, seen, taken } = held;
+        let task = &mut self.tasks[index];
+        task.attempts = task.attempts.max(number);
+        self.renew_stream(index, taken);
+        self.learn_cancels(session, index, told, seen);
+        if begun {
+            self.on_progress(session, attempt, activity, awaits, blocked);
+        }
+    }
+
+    /// How far the attempt was told of cancel requests, and saw them.
+    fn learn_cancels(&mut self, session: u32, index: u32, told: u32, seen: u32) {
+        if told == 0 {
+            return;
+        }
+        let now = self.now;
+        let key = self.session_key(session);
+        let task = &mut self.tasks[index];
+        let has_limit = task.policy().is_some_and(|p| p.start_to_close.is_some());
+        let (attempt, epoch, gate) = (task.attempt(), task.epoch, task.gate);
+        let cancels = &mut task.rare().cancels;
+        // A request that is on no record is the coordinator's own: the time of the attempt is over.
+        let quiet = told > cancels.number && has_limit;
+        cancels.number = cancels.number.max(told);
+        cancels.told = cancels.told.max(told);
+        let withdrawn = cancels.standing == 0 && !quiet && told > seen;
+        if quiet {
+            task.extra_mut().expired = Some(Expired { request: told });
+        }
+        if self.tasks[index].standing() > 0 || quiet {
+            self.patience_begins(index, now);
+        }
+        if withdrawn {
+            self.tell(key, gate, Tell::Withdrawn { index, epoch });
+        }
+        self.on_cancel_seen(session, attempt, seen);
+    }
+}

@@ -1,0 +1,91 @@
+//! Bugs that the simulator and the tests must find.
+
+/// Bugs that can be planted: each breaks one law in one line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Planted {
+    /// L4: a report of an older attempt counts.
+    StaleReportAccepted,
+    /// L6: a cancel request for a running task is counted and not delivered.
+    CancelLostWhileLeased,
+    /// L10: the outcome of a retried task is told twice.
+    ResolveTwice,
+    /// L14: the credit of a start that never left is not given back.
+    CreditLeak,
+    /// L16: a task whose worker crashed is not queued again.
+    LostRequeue,
+    /// L7: children of an attempt that is over are left alone.
+    NoOwnerCascade,
+    /// L10: one item is taken for received when a session resumes.
+    ResumeSkipsOne,
+    /// L22: a task starts when the first of its arguments is there.
+    DependencyIgnored,
+    /// L6: a request that the body never saw does not change its outcome.
+    UnseenCancelIgnored,
+    /// L19: children do not inherit their caller's deadline.
+    DeadlineNotInherited,
+    /// L19: a task starts although the scope that it was called in is over.
+    ScopeForgotten,
+    /// L2: another body under a known id is taken for the same.
+    SecondBodyAccepted,
+    /// L6: a cancel request that came before its task is forgotten.
+    TombstoneForgotten,
+    /// L4: what an older attempt prints is shown.
+    StalePrintShown,
+    /// L18: what is printed piles up before a client that does not take it.
+    PrintsPileUp,
+    /// L9: a task that is over is told twice to who asked for each once.
+    CompletedTwice,
+    /// L15: who begins to watch is not told of the tasks that are there.
+    WatchSkipsSnapshot,
+    /// L23: a stream whose worker is lost starts again though items of it were told.
+    StreamRestarted,
+    /// L16: that items were taken is not passed on to the producer.
+    CreditForgotten,
+    /// L24: what an attempt held stays held when it is over.
+    PermitOfTheDeadKept,
+    /// L24: a token is given twice.
+    TokenReused,
+    /// L25: an item on its way to one that is over is lost.
+    ItemOfTheDeadLost,
+    /// A task under a limit starts although the limit is reached.
+    LimitIgnored,
+    /// A failed attempt is followed by the next at once, whatever its backoff.
+    BackoffIgnored,
+    /// The next attempt is not given the details of the last heartbeat.
+    DetailsForgotten,
+    /// L6: grace does not run before the host has answered.
+    GraceAfterAnswer,
+}
+
+impl Planted {
+    /// All of them.
+    pub const ALL: [Self; 26] = [
+        Self::StaleReportAccepted,
+        Self::CancelLostWhileLeased,
+        Self::ResolveTwice,
+        Self::CreditLeak,
+        Self::LostRequeue,
+        Self::NoOwnerCascade,
+        Self::ResumeSkipsOne,
+        Self::DependencyIgnored,
+        Self::UnseenCancelIgnored,
+        Self::DeadlineNotInherited,
+        Self::ScopeForgotten,
+        Self::SecondBodyAccepted,
+        Self::TombstoneForgotten,
+        Self::StalePrintShown,
+        Self::PrintsPileUp,
+        Self::CompletedTwice,
+        Self::WatchSkipsSnapshot,
+        Self::StreamRestarted,
+        Self::CreditForgotten,
+        Self::PermitOfTheDeadKept,
+        Self::TokenReused,
+        Self::ItemOfTheDeadLost,
+        Self::LimitIgnored,
+        Self::BackoffIgnored,
+        Self::DetailsForgotten,
+        Self::GraceAfterAnswer,
+    ];
+}
