@@ -172,9 +172,7 @@ impl Cell {
 
     /// Requests that stand.
     pub(crate) fn cancelling(&self) -> u32 {
-        if let Kind::Local(body) = &self.kind
-            && let Some(body) = body.lock().unwrap_or_else(std::sync::PoisonError::into_inner).upgrade()
-        {
+        if let Some(body) = self.local_body() {
             return body.standing();
         }
         self.inner().cancels
@@ -360,16 +358,13 @@ impl Cell {
                 self.home.session().cancel(self.id, message);
                 true
             }
-            Kind::Local(body) => {
-                let body = body.lock().unwrap_or_else(std::sync::PoisonError::into_inner).upgrade();
-                match body {
-                    Some(body) => {
-                        body.request(message);
-                        true
-                    }
-                    None => false,
+            Kind::Local(_) => match self.local_body() {
+                Some(body) => {
+                    body.request(message);
+                    true
                 }
-            }
+                None => false,
+            },
             Kind::Promise | Kind::Shield(_) => {
                 self.complete(Outcome::Cancelled(Arc::new(Cancellation { message, abandoned: false })))
             }
@@ -380,10 +375,7 @@ impl Cell {
     /// Withdraws one request; how many stand.
     pub(crate) fn uncancel(&self) -> u32 {
         match &self.kind {
-            Kind::Local(body) => {
-                let body = body.lock().unwrap_or_else(std::sync::PoisonError::into_inner).upgrade();
-                body.map_or(0, |body| body.uncancel())
-            }
+            Kind::Local(_) => self.local_body().map_or(0, |body| body.uncancel()),
             Kind::Remote => {
                 let left = {
                     let mut inner = self.inner();
@@ -403,18 +395,18 @@ impl Cell {
 
     /// What a task of this loop awaits now.
     pub(crate) fn waits_for(&self) -> Option<TaskId> {
-        match &self.kind {
-            Kind::Local(body) => body.lock().unwrap_or_else(std::sync::PoisonError::into_inner).upgrade()?.waits_for(),
-            _ => None,
-        }
+        self.local_body()?.waits_for()
     }
 
     /// The lock, queue or barrier that a task of this loop waits for now.
     pub(crate) fn waits_on(&self) -> Option<Arc<str>> {
-        match &self.kind {
-            Kind::Local(body) => body.lock().unwrap_or_else(std::sync::PoisonError::into_inner).upgrade()?.waits_on(),
-            _ => None,
-        }
+        self.local_body()?.waits_on()
+    }
+
+    /// The body of a task of this loop that runs.
+    pub(crate) fn local_body(&self) -> Option<Arc<Body>> {
+        let Kind::Local(body) = &self.kind else { return None };
+        body.lock().unwrap_or_else(std::sync::PoisonError::into_inner).upgrade()
     }
 
     /// Tasks of the cluster that this cell stands for: what a wait edge names.

@@ -24,6 +24,7 @@ use crate::coro::CallSpec;
 use crate::error::{Error, Result};
 use crate::progress::What;
 use crate::session::SessionShared;
+use crate::stream::Inbox;
 use crate::worker::host::{Host, Started};
 
 pub(crate) mod calls;
@@ -41,6 +42,8 @@ pub(crate) enum Ready {
     Listener(Arc<Cell>, Listener),
     Report(Arc<Cell>),
     Print(Print),
+    /// An item is there that came behind what its producer had printed.
+    Item(Arc<Inbox>),
     /// A coroutine of this loop goes on.
     Step(Arc<Step>),
     /// `call_soon`, or a timer that is due.

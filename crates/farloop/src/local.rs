@@ -157,6 +157,12 @@ impl<T: Serialize> Future for Run<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         let Some(future) = &mut this.future else { return Poll::Ready(()) };
+        if this.body.is_fenced() {
+            // So is the attempt that it served.
+            this.future = None;
+            this.end(cancelled(None), None);
+            return Poll::Ready(());
+        }
         if !this.begun {
             this.begun = true;
             if let Some(message) = this.body.undelivered() {

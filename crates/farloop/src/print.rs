@@ -80,9 +80,8 @@ macro_rules! eprint {
 
 /// Prints for the body of this thread, or as std does.
 pub(crate) fn print(stream: Stdio, text: fmt::Arguments<'_>) {
-    let travels =
-        |body: &Arc<Body>| body.attempt().is_some() && (body.has_root() || !body.home.session().is_in_process());
-    let Some(body) = Body::current().filter(travels) else {
+    let travels = |body: &Arc<Body>| body.has_root() || !body.home.session().is_in_process();
+    let Some(body) = Body::current().and_then(|body| body.at_work()).filter(travels) else {
         return as_std(stream, text);
     };
     let text = text.to_string();

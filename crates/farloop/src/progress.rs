@@ -144,15 +144,18 @@ impl Telling {
 }
 
 impl Body {
-    fn details(&self) -> Option<Bytes> {
-        self.telling(|t| t.details.clone())
+    fn details(self: &Arc<Self>) -> Option<Bytes> {
+        self.at_work()?.telling(|t| t.details.clone())
     }
 
     fn tell(self: &Arc<Self>, what: What, value: Bytes) {
         if let Who::Local(cell) = &self.who {
-            // Nobody would start it again, and whoever watches is in this process.
-            if what == What::Progress {
-                self.home.session().onlookers().told(cell.id, &value);
+            match (what, self.at_work()) {
+                // Whoever watches is in this process.
+                (What::Progress, _) => self.home.session().onlookers().told(cell.id, &value),
+                (What::Heartbeat, Some(attempt)) => attempt.tell(what, value),
+                // Nobody would start it again.
+                (What::Heartbeat, None) => {}
             }
             return;
         }

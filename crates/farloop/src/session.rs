@@ -29,7 +29,7 @@ use crate::definition::Definition;
 use crate::error::Error;
 use crate::event_loop::{LoopShared, Ready};
 use crate::progress::Onlookers;
-use crate::stream::Inbox;
+use crate::stream::{Inbox, Pushed};
 use crate::sync::calls::{Calls, Slot};
 use crate::worker::host::WorkerShared;
 
@@ -267,7 +267,7 @@ impl SessionShared {
         let deadline = call.deadline.or_else(|| body.as_ref()?.deadline()).filter(|_| owner == Owner::Await);
         let within = deadline.map(|at| at.saturating_duration_since(tokio::time::Instant::now()) + OWN_CANCEL_FIRST);
         let creator = body.filter(|b| Arc::ptr_eq(b.home.session(), home.session()));
-        let creator = creator.and_then(|b| b.attempt());
+        let creator = creator.and_then(|b| b.creator());
         let id = new_id();
         let cell = Cell::new(id, function.clone(), name.clone(), location, home.clone(), Kind::Remote);
         if call.detached {
@@ -530,11 +530,15 @@ impl SessionShared {
             }
             Down::Print { print, .. } => self.printed(print, sorted),
             Down::Item { task, seq, value } => {
-                // Straight to its inbox: all of them are there when the loop hears of the end.
-                if let Some(inbox) = self.streams.get(&task).map(|e| e.clone())
-                    && let Some(taken) = inbox.push(seq, value)
-                {
-                    self.push(Up::Credit { task, taken });
+                // Straight to its inbox: all of them are there when the loop hears of the end. Lines that were printed
+                // before it and have yet to be shown go first. (None come to a worker.)
+                let Some(inbox) = self.streams.get(&task).map(|e| e.clone()) else { return };
+                let home = self.home.get().filter(|_| self.worker.get().is_none()).and_then(Weak::upgrade);
+                let behind = home.is_some() && self.prints.load(Ordering::Relaxed) > 0;
+                match (inbox.push(seq, value, behind), home) {
+                    (Pushed::Again { taken }, _) => self.push(Up::Credit { task, taken }),
+                    (Pushed::Hidden, Some(home)) => sorted.push(&home, Ready::Item(inbox)),
+                    _ => {}
                 }
             }
             Down::Sync { call, answer } => {

@@ -1,5 +1,8 @@
 //! Tasks that call tasks: slots are given back while they wait, so that one slot carries any tree.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use farloop::prelude::*;
 use farloop::testing::Cluster;
 
@@ -151,5 +154,64 @@ fn l6_a_cancel_does_not_go_round_for_ever() {
         circle.cancel("enough");
         let ended = wait_for(&circle, Duration::from_secs(5)).await;
         assert!(circle.cancelled(), "{ended:?}");
+    });
+}
+
+#[farloop::task]
+async fn depth_here() -> u32 {
+    farloop::current_task().map_or(0, |me| me.depth())
+}
+
+/// Calls from a coroutine of its worker's loop, while it runs; the depth of what that calls.
+#[farloop::task]
+async fn calls_inside() -> farloop::Result<u32> {
+    let inside = farloop::local(async {
+        let further = ensure_future(farloop::local(async { depth_here().await }));
+        further.await
+    });
+    ensure_future(inside).await
+}
+
+#[test]
+fn what_a_coroutine_of_a_body_calls_is_the_attempts() {
+    let depth = Cluster::new().slots(1).run(async || calls_inside().await);
+    assert_eq!(depth.unwrap(), 1);
+}
+
+/// How many coroutines of bodies there are.
+#[derive(Clone, Default)]
+struct Inside(Arc<AtomicUsize>);
+
+struct Left(Inside);
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[farloop::task]
+async fn leaves_one_inside(#[state] inside: &Inside, seconds: u64) -> farloop::Result<()> {
+    inside.0.fetch_add(1, Ordering::SeqCst);
+    let left = Left(inside.clone());
+    drop(ensure_future(farloop::local(async move {
+        let _left = left;
+        farloop::sleep(Duration::from_secs(3_600)).await
+    })));
+    farloop::sleep(Duration::from_secs(seconds)).await
+}
+
+#[test]
+fn l7_a_fenced_attempt_takes_the_coroutines_of_its_body_along() {
+    let inside = Inside::default();
+    Cluster::new().with(inside.clone()).run(async move || {
+        let silent = leaves_one_inside(60).max_crashes(0).heartbeat_timeout(Duration::from_secs(3));
+        assert!(silent.await.is_err(), "nobody knows what became of it");
+        farloop::sleep(Duration::from_secs(1)).await.unwrap();
+        assert_eq!(inside.0.load(Ordering::SeqCst), 0);
+        // One that ends by itself leaves them, as asyncio does.
+        leaves_one_inside(1).await.unwrap();
+        farloop::sleep(Duration::from_secs(1)).await.unwrap();
+        assert_eq!(inside.0.load(Ordering::SeqCst), 1);
     });
 }

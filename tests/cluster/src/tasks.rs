@@ -1,8 +1,11 @@
 //! Functions that note when their bodies begin and end, so that a test can tell what ran, where, and how often.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use farloop::prelude::*;
+use tokio_stream::StreamExt as _;
 
 use crate::tally;
 
@@ -200,6 +203,57 @@ pub async fn yields(
     Ok(())
 }
 
+/// Prints each number before it sends it.
+#[farloop::stream(name = "count.says_sent")]
+pub async fn says_sent(label: String, items: u32, out: farloop::Yielder<u32>) -> farloop::Result<()> {
+    for n in 1..=items {
+        println!("{label} sends {n}");
+        out.send(n).await?;
+    }
+    println!("{label} has sent");
+    Ok(())
+}
+
+/// Prints each number when it is asked for.
+#[farloop::stream(name = "count.says_made")]
+pub fn says_made(label: String, items: u32) -> impl farloop::Stream<Item = u32> {
+    tokio_stream::iter(1..=items).map(move |n| {
+        println!("{label} makes {n}");
+        n
+    })
+}
+
+/// Coroutines of the worker's own loop, which share what cannot leave its thread: one adds up, the other asks another
+/// task. The sum.
+#[farloop::task(name = "count.splits")]
+pub async fn splits(label: String, n: u64) -> farloop::Result<u64> {
+    let body = Body::begin(&label);
+    let sum = Rc::new(Cell::new(0));
+    let adds = |more: u64| {
+        let (sum, label) = (sum.clone(), label.clone());
+        farloop::local(async move {
+            let more = add(more, 1).await?;
+            println!("{label} adds {more}");
+            sum.set(sum.get() + more);
+            Ok(())
+        })
+    };
+    let (first, second) = (ensure_future(adds(n)), ensure_future(adds(2 * n)));
+    body.noting(gather((first, second)).await)?;
+    Ok(sum.get())
+}
+
+/// Waits to be cancelled in a coroutine of the worker's own loop.
+#[farloop::task(name = "count.parks_inside")]
+pub async fn parks_inside(label: String) -> farloop::Result<()> {
+    let outer = Body::begin(&label);
+    let inner = ensure_future(farloop::local(async move {
+        let inside = Body::begin(format!("inside {label}"));
+        inside.noting(farloop::sleep(Duration::from_secs(3_600)).await)
+    }));
+    outer.noting(inner.await)
+}
+
 /// Holds its event loop until the gate is open, without a single await.
 #[farloop::task(name = "count.spins")]
 pub async fn spins(label: String, gate: String) {
@@ -294,6 +348,10 @@ fn offer_all(worker: farloop::Worker) -> farloop::Worker {
         .task::<flaky>()
         .task::<pair>()
         .task::<yields>()
+        .task::<says_sent>()
+        .task::<says_made>()
+        .task::<splits>()
+        .task::<parks_inside>()
         .task::<guarded>()
         .task::<takes_item>()
 }

@@ -6,7 +6,7 @@ use farloop::prelude::*;
 use farloop_test_cluster::node::{Node, Program};
 use farloop_test_cluster::people::{People, State};
 use farloop_test_cluster::tally::Tally;
-use farloop_test_cluster::tasks::{number, says};
+use farloop_test_cluster::tasks::{number, parks_inside, says};
 use farloop_test_cluster::{bounded, until};
 
 struct Cluster {
@@ -54,6 +54,57 @@ fn a_gather_over_two_workers_prints_at_the_client_before_it_returns() {
         let mut homes = [first.line(), second.line()];
         homes.sort();
         assert_eq!(homes, ["one 1", "two 1"]);
+    });
+}
+
+#[test]
+fn a_stream_prints_at_its_consumer_before_the_item_that_follows() {
+    bounded(async {
+        let mut cluster = Cluster::start().await;
+        let worker = cluster.worker("first", "1").await;
+        let (out, err) = cluster.client().arg("counts").arg("s").arg("2").output();
+        assert_eq!(err, "");
+        let lines: Vec<&str> = out.lines().collect();
+        let at = |line: &str| lines.iter().position(|l| *l == line).unwrap_or_else(|| panic!("'{line}' in {out}"));
+        let last = |line: &str| lines.iter().rposition(|l| *l == line).unwrap_or_else(|| panic!("'{line}' in {out}"));
+        for n in [1, 2] {
+            assert!(at(&format!("s sends {n}")) < at(&format!("s got {n}")), "{out}");
+            assert!(at(&format!("s makes {n}")) < last(&format!("s got {n}")), "{out}");
+        }
+        assert!(at("s has sent") < at("s makes 1"), "before its outcome: {out}");
+        assert_eq!((lines.len(), lines.last()), (10, Some(&"counted")), "each line once: {out}");
+        assert_eq!(worker.line(), "s sends 1");
+    });
+}
+
+#[test]
+fn coroutines_of_a_remote_body_share_its_thread_and_print_where_it_does() {
+    bounded(async {
+        let mut cluster = Cluster::start().await;
+        // One slot: what awaits gives it back, in a coroutine of the loop's own, too.
+        let worker = cluster.worker("first", "1").await;
+        let (out, err) = cluster.client().arg("splits").arg("s").output();
+        let mut lines: Vec<&str> = out.lines().collect();
+        assert_eq!((lines.pop(), err.as_str()), (Some("s 17"), ""), "{out}");
+        lines.sort_unstable();
+        assert_eq!(lines, ["s adds 11", "s adds 6"]);
+        drop(worker);
+    });
+}
+
+#[test]
+fn a_cancel_reaches_the_coroutine_that_a_remote_body_awaits() {
+    bounded(async {
+        let mut cluster = Cluster::start().await;
+        let _worker = cluster.worker("first", "1").await;
+        let event_loop = farloop::connect(&cluster.url).await.unwrap();
+        let task = ensure_future(parks_inside("p"));
+        until("the inner coroutine", async || (!cluster.tally.of("begun", "inside p").is_empty()).then_some(())).await;
+        assert!(task.cancel(()));
+        assert!(task.await.unwrap_err().is_cancelled());
+        let cancelled = |who: &str| cluster.tally.of("cancelled", who).len();
+        assert_eq!((cancelled("inside p"), cancelled("p")), (1, 1));
+        event_loop.close().await;
     });
 }
 

@@ -19,8 +19,8 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
@@ -72,6 +72,11 @@ pub(crate) struct Body {
     pub(crate) name: Option<Arc<str>>,
     pub(crate) home: Arc<LoopShared>,
     pub(crate) token: Arc<DeliveryToken>,
+    /// Of a coroutine that an attempt's body put on its loop: that body. What it calls, prints and takes is the attempt's
+    /// while that runs.
+    serves: Option<Weak<Body>>,
+    /// There is, or was, one that serves this attempt.
+    served: AtomicBool,
     /// W3C context that the call came with: what the body calls carries it on.
     pub(crate) trace: Option<Arc<Trace>>,
     span: tracing::Span,
@@ -101,6 +106,8 @@ struct State {
     task_waker: Option<Waker>,
     poll_waker: Option<Waker>,
     fenced: bool,
+    /// Its outcome is on its way.
+    over: bool,
     /// It was told of a deadlock since it last parked.
     deadlocked: bool,
     /// A slot was handed over while the attempt waited in line for one.
@@ -241,6 +248,16 @@ impl Body {
         Self::with_span(who, function, name, home, None, tracing::Span::none())
     }
 
+    /// The attempt whose body schedules something on its own loop now.
+    fn to_serve(home: &LoopShared) -> Option<Weak<Self>> {
+        let here = Self::current()?;
+        let attempt = here.at_work()?;
+        std::ptr::eq(Arc::as_ptr(attempt.home.session()), Arc::as_ptr(home.session())).then(|| {
+            attempt.served.store(true, Ordering::Relaxed);
+            Arc::downgrade(&attempt)
+        })
+    }
+
     /// An attempt, which has a span if traces travel: below what the call came with, or else a root.
     pub(crate) fn of_attempt(
         who: Who,
@@ -267,8 +284,11 @@ impl Body {
         trace: Option<Arc<Trace>>,
         span: tracing::Span,
     ) -> Arc<Self> {
+        let serves = if let Who::Local(_) = who { Self::to_serve(&home) } else { None };
         Arc::new(Self {
             who,
+            serves,
+            served: AtomicBool::new(false),
             function,
             name,
             home,
@@ -313,9 +333,22 @@ impl Body {
         }
     }
 
-    /// Of an attempt: the session at the top of its task tree, if there is one.
-    pub(crate) fn root(&self) -> Option<Option<SessionId>> {
-        match self.who {
+    /// The attempt that is at work here and not over: this one, or the one that this coroutine serves.
+    pub(crate) fn at_work(self: &Arc<Self>) -> Option<Arc<Self>> {
+        match &self.who {
+            Who::Attempt { .. } => Some(self.clone()),
+            Who::Local(_) => self.serves.as_ref()?.upgrade().filter(|body| !body.state().over),
+        }
+    }
+
+    /// Who creates what is called here.
+    pub(crate) fn creator(self: &Arc<Self>) -> Option<AttemptId> {
+        self.at_work()?.attempt()
+    }
+
+    /// Where an attempt is at work: the session at the top of its task tree, if there is one.
+    pub(crate) fn root(self: &Arc<Self>) -> Option<Option<SessionId>> {
+        match self.at_work()?.who {
             Who::Attempt { root, .. } => Some(root),
             Who::Local(_) => None,
         }
@@ -397,10 +430,20 @@ impl Body {
         self.state().told.clone()
     }
 
-    /// The attempt is over for the cluster: its body is dropped at the next poll.
-    pub(crate) fn fence(&self) {
+    /// The attempt is over for the cluster: its body is dropped at the next poll, and so are the coroutines that it put
+    /// on its loop (L7).
+    pub(crate) fn fence(self: &Arc<Self>) {
         self.state().fenced = true;
         self.wake();
+        if !self.served.load(Ordering::Relaxed) {
+            return;
+        }
+        for cell in self.home.session().pending_cells() {
+            let serves = |body: &Arc<Self>| body.serves.as_ref().is_some_and(|of| of.as_ptr() == Arc::as_ptr(self));
+            if let Some(body) = cell.local_body().filter(serves) {
+                body.fence();
+            }
+        }
     }
 
     pub(crate) fn is_fenced(&self) -> bool {
@@ -659,8 +702,9 @@ impl Body {
         prints.add(stream, text, |print, room| self.home.session().print(attempt, print, room));
     }
 
-    /// Its outcome is about to be reported: what it printed goes first.
-    pub(crate) fn finish_prints(&self) {
+    /// Its outcome is about to be reported: what it printed goes first, and what outlives it is on its own.
+    pub(crate) fn end(&self) {
+        self.state().over = true;
         let (Who::Attempt { attempt, .. }, Some(prints)) = (&self.who, self.prints.get()) else { return };
         let mut prints = prints.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         prints.finish(|print, room| self.home.session().print(*attempt, print, room));

@@ -87,6 +87,7 @@ impl Turns {
             Ready::Listener(cell, listener) => listen(&cell, listener),
             Ready::Report(cell) => cell.report_unread(),
             Ready::Print(print) => self.home.session.show(&print),
+            Ready::Item(inbox) => inbox.reveal(),
             Ready::Wake(whom) => whom.wake(),
             Ready::Step(step) => step.run(),
             Ready::Call(callback) => callback.run(),

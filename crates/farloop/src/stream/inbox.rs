@@ -15,6 +15,8 @@ pub(crate) struct Inbox(Mutex<Inner>);
 #[derive(Default)]
 struct Inner {
     items: VecDeque<Bytes>,
+    /// Those that come after them, behind lines that have yet to be shown.
+    hidden: VecDeque<Bytes>,
     received: u64,
     taken: u64,
     /// Items taken that the producer has not heard of, and their weight.
@@ -28,21 +30,31 @@ pub(crate) struct Taken {
     pub(crate) credit: Option<u64>,
 }
 
+/// What is left to do about an item that came.
+pub(crate) enum Pushed {
+    Known,
+    /// It waits for its turn on the loop: [`Inbox::reveal`].
+    Hidden,
+    /// It was known, and is the last one: the producer should be told how many have been taken.
+    Again {
+        taken: u64,
+    },
+}
+
 impl Inbox {
     fn inner(&self) -> MutexGuard<'_, Inner> {
         // Only queueing happens under this lock.
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// An item came. Those of a session come once and in order; only a coordinator that started again passes on items
-    /// once more, from the first one that its producer does not know to be taken. Gives what the producer should be told
-    /// then: how many have been taken.
-    pub(crate) fn push(&self, seq: u64, value: Bytes) -> Option<u64> {
+    /// An item came, `behind` lines that have yet to be shown or not. Those of a session come once and in order; only a coordinator that started again passes on items
+    /// once more, from the first one that its producer does not know to be taken.
+    pub(crate) fn push(&self, seq: u64, value: Bytes, behind: bool) -> Pushed {
         let waiter = {
             let mut inner = self.inner();
             if seq > inner.received + 1 {
                 tracing::error!(seq, after = inner.received, "an item of a stream came out of order and is dropped");
-                return None;
+                return Pushed::Known;
             }
             if seq <= inner.received {
                 // Once, with the last one: the coordinator then knows as many items as it is told of.
@@ -50,16 +62,33 @@ impl Inbox {
                 if last {
                     inner.untold = (0, 0);
                 }
-                return last.then_some(inner.taken);
+                return if last { Pushed::Again { taken: inner.taken } } else { Pushed::Known };
             }
             inner.received = seq;
+            if behind || !inner.hidden.is_empty() {
+                inner.hidden.push_back(value);
+                return Pushed::Hidden;
+            }
             inner.items.push_back(value);
             inner.waiter.take()
         };
         if let Some(waiter) = waiter {
             waiter.wake();
         }
-        None
+        Pushed::Known
+    }
+
+    /// The lines before the first hidden item have been shown.
+    pub(crate) fn reveal(&self) {
+        let waiter = {
+            let mut inner = self.inner();
+            let Some(value) = inner.hidden.pop_front() else { return };
+            inner.items.push_back(value);
+            inner.waiter.take()
+        };
+        if let Some(waiter) = waiter {
+            waiter.wake();
+        }
     }
 
     /// Items that came so far.

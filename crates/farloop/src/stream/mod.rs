@@ -8,7 +8,7 @@ mod items;
 mod outlet;
 mod yielder;
 
-pub(crate) use self::inbox::Inbox;
+pub(crate) use self::inbox::{Inbox, Pushed};
 pub use self::items::{Items, Next};
 pub use self::outlet::Outlet;
 pub(crate) use self::outlet::run;

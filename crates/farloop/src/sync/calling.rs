@@ -70,7 +70,7 @@ impl Calling {
         if let Some(limit) = session.full() {
             return Err(Error::resource_exhausted("", limit));
         }
-        let attempt = Body::current().filter(|b| Arc::ptr_eq(b.home.session(), &session)).and_then(|b| b.attempt());
+        let attempt = Body::current().filter(|b| Arc::ptr_eq(b.home.session(), &session)).and_then(|b| b.creator());
         let primitive = self.handle.primitive();
         let (call, slot) =
             session.call(&home, |call| Up::Sync(Box::new(SyncCall { call, primitive, attempt, action })));

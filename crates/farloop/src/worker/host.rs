@@ -571,7 +571,7 @@ impl Attempt {
         // cancelled, since an accepted request is never lost.
         let failed = matches!(outcome, Outcome::Raised(_));
         let delivered = if failed { self.body.heard() } else { self.body.seen() };
-        self.body.finish_prints();
+        self.body.end();
         self.body.trace_end(&outcome);
         self.worker.session.push(Up::Ended { attempt: self.attempt(), outcome, delivered });
         self.over()

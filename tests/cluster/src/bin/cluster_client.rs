@@ -2,6 +2,8 @@
 //!
 //! `owns`: starts a task of its own and a detached one, prints both handles, and waits until it is killed.
 //! `hears LABEL LINES ..`: gathers tasks that print that many lines each, then prints what they returned.
+//! `counts LABEL ITEMS`: takes that many items of two streams that print, and prints each one.
+//! `splits LABEL`: awaits a body that has coroutines of its own, which print, and prints its value.
 //! `traced`: calls inside of a span, and exports it.
 //! `queues N`: submits that many no-ops, prints the id of the last one, and then how many of them returned.
 //! `hoards N`: schedules that many no-ops without awaiting any, prints how many were refused and by which limit; then
@@ -31,6 +33,20 @@ async fn main() -> farloop::Result<()> {
             let says = |pair: &[&str]| tasks::says(pair[0], pair[1].parse::<u32>().unwrap_or(1), "");
             let labels = gather_all(pairs.chunks_exact(2).map(says)).await?;
             println!("gathered {}", labels.join(" "));
+            Ok(())
+        }
+        ["counts", label, items] => {
+            let items: u32 = items.parse().map_err(farloop::Error::new)?;
+            for mut numbers in [tasks::says_sent(label, items), tasks::says_made(label, items)] {
+                while let Some(n) = numbers.next().await {
+                    println!("{label} got {}", n?);
+                }
+            }
+            println!("counted");
+            Ok(())
+        }
+        ["splits", label] => {
+            println!("{label} {}", tasks::splits(label, 5).await?);
             Ok(())
         }
         ["traced"] => {
@@ -69,7 +85,7 @@ async fn main() -> farloop::Result<()> {
             Ok(())
         }
         _ => Err(farloop::Error::msg(
-            "usage: cluster_client owns | hears LABEL LINES .. | queues N | hoards N | traced | awaits HANDLE",
+            "usage: cluster_client owns | hears LABEL LINES .. | counts LABEL ITEMS | splits LABEL | queues N | hoards N | traced | awaits HANDLE",
         )),
     }
 }
