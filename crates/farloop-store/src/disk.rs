@@ -1,8 +1,8 @@
 //! Files, as the journal needs them: one folder, whole files by name, reads and writes at an offset.
 //!
 //! What is written survives a crash of the process. What survives a crash of the machine is said by
-//! [`sync`](DiskFile::sync) for a file's content, and by [`sync_folder`](Disk::sync_folder) for the creation, renaming
-//! and removal of files. The simulator implements the same traits over memory that loses, tears and flips.
+//! [`sync`](DiskFile::sync) for a file's content, and by [`sync_folder`](Disk::sync_folder) for the creation and
+//! removal of files. The simulator implements the same traits over memory that loses, tears and flips.
 
 mod real;
 
@@ -45,12 +45,6 @@ pub trait Disk: Send {
     /// # Errors
     /// There is none, or it cannot be removed.
     fn remove(&self, name: &str) -> io::Result<()>;
-
-    /// Renames a file, in place of one that has the new name. Not durable before [`sync_folder`](Self::sync_folder).
-    ///
-    /// # Errors
-    /// There is none, or it cannot be renamed.
-    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
 
     /// Makes the names of files durable.
     ///

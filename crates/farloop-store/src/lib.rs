@@ -8,8 +8,10 @@
 //! the core has said once more what it still needs of them.
 
 pub mod disk;
+mod journal;
 mod memory;
 
+pub use journal::{Journal, JournalOptions};
 pub use memory::MemoryStore;
 
 use farloop_core::id::TaskId;
@@ -75,8 +77,9 @@ pub trait Store: Send {
     /// The records cannot be read, or one in the middle is corrupt.
     fn replay(&mut self, each: &mut dyn FnMut(Entry)) -> Result<(), StoreError>;
 
-    /// Whether it can take more. Asked after each [`sync`](Self::sync).
-    fn room(&self) -> Room;
+    /// Whether it can take more. To be asked after each [`sync`](Self::sync), and from time to time while it is low:
+    /// asking looks whether there is room again.
+    fn room(&mut self) -> Room;
 
     /// The oldest part, if it is time for it to leave: what ended in it ended before that moment, or the store needs
     /// the room. Asked again, it answers the same until [`drop_part`](Self::drop_part).
@@ -131,6 +134,16 @@ pub enum StoreError {
         found: u32,
         /// The last format that is known here.
         known: u32,
+    },
+    /// A record that holds its checksum is none that is known here: a later version wrote it.
+    #[error("{file} has a record at byte {offset} that cannot be read: {why}")]
+    Unreadable {
+        /// Where.
+        file: String,
+        /// First byte of the frame that it is in.
+        offset: u64,
+        /// Why.
+        why: String,
     },
     /// Something bad is followed by good records, or was known to be durable: not a torn write but damage (L17).
     #[error("{file} is corrupt at byte {offset}, and good records follow; restore it from a copy")]

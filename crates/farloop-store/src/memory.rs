@@ -83,7 +83,7 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn room(&self) -> Room {
+    fn room(&mut self) -> Room {
         Room::Plenty
     }
 

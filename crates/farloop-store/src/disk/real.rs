@@ -84,10 +84,6 @@ impl Disk for RealDisk {
         fs::remove_file(self.path(name))
     }
 
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        fs::rename(self.path(from), self.path(to))
-    }
-
     fn sync_folder(&self) -> io::Result<()> {
         self.handle.sync_all()
     }
