@@ -3,11 +3,12 @@
 //! The rules of asyncio's `Task.__step` in small: a cancel is delivered at local await points, forwarded at forwarding
 //! ones, and has to wait while the body is elsewhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use farloop_core::frame::{Owner, Submit, Up};
+use bytes::Bytes;
+use farloop_core::frame::{Activity, Held, Owner, Submit, Up};
 use farloop_core::id::{AttemptId, TaskId};
 use farloop_core::outcome::{Cancellation, Failure, FailureKind, Outcome};
 use farloop_core::sync::{SyncAnswer, SyncEnd};
@@ -175,6 +176,10 @@ pub struct Body {
     pub told: Option<Up>,
     /// Its items, if somebody wants them.
     pub window: Option<Window>,
+    /// Items that its consumer is not known to have taken: a coordinator that starts again is sent them once more.
+    kept: VecDeque<(u64, Bytes)>,
+    /// Items taken, as far as it knows.
+    taken: u64,
     /// Items it still has to yield at this statement, and their size.
     emitting: Option<(u32, usize)>,
     pc: usize,
@@ -215,6 +220,8 @@ impl Body {
             announces: false,
             told: None,
             window: None,
+            kept: VecDeque::new(),
+            taken: 0,
             emitting: None,
             pc: 0,
             spawned: Vec::new(),
@@ -313,6 +320,50 @@ impl Body {
             _ => {}
         }
         true
+    }
+
+    /// Its consumer has taken that many. True: there is room again.
+    pub(crate) fn taken(&mut self, taken: u64) -> bool {
+        self.taken = self.taken.max(taken);
+        self.kept.retain(|(seq, _)| *seq > taken);
+        self.window.as_mut().is_some_and(|w| w.take(taken))
+    }
+
+    /// Items that are kept.
+    pub(crate) fn items(&self) -> impl Iterator<Item = &(u64, Bytes)> {
+        self.kept.iter()
+    }
+
+    /// Locks and queues are gone with the coordinator that had them. True: it waited for one, and waits no more.
+    pub(crate) fn left_alone(&mut self, out: &mut Vec<Up>) -> bool {
+        let held = self.holds.drain(..).map(|call| Up::SyncEnd { call, end: SyncEnd::Release });
+        out.extend(held);
+        let State::Suspended(Point::Sync(call)) = self.state else { return false };
+        // The call itself may be on its way once more.
+        out.push(Up::SyncEnd { call, end: SyncEnd::Withdraw });
+        true
+    }
+
+    /// What a coordinator that starts again is told of it.
+    pub(crate) fn held(&self, known: &BTreeMap<TaskId, Outcome>) -> Held {
+        let (activity, awaits, blocked) = match &self.state {
+            State::Suspended(point) => match crate::worker::progress(self.attempt, point, known) {
+                Up::Progress { activity, awaits, blocked, .. } => (activity, awaits, blocked),
+                _ => (Activity::Running, Vec::new(), false),
+            },
+            State::Queued | State::Working | State::Ready(_) => (Activity::Running, Vec::new(), false),
+        };
+        Held {
+            attempt: self.attempt,
+            number: self.number,
+            begun: !matches!(self.state, State::Queued),
+            activity,
+            awaits,
+            blocked,
+            told: self.pending,
+            seen: self.seen,
+            taken: self.taken,
+        }
     }
 
     fn ask(&mut self, hands: &mut Hands<'_, '_>, make: impl FnOnce(AttemptId, u64) -> Up) -> Flow {
@@ -449,6 +500,7 @@ impl Body {
             let padding = hands.ctx.rng.index(size + 1);
             let value = item_of(self.attempt, window.given() + 1, padding);
             let seq = window.give(value.len());
+            self.kept.push_back((seq, value.clone()));
             hands.out.push(Up::Item { attempt: self.attempt, seq, value });
             self.emitting = (left > 1).then_some((left - 1, size));
         }

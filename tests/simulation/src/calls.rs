@@ -67,6 +67,12 @@ impl Calls {
         Some(self.open.get(&call)?.at)
     }
 
+    /// The coordinator is gone: all connections broke. What was asked is asked again, by whoever needs it.
+    pub(crate) fn broken(&mut self) -> Vec<Call> {
+        self.last = None;
+        std::mem::take(&mut self.open).into_values().map(|asked| asked.request).collect()
+    }
+
     /// The caller goes away. False: there was an answer already.
     pub fn hang_up(&mut self, call: CallId) -> bool {
         self.open.remove(&call).is_some()
@@ -174,6 +180,9 @@ impl World {
         }
         let gap = self.rng.below(40_000_000 / self.plan.call);
         self.at(self.now + Duration::from_micros(gap), Event::Api);
+        if !self.up() {
+            return;
+        }
         let request = self.draw_call();
         let call = self.calls.ask(self.now, request.clone());
         if self.rng.chance(150) {
@@ -181,6 +190,15 @@ impl World {
             self.at(self.now + after, Event::Hangup(call));
         }
         self.feed(Input::Call { call, request });
+    }
+
+    /// Somebody asks what was asked before the coordinator died.
+    pub(crate) fn ask_again(&mut self, request: Box<Call>) {
+        if !self.up() {
+            return self.at(self.now + Duration::from_millis(200), Event::Ask(request));
+        }
+        let call = self.calls.ask(self.now, (*request).clone());
+        self.feed(Input::Call { call, request: *request });
     }
 
     fn draw_call(&mut self) -> Call {
@@ -244,6 +262,9 @@ impl World {
 
     /// Asks something that is answered at once, outside the plan.
     pub(crate) fn ask_now(&mut self, request: Call) -> Option<Reply> {
+        if !self.up() {
+            return None;
+        }
         let call = self.calls.ask(self.now, request.clone());
         self.trace.mute = true;
         self.feed(Input::Call { call, request });
@@ -263,6 +284,7 @@ impl World {
                     None
                 }
             },
+            _ if !self.up() => None,
             // The tick that this moment was good for made a record, and the answer waits for it to be durable.
             _ if self.history.persisted > self.history.durable => None,
             _ => {

@@ -8,6 +8,7 @@ use farloop_core::id::TaskId;
 use farloop_core::outcome::Outcome;
 use farloop_core::spec::Spec;
 
+use crate::calls::Complaint;
 use crate::peer::{Alarm, Ctx};
 use crate::script::Args;
 
@@ -23,6 +24,10 @@ pub struct Client {
     /// Ids it tried to take from others: the answer to those is not their outcome.
     meddled: BTreeSet<TaskId>,
     consumed: BTreeMap<TaskId, Consumed>,
+    /// Tasks whose progress it wants to hear of.
+    follows: BTreeSet<TaskId>,
+    /// What it was told and should not have been.
+    pub complaint: Option<Complaint>,
 }
 
 /// A stream that a client consumes.
@@ -49,6 +54,17 @@ impl Client {
         self.outstanding.clear();
         self.meddled.clear();
         self.consumed.clear();
+        self.follows.clear();
+    }
+
+    /// The coordinator started again: these are its open futures. `unsaid`: asked for by what will be sent again anyway.
+    pub(crate) fn rejoin(&mut self, unsaid: &BTreeSet<TaskId>, out: &mut Vec<Up>) {
+        out.extend(self.outstanding.difference(unsaid).map(|task| Up::Watch(*task)));
+        out.extend(self.follows.iter().map(|task| Up::WatchProgress(*task)));
+        out.push(Up::Rejoined { starts: 0 });
+        // Said before, and perhaps lost on its way to the producer.
+        let taken = self.consumed.iter().filter(|(_, stream)| stream.taken > 0);
+        out.extend(taken.map(|(task, stream)| Up::Credit { task: *task, taken: stream.taken }));
     }
 
     /// A frame came.
@@ -56,6 +72,7 @@ impl Client {
         match frame {
             Down::Resolved { task, outcome } => {
                 self.outstanding.remove(&task);
+                self.follows.remove(&task);
                 self.told.insert(task, outcome);
                 self.consumed.remove(&task);
             }
@@ -64,6 +81,14 @@ impl Client {
                     pace: *ctx.rng.pick(&[0, 0, 1_000, 50_000, 900_000]),
                     ..Consumed::default()
                 });
+                if seq <= stream.received {
+                    // A coordinator that started again cannot know what came.
+                    return;
+                }
+                if seq != stream.received + 1 && !stream.dropped {
+                    let what = format!("item {seq} of {task} came after {}", stream.received);
+                    self.complaint.get_or_insert(("L23", what));
+                }
                 stream.received = seq;
                 if !stream.dropped && ctx.rng.chance(3) {
                     stream.dropped = true;
@@ -99,7 +124,9 @@ impl Client {
             ctx.alarm(gap, Alarm::Act);
         }
         if ctx.rng.chance(ctx.plan.policy / 4) && !self.mine.is_empty() {
-            out.push(Up::WatchProgress(*ctx.rng.pick(&self.mine)));
+            let task = *ctx.rng.pick(&self.mine);
+            self.follows.insert(task);
+            out.push(Up::WatchProgress(task));
         }
         let dice = ctx.rng.below(1000);
         if dice < ctx.plan.cancel && !self.mine.is_empty() {

@@ -10,12 +10,22 @@ use farloop_core::spec::Spec;
 use farloop_core::time::Time;
 
 use crate::history::History;
-use crate::ledger::{AttemptLog, Claim, Over};
+use crate::ledger::{AttemptLog, Claim, Over, Request};
 
 impl History {
     /// A frame reaches the core for the first time.
-    pub(crate) fn up(&mut self, now: Time, session: SessionId, frame: &Up) {
+    /// `again`: an earlier life of the coordinator has seen it.
+    pub(crate) fn up(&mut self, now: Time, session: SessionId, item: u64, again: bool, frame: &Up) {
+        if let Some(attempt) = about(frame)
+            && self.sessions.get(&session).is_some_and(|log| log.rejoining)
+        {
+            self.claimed(session, attempt);
+        }
         match frame {
+            Up::Submit(submit) if again && self.tasks.get(&submit.task).is_some_and(|t| t.recorded) => {
+                self.saw("submit once more");
+                self.ask(session, submit.task);
+            }
             Up::Submit(submit) => self.submitted(now, session, submit),
             Up::Watch(task) => {
                 self.ask(session, *task);
@@ -24,8 +34,9 @@ impl History {
                     log.early.insert(*task);
                 }
             }
-            Up::Cancel { task, .. } => self.cancelled(*task),
-            Up::Uncancel(task) => self.uncancelled(*task),
+            Up::Cancel { task, .. } | Up::Uncancel(task) if again && self.counts((session, item), *task) => {}
+            Up::Cancel { task, .. } => self.cancelled(*task, Some((session, item))),
+            Up::Uncancel(task) => self.uncancelled(*task, (session, item)),
             Up::Grant(total) => {
                 if let Some(log) = self.sessions.get_mut(&session) {
                     log.granted = log.granted.max(*total);
@@ -59,9 +70,9 @@ impl History {
                     self.tasks.entry(attempt.task).or_default().progress.push(value.clone());
                 }
             }
+            Up::Rejoined { starts } => self.rejoined(session, *starts),
             Up::CancelSeen { .. }
             | Up::Attempt(_)
-            | Up::Rejoined { .. }
             | Up::Heartbeat
             | Up::Drain
             | Up::Bye
@@ -86,7 +97,7 @@ impl History {
             }
             // Unlike the frame, a call for a task that is not known is refused and leaves nothing behind.
             Call::Cancel { task, .. } if self.tasks.get(task).is_some_and(|t| t.accepted_at.is_some()) => {
-                self.cancelled(*task);
+                self.cancelled(*task, None);
             }
             _ => {}
         }
@@ -213,7 +224,8 @@ impl History {
         }
     }
 
-    fn cancelled(&mut self, task: TaskId) {
+    fn cancelled(&mut self, task: TaskId, by: Option<(SessionId, u64)>) {
+        self.requested(task, by, false);
         let log = self.tasks.entry(task).or_default();
         log.cancels += 1;
         log.cancels_before_end += u32::from(!log.attempts.iter().any(|a| a.report.is_some()) && log.told.is_none());
@@ -233,12 +245,32 @@ impl History {
         }
     }
 
-    fn uncancelled(&mut self, task: TaskId) {
+    fn uncancelled(&mut self, task: TaskId, by: (SessionId, u64)) {
+        self.requested(task, Some(by), true);
         let log = self.tasks.entry(task).or_default();
         log.withdrawn += 1;
         if let Some(epoch) = log.attempts.last().map(|a| a.epoch) {
             self.settled(AttemptId { task, epoch });
         }
+    }
+
+    /// Keeps a request in mind, for a coordinator that starts again must neither lose nor double it (L6).
+    fn requested(&mut self, task: TaskId, by: Option<(SessionId, u64)>, withdraws: bool) {
+        if !self.config.durable {
+            return;
+        }
+        if let Some((session, item)) = by
+            && let Some(log) = self.sessions.get_mut(&session)
+        {
+            log.requests.insert(item, task);
+        }
+        self.tasks.entry(task).or_default().requests.push(Request { by, withdraws, safe: false });
+    }
+
+    /// Whether a request that comes once more was counted and is still known.
+    fn counts(&mut self, by: (SessionId, u64), task: TaskId) -> bool {
+        self.saw("request once more");
+        self.tasks.get(&task).is_some_and(|t| t.requests.iter().any(|r| r.by == Some(by)))
     }
 
     fn ended(&mut self, now: Time, session: SessionId, attempt: AttemptId, outcome: &Outcome, delivered: u32) {
@@ -262,5 +294,23 @@ impl History {
         }
         self.settled(attempt);
         self.orphan_children(attempt, true);
+    }
+}
+
+/// The attempt that a frame of its host is about.
+fn about(frame: &Up) -> Option<AttemptId> {
+    match frame {
+        Up::Attempt(held) => Some(held.attempt),
+        Up::Submit(submit) => submit.creator,
+        Up::Sync(call) => call.attempt,
+        Up::Progress { attempt, .. }
+        | Up::CancelSeen { attempt, .. }
+        | Up::Ended { attempt, .. }
+        | Up::Returned(attempt)
+        | Up::Print { attempt, .. }
+        | Up::Item { attempt, .. }
+        | Up::TaskHeartbeat { attempt, .. }
+        | Up::TaskProgress { attempt, .. } => Some(*attempt),
+        _ => None,
     }
 }

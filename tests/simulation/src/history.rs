@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use farloop_core::api::{CallError, Config, Event, Input, Output, Record, Reply};
-use farloop_core::frame::{HelloReply, Owner, Role, Up};
-use farloop_core::id::{AttemptId, ConnId, SessionId, TaskId};
+use farloop_core::frame::{Hello, HelloReply, Owner, Role, Up};
+use farloop_core::id::{AttemptId, ConnId, Epoch, SessionId, TaskId};
 use farloop_core::spec::Spec;
 use farloop_core::time::Time;
 
 use crate::brief;
-use crate::ledger::{Mirror, Over, SessionLog, TaskLog};
+use crate::fold::Fold;
+use crate::ledger::{Over, SessionLog, TaskLog};
 use crate::plan::Plan;
 use crate::printed::Printed;
 use crate::synced::Synced;
@@ -27,6 +28,14 @@ pub struct Broken {
     pub what: String,
 }
 
+/// What a record says of its task, once it is durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mark {
+    Accepted,
+    Started,
+    Ended,
+}
+
 /// Everything seen so far.
 #[derive(Debug)]
 pub struct History {
@@ -38,14 +47,26 @@ pub struct History {
     pub(crate) tasks: BTreeMap<TaskId, TaskLog>,
     /// Tasks an attempt created, unless detached.
     pub(crate) children: BTreeMap<AttemptId, Vec<TaskId>>,
-    pub(crate) hellos: BTreeMap<ConnId, (SessionId, Role)>,
+    pub(crate) hellos: BTreeMap<ConnId, Hello>,
     /// Sessions that gave way to another one of the same id, and whose end is yet to be told.
     pub(crate) replaced: BTreeMap<SessionId, u32>,
     /// Sessions that are over, for good.
     pub(crate) ended: BTreeSet<SessionId>,
     /// Submits of another body under a taken id: session, its life, task.
     pub(crate) conflicts: BTreeMap<(SessionId, u64, TaskId), Arc<Spec>>,
-    pub(crate) records: BTreeMap<u64, (TaskId, bool)>,
+    pub(crate) records: BTreeMap<u64, (TaskId, Mark)>,
+    /// All records, of all lives.
+    pub(crate) written: BTreeMap<u64, Record>,
+    /// What was on record when this life began.
+    pub(crate) fold: Fold,
+    /// Items of links that were counted as requests to stop, or not to stop.
+    pub(crate) counted: BTreeSet<(SessionId, u64)>,
+    /// The latest lease that was seen, and the latest one of earlier lives.
+    pub(crate) epochs_seen: Epoch,
+    pub(crate) epochs_before: Epoch,
+    /// Of the last input, the frames.
+    pub(crate) reading: Option<(SessionId, Vec<(u64, Up)>)>,
+    pub(crate) many_lives: bool,
     pub(crate) inputs: u64,
     /// The core has not yet done all that follows from the inputs so far.
     pub(crate) unfinished: bool,
@@ -79,6 +100,13 @@ impl History {
             ended: BTreeSet::new(),
             conflicts: BTreeMap::new(),
             records: BTreeMap::new(),
+            written: BTreeMap::new(),
+            fold: Fold::default(),
+            counted: BTreeSet::new(),
+            epochs_seen: Epoch(0),
+            epochs_before: Epoch(0),
+            reading: None,
+            many_lives: !plan.lives.deaths.is_empty(),
             inputs: 0,
             unfinished: false,
             persisted: 0,
@@ -118,11 +146,12 @@ impl History {
     /// Before the core takes an input in.
     pub fn input(&mut self, now: Time, input: &Input, trace: &mut Trace) {
         self.inputs += 1;
+        self.reading = None;
         match input {
             Input::Hello { conn, hello } => {
                 trace.mix_id(hello.session.0);
                 trace.line(|| format!("{:>10} > hello {conn:?} {} resume {}", now.0, hello.session, hello.resume));
-                self.hellos.insert(*conn, (hello.session, hello.role));
+                self.hellos.insert(*conn, hello.clone());
             }
             Input::Batch { session, conn, batch } => {
                 trace.mix(batch.first);
@@ -132,13 +161,16 @@ impl History {
                 }
                 let Some(log) = self.sessions.get_mut(session) else { return };
                 let frames = log.up.take(batch, self.config.max_payload);
-                for frame in frames {
-                    trace.mix(mark_up(&frame));
-                    if frame != Up::Heartbeat {
-                        trace.line(|| format!("{:>10} > {} {}", now.0, conn.0, brief::up(&frame)));
+                let seen = log.up_seen;
+                log.up_seen = seen.max(log.up.count);
+                for (item, frame) in &frames {
+                    trace.mix(mark_up(frame));
+                    if *frame != Up::Heartbeat {
+                        trace.line(|| format!("{:>10} > {} {}", now.0, conn.0, brief::up(frame)));
                     }
-                    self.up(now, *session, &frame);
+                    self.up(now, *session, *item, *item < seen, frame);
                 }
+                self.reading = self.config.durable.then_some((*session, frames));
             }
             Input::Cut { session, conn } => {
                 trace.mix(conn.0);
@@ -154,10 +186,7 @@ impl History {
             }
             Input::Durable(seq) => trace.mix(*seq),
             Input::Hangup(call) => trace.mix(call.0),
-            Input::Recovered { cluster } => trace.mix_id(*cluster),
-            Input::Room(room) => trace.mix(u64::from(*room)),
-            Input::Carry { part, .. } => trace.mix(*part),
-            Input::Tick | Input::Drain => {}
+            Input::Tick | Input::Drain | Input::Recovered { .. } | Input::Room(_) | Input::Carry { .. } => {}
         }
     }
 
@@ -202,21 +231,39 @@ impl History {
                 trace.mix(call.0 << 1 | u64::from(reply.is_ok()));
                 trace.line(|| format!("{:>10} < {call:?} {:.200}", now.0, format!("{reply:?}")));
             }
-            Output::Carried { seq, .. } => trace.mix(*seq),
+            Output::Carried { part, seq } => trace.mix(*part << 32 | *seq),
             Output::Wake(session) => trace.mix_id(session.0),
             Output::More(call) => trace.mix(call.0 << 2),
         }
     }
 
     fn welcome(&mut self, conn: ConnId, reply: &HelloReply) {
-        let Some((session, role)) = self.hellos.remove(&conn) else {
+        let Some(hello) = self.hellos.remove(&conn) else {
             return self.fail("L10", format!("{conn:?} is welcomed without a hello"));
         };
-        let HelloReply::Welcome { resumed, received, .. } = reply else { return };
-        let known = self.sessions.get(&session).map(|l| l.up.count);
-        if *resumed && known != Some(*received) {
-            let what = format!("session {session} resumes at {received} items received; {known:?} were");
-            return self.fail("L10", what);
+        let HelloReply::Welcome { resumed, received, recovered, .. } = reply else { return };
+        let session = hello.session;
+        let known = self.sessions.get(&session).map(|l| (l.up.count, l.up_safe, l.rejoining));
+        if *recovered {
+            if !*resumed || *received != hello.acked || hello.life.is_none() {
+                return self.fail("L10", format!("session {session} recovers with {reply:?} after {hello:?}"));
+            }
+            if known.is_none() {
+                self.lives += 1;
+                self.ended.remove(&session);
+                let mut log = SessionLog::new(conn, hello.role, self.lives);
+                log.up_safe = hello.acked;
+                self.sessions.insert(session, log);
+            }
+            self.recovered(session, hello.received, hello.acked);
+        } else if *resumed {
+            // What is not durable yet does not count as received: it may come once more.
+            let fits = known.is_some_and(|(count, safe, _)| (safe..=count).contains(received));
+            if !fits || (!self.config.durable && known.map(|k| k.0) != Some(*received)) {
+                let what = format!("session {session} resumes at {received} items received; {known:?} were");
+                return self.fail("L10", what);
+            }
+            self.acknowledged(session, *received);
         }
         self.saw(if *resumed { "session resumed" } else { "session opened" });
         if *resumed {
@@ -225,25 +272,15 @@ impl History {
             }
             return;
         }
-        if role == Role::Client && self.sessions.contains_key(&session) {
+        // Of those from before a crash, the core knows again only those that own something.
+        let remembered = known.is_some_and(|(.., rejoining)| !rejoining) || self.owns_something(session);
+        if hello.role == Role::Client && known.is_some() && remembered {
             *self.replaced.entry(session).or_default() += 1;
         }
         self.session_over(session);
         self.ended.remove(&session);
         self.lives += 1;
-        let log = SessionLog {
-            conn: Some(conn),
-            role,
-            life: self.lives,
-            up: Mirror::default(),
-            down: Mirror::default(),
-            granted: 0,
-            starts: 0,
-            asked: BTreeMap::new(),
-            early: BTreeSet::new(),
-            owed: BTreeSet::new(),
-        };
-        self.sessions.insert(session, log);
+        self.sessions.insert(session, SessionLog::new(conn, hello.role, self.lives));
     }
 
     /// A session is over: its attempts are lost, and what it owns must be cancelled.
@@ -285,25 +322,46 @@ impl History {
             return self.fail("L1", format!("record {seq} follows {}", self.persisted));
         }
         self.persisted = seq;
-        match record {
+        self.rests_on(seq, record);
+        let mark = match record {
+            Record::Submitted(submitted) => {
+                self.tasks.entry(submitted.task).or_default().recorded = true;
+                Some((submitted.task, Mark::Accepted))
+            }
             Record::Ended { task, outcome, .. } => {
-                self.records.insert(seq, (*task, true));
                 self.told(*task, outcome, "the record");
+                Some((*task, Mark::Ended))
             }
-            Record::Started { task } => {
-                self.records.insert(seq, (*task, false));
+            Record::Started { task } => Some((*task, Mark::Started)),
+            Record::AttemptFailed(failed) => {
+                let log = self.tasks.entry(failed.task).or_default();
+                log.failed_epoch = log.failed_epoch.max(failed.epoch);
+                None
             }
-            _ => {}
-        }
+            Record::CancelRequested(cancel) => {
+                if cancel.by.is_some_and(|by| !self.counted.insert(by)) {
+                    let what = format!("a request of {:?} for {} counts twice", cancel.by, cancel.task);
+                    self.fail("L6", what);
+                }
+                None
+            }
+            _ => None,
+        };
+        self.records.extend(mark.map(|mark| (seq, mark)));
+        self.written.insert(seq, record.clone());
     }
 
     /// Records up to this one are on disk.
     pub fn durable(&mut self, seq: u64) {
         self.durable = self.durable.max(seq);
         let later = self.records.split_off(&(seq + 1));
-        for (task, end) in std::mem::replace(&mut self.records, later).into_values() {
+        for (task, mark) in std::mem::replace(&mut self.records, later).into_values() {
             let log = self.tasks.entry(task).or_default();
-            *(if end { &mut log.durable_end } else { &mut log.durable_start }) = true;
+            *match mark {
+                Mark::Accepted => &mut log.durable_submit,
+                Mark::Started => &mut log.durable_start,
+                Mark::Ended => &mut log.durable_end,
+            } = true;
         }
     }
 
@@ -321,6 +379,7 @@ impl History {
                 self.told(view.task, outcome, "an answer");
             }
         }
+        self.answered(reply);
     }
 }
 

@@ -19,8 +19,14 @@ pub(crate) struct Mirror {
 }
 
 impl Mirror {
-    /// The frames of a batch that were not seen before; stops where numbers are missing or a payload is too large.
-    pub(crate) fn take<F: LinkFrame>(&mut self, batch: &Batch<F>, limit: usize) -> Vec<F> {
+    /// A direction that goes on after so many items; what was half put together is void.
+    pub(crate) fn at(count: u64) -> Self {
+        Self { count, parts: BytesMut::new() }
+    }
+
+    /// The frames of a batch that were not seen before, each with the number of its last item; stops where numbers are
+    /// missing or a payload is too large.
+    pub(crate) fn take<F: LinkFrame>(&mut self, batch: &Batch<F>, limit: usize) -> Vec<(u64, F)> {
         let mut frames = Vec::new();
         if batch.items.is_empty() || batch.first > self.count {
             return frames;
@@ -31,7 +37,7 @@ impl Mirror {
             }
             self.count += 1;
             match item {
-                Item::Frame(frame) => frames.push(frame.clone()),
+                Item::Frame(frame) => frames.push((self.count - 1, frame.clone())),
                 Item::Part(part) => self.parts.extend_from_slice(part),
                 Item::Tail(frame) => {
                     let mut frame = frame.clone();
@@ -39,7 +45,7 @@ impl Mirror {
                     if let Some(payload) = frame.payload() {
                         *payload = whole;
                     }
-                    frames.push(frame);
+                    frames.push((self.count - 1, frame));
                 }
             }
         }
@@ -64,6 +70,39 @@ pub(crate) struct SessionLog {
     pub(crate) early: BTreeSet<TaskId>,
     /// Attempts that must be told of a cancel request.
     pub(crate) owed: BTreeSet<AttemptId>,
+    /// The coordinator started again, and the peer has not yet said all that it holds.
+    pub(crate) rejoining: bool,
+    /// Items from the peer that were seen in any life of the coordinator: those below come once more.
+    pub(crate) up_seen: u64,
+    /// Items that the peer was told to be safe.
+    pub(crate) up_safe: u64,
+    /// Items that led to a record: its number, and the task.
+    pub(crate) unsafe_items: BTreeMap<u64, (u64, TaskId)>,
+    /// Items that asked a task to stop, or not to stop, and are not acknowledged.
+    pub(crate) requests: BTreeMap<u64, TaskId>,
+}
+
+impl SessionLog {
+    /// One that has just begun.
+    pub(crate) fn new(conn: ConnId, role: Role, life: u64) -> Self {
+        Self {
+            conn: Some(conn),
+            role,
+            life,
+            up: Mirror::default(),
+            down: Mirror::default(),
+            granted: 0,
+            starts: 0,
+            asked: BTreeMap::new(),
+            early: BTreeSet::new(),
+            owed: BTreeSet::new(),
+            rejoining: false,
+            up_seen: 0,
+            up_safe: 0,
+            unsafe_items: BTreeMap::new(),
+            requests: BTreeMap::new(),
+        }
+    }
 }
 
 /// How an attempt is over, as far as is known.
@@ -90,6 +129,34 @@ pub(crate) struct AttemptLog {
     pub(crate) too_late: bool,
     /// Items it sent while it was live.
     pub(crate) items: Vec<Bytes>,
+    /// Its worker named it to a coordinator that started again, or reported about it.
+    pub(crate) claimed: bool,
+    /// It was taken for lost and named later: whether it counts, only the core knows.
+    pub(crate) doubtful: bool,
+}
+
+impl AttemptLog {
+    /// The coordinator started again, and knows nothing of what the attempt reported since that lease failed.
+    pub(crate) fn forgotten(&mut self, failed: Epoch) {
+        self.claimed = false;
+        if self.epoch <= failed {
+            self.over.get_or_insert(Over::Lost);
+        } else if self.over == Some(Over::Reported) {
+            self.over = None;
+            self.report = None;
+            self.too_late = false;
+        }
+    }
+}
+
+/// Somebody asked a task to stop, or not to stop.
+#[derive(Clone, Debug)]
+pub(crate) struct Request {
+    /// The item on somebody's link; none: the public API.
+    pub(crate) by: Option<(SessionId, u64)>,
+    pub(crate) withdraws: bool,
+    /// Whoever asked was told that it is safe.
+    pub(crate) safe: bool,
 }
 
 /// A submit, and what follows from it if it is accepted.
@@ -146,6 +213,21 @@ pub(crate) struct TaskLog {
     pub(crate) progress: Vec<Bytes>,
     pub(crate) durable_end: bool,
     pub(crate) durable_start: bool,
+    pub(crate) durable_submit: bool,
+    /// There is a record of its acceptance, durable or not.
+    pub(crate) recorded: bool,
+    /// Somebody was told that it is accepted.
+    pub(crate) safe: bool,
+    /// Of `cancels` and `withdrawn`, each.
+    pub(crate) requests: Vec<Request>,
+    /// Requests that a crash may have lost before anybody was told that they count.
+    pub(crate) doubtful: u32,
+    /// Attempts up to this one are on record as failed or lost.
+    pub(crate) failed_epoch: Epoch,
+    /// The coordinator started again: its items come once more, from any of those that were told.
+    pub(crate) resent: bool,
+    /// It was known to more than one life of the coordinator.
+    pub(crate) crossed: bool,
     /// Of a stream: the attempt whose items were told, how many, to whom; and how many were taken.
     pub(crate) told_items: Option<(Epoch, u64, SessionId)>,
     pub(crate) taken: u64,
@@ -164,6 +246,11 @@ impl TaskLog {
     pub(crate) fn expires(&self) -> bool {
         let policy = self.spec.as_ref().and_then(|s| s.options.policy.as_deref());
         policy.is_some_and(|p| p.start_to_close.is_some() || p.heartbeat.is_some())
+    }
+
+    /// Whether only the core knows what became of the last attempt.
+    pub(crate) fn doubts_last(&self) -> bool {
+        self.attempts.last().is_some_and(|a| a.doubtful)
     }
 
     pub(crate) fn attempt(&mut self, epoch: Epoch) -> Option<&mut AttemptLog> {

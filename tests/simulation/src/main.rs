@@ -6,12 +6,13 @@ use std::time::Instant;
 use farloop_test_simulation::{Options, catch, plantable, run, run_seed};
 
 const USAGE: &str =
-    "usage: farloop-test-simulation [--seeds N] [--from N] [--seed S] [--planted NAME|all] [--trace] [--first]
+    "usage: farloop-test-simulation [--seeds N] [--from N] [--seed S] [--planted NAME|all] [--trace] [--first] [--lives]
 
   --seeds N       run N seeds (default 2000)
   --from N        beginning with this one (default 0)
   --seed S        run one seed, and print its last lines if it fails
   --trace         with --seed: print every line
+  --lives         coordinators with a store die and start again
   --first         stop at the first seed that fails
   --planted NAME  plant a bug in the core and say after how many seeds it is caught; `all` does so for every bug
                   (needs --features planted-bugs)";
@@ -102,6 +103,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Command, String> {
             "--from" => command.from = number(value("--from")?)?,
             "--seed" => command.seed = Some(number(value("--seed")?)?),
             "--planted" => command.options.planted = Some(value("--planted")?),
+            "--lives" => command.options.lives = true,
             "--trace" => command.options.trace = true,
             "--first" => command.options.first = true,
             "--help" | "-h" => return Err(String::new()),

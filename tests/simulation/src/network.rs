@@ -36,6 +36,8 @@ pub struct Conn {
     pub cut: bool,
     /// Of a cut connection: whether what was under way still arrives.
     pub late: bool,
+    /// The process at the coordinator's end is gone: nothing arrives there.
+    pub deaf: bool,
 }
 
 /// All connections there ever were.
@@ -60,7 +62,7 @@ impl Network {
         self.next += 1;
         let id = ConnId(self.next);
         let (up, down) = (Way::default(), Way::default());
-        let conn = Conn { peer, life, session, up, down, open_at_core: false, cut: false, late: false };
+        let conn = Conn { peer, life, session, up, down, open_at_core: false, cut: false, late: false, deaf: false };
         self.conns.insert(id, conn);
         id
     }
@@ -98,7 +100,7 @@ impl Network {
     /// Something comes out. False: it was lost with its connection.
     pub fn arrives(&mut self, id: ConnId, direction: Direction) -> bool {
         let Some(conn) = self.conns.get_mut(&id) else { return false };
-        let lost = conn.cut && !conn.late;
+        let lost = conn.cut && !conn.late || direction == Direction::Up && conn.deaf;
         let way = match direction {
             Direction::Up => &mut conn.up,
             Direction::Down => &mut conn.down,
@@ -114,6 +116,14 @@ impl Network {
         {
             conn.cut = true;
             conn.late = late;
+        }
+    }
+
+    /// The coordinator's process is gone, and with it its end of all connections.
+    pub fn close_all(&mut self) {
+        for conn in self.conns.values_mut() {
+            conn.open_at_core = false;
+            conn.deaf = true;
         }
     }
 

@@ -1,11 +1,11 @@
 //! A process at the other end of a session: what clients and workers have in common.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use farloop_core::frame::{Down, Hello, HelloReply, PROTOCOL_VERSION, Role, Up};
-use farloop_core::id::{AttemptId, ConnId, SessionId, TaskId};
+use farloop_core::id::{AttemptId, ConnId, Life, SessionId, TaskId};
 use farloop_core::limits;
 use farloop_core::link::{Batch, Link};
 use farloop_core::spec::{FunctionDef, Spec};
@@ -103,6 +103,8 @@ pub struct Peer {
     pub away: Option<Time>,
     /// Has said goodbye, or vanished for good.
     pub gone: bool,
+    /// Life of the coordinator that welcomed it last.
+    pub coordinator: Option<Life>,
     /// The kind.
     pub kind: Kind,
 }
@@ -121,6 +123,7 @@ impl Peer {
             frozen: None,
             away: None,
             gone: false,
+            coordinator: None,
             kind,
         }
     }
@@ -152,8 +155,8 @@ impl Peer {
             functions,
             slots,
             connection: self.connections,
-            acked: 0,
-            life: None,
+            acked: self.link.acked(),
+            life: self.coordinator,
             process: None,
         }
     }
@@ -179,6 +182,7 @@ impl Peer {
         self.conn = None;
         self.welcomed = false;
         self.known = false;
+        self.coordinator = None;
     }
 
     /// The connection is gone.
@@ -190,7 +194,7 @@ impl Peer {
 
     /// An answer to the hello. False: the connection is of no use.
     pub fn welcome(&mut self, reply: &HelloReply, ctx: &mut Ctx<'_>) -> bool {
-        let HelloReply::Welcome { resumed, received, .. } = reply else {
+        let HelloReply::Welcome { resumed, received, life, recovered, .. } = reply else {
             return false;
         };
         let conn = self.conn;
@@ -209,13 +213,36 @@ impl Peer {
         let first = !self.known;
         self.known = true;
         self.welcomed = true;
+        self.coordinator = *life;
         if self.link.resume(*received).is_err() {
             return false;
+        }
+        if *recovered {
+            self.rejoin();
         }
         if first {
             self.wake(None, ctx);
         }
         true
+    }
+
+    /// The coordinator started again: it is told what this process holds and waits for.
+    fn rejoin(&mut self) {
+        self.link.drop_assembly();
+        let mut unsaid = BTreeSet::new();
+        self.link.rewrite(|frame| {
+            unsaid.extend(match frame {
+                Up::Submit(submit) => Some(submit.task),
+                Up::Watch(task) => Some(*task),
+                _ => None,
+            });
+        });
+        let mut out = Vec::new();
+        match &mut self.kind {
+            Kind::Client(client) => client.rejoin(&unsaid, &mut out),
+            Kind::Worker(worker) => worker.rejoin(&unsaid, &mut out),
+        }
+        self.say(out);
     }
 
     /// Frames came.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use farloop_core::api::Config;
 
+use crate::lives::Lives;
 use crate::rng::Rng;
 
 /// Functions that exist; the last is offered by nobody while there are faults.
@@ -65,6 +66,8 @@ pub struct Plan {
     pub stream: u64,
     /// Ids may be submitted again.
     pub again: bool,
+    /// How often the coordinator starts again, and what its disk does to it. Nothing of that without a store.
+    pub lives: Lives,
     /// What the core is told.
     pub config: Config,
 }
@@ -120,6 +123,7 @@ impl Plan {
             // Beyond `retained_tasks` an outcome is forgotten before its time, and the id with it: the core cannot know
             // it again. L2 is about ids within retention, or older than it.
             again: config.retained_tasks > 1_000,
+            lives: Lives::default(),
             config,
         }
     }

@@ -51,6 +51,11 @@ impl Readers {
         self.0.remove(&call).is_some()
     }
 
+    /// The coordinator is gone, and with it all that was open.
+    pub(crate) fn broken(&mut self) {
+        self.0.clear();
+    }
+
     /// Whether nobody waits for a task any more.
     pub(crate) fn quiet(&self) -> bool {
         self.0.values().all(|r| matches!(r.what, Reading::Watch { .. }) && !r.called)

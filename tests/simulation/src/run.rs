@@ -18,6 +18,8 @@ pub struct Options {
     pub trace: bool,
     /// Stop at the first seed that fails.
     pub first: bool,
+    /// Coordinators of worlds with a store have several lives.
+    pub lives: bool,
     /// Name of a bug to plant in the core.
     pub planted: Option<String>,
 }
@@ -94,7 +96,10 @@ pub fn run_seed(seed: u64, options: &Options) -> Outcome {
 
 fn attempt(seed: u64, options: &Options, keep: bool) -> Outcome {
     let trace = Trace::new(keep, options.trace);
-    let mut world = World::new(seed, trace, |plan| plant(plan, options.planted.as_deref()));
+    let mut world = World::new(seed, trace, |plan| {
+        plan.lives.many = options.lives;
+        plant(plan, options.planted.as_deref());
+    });
     let panicked = catch_unwind(AssertUnwindSafe(|| world.run())).err();
     let panicked = panicked.map(|p| {
         let text = p.downcast_ref::<String>().cloned().or_else(|| p.downcast_ref::<&str>().map(|s| (*s).to_string()));

@@ -6,12 +6,16 @@ use farloop_core::api::{Input, Output, Reply};
 use farloop_core::frame::HelloReply;
 use farloop_core::id::SessionId;
 
+use crate::lives::Armed;
 use crate::network::Direction;
 use crate::world::{Event, World};
 
 impl World {
     /// The shell takes batches for as long as the connection takes them.
     pub(crate) fn pump(&mut self, session: SessionId, force: bool) {
+        if !self.up() {
+            return;
+        }
         let Some(conn) = self.history.conn(session) else { return };
         self.history.unfinished = self.work_waits();
         while self.network.get(conn).is_some_and(|c| c.open_at_core && c.down.in_flight < self.plan.window) {
@@ -31,6 +35,9 @@ impl World {
             if let Some(at) = self.network.send(conn, Direction::Down, self.now, &self.plan, &mut self.rng) {
                 self.at(at, Event::Down(conn, batch));
             }
+            if self.strikes(Armed::Batches) {
+                return;
+            }
         }
         self.settle();
     }
@@ -42,6 +49,9 @@ impl World {
 
     /// Gives the core an input, and does what it wants done.
     pub fn feed(&mut self, input: Input) {
+        if !self.up() {
+            return;
+        }
         self.history.unfinished = self.work_waits();
         self.history.input(self.now, &input, &mut self.trace);
         self.core.handle(self.now, input);
@@ -52,6 +62,9 @@ impl World {
         while let Some(output) = self.core.poll_output() {
             self.history.output(self.now, &output, &mut self.trace);
             self.obey(output);
+            if !self.up() {
+                return;
+            }
         }
         if let Err(violation) = self.core.check() {
             self.history.fail(violation.law, violation.to_string());
@@ -106,12 +119,14 @@ impl World {
                 }
                 self.history.reply(self.now, &reply);
             }
-            Output::Persist { seq, .. } => {
-                let delay = if self.plan.sync > 0 { self.rng.below(self.plan.sync) } else { 0 };
-                self.at(self.now + Duration::from_micros(delay), Event::Durable(seq));
+            Output::Persist { seq, record } => {
+                if !self.strikes(Armed::Records) {
+                    self.keep(seq, record);
+                }
             }
+            Output::Carried { part, seq } => self.carried(part, seq),
             Output::More(call) => self.read(call),
-            Output::Carried { .. } | Output::Event(_) => {}
+            Output::Event(_) => {}
         }
     }
 }

@@ -41,14 +41,16 @@ impl History {
         let sent = log.attempt(epoch).and_then(|a| a.items.get(seq as usize - 1)).cloned();
         let (before, told, to) = log.told_items.unwrap_or((epoch, 0, session));
         let unsafe_yet = durable && !log.durable_start;
+        // What a coordinator that starts again is sent once more, it passes on once more: the consumer drops it.
+        let again = std::mem::take(&mut log.resent) && seq <= told;
         log.told_items = Some((epoch, seq, session));
         let wrong = if before != epoch || to != session {
             Some("items of another attempt, or to another session, were told before")
-        } else if seq != told + 1 {
+        } else if seq != told + 1 && !again {
             Some("it is not the next one")
         } else if sent.as_ref() != Some(value) {
             Some("its attempt sent something else")
-        } else if asked.0 == 0 || asked.1 > 0 {
+        } else if (asked.0 == 0 && !log.crossed) || asked.1 > 0 {
             Some("it did not ask, or was told the end before")
         } else if unsafe_yet {
             Some("it may start again: the record that it must not is not durable")
@@ -76,12 +78,13 @@ impl History {
         let Some(log) = self.tasks.get(&task).filter(|t| t.spec.as_ref().is_some_and(|s| s.stream)) else { return };
         let told = log.told_items.filter(|(_, _, to)| *to == session).map_or(0, |(_, told, _)| told);
         let sent = |a: &crate::ledger::AttemptLog| a.items.len() as u64;
-        let last = log.attempts.last();
+        let (last, crossed) = (log.attempts.last(), log.crossed);
         let wrong = match outcome {
             _ if log.from != Some(session) || log.contested => None,
             Outcome::Returned(_) => last.filter(|a| sent(a) != told).map(|a| format!("{} were sent", sent(a))),
             Outcome::Raised(failure) if failure.kind == FailureKind::WorkerLost => {
-                let begun = last.filter(|a| a.over == Some(Over::Lost) && sent(a) > 0);
+                // A coordinator that started again has lost what it was about to tell; the consumer knows how far it came.
+                let begun = last.filter(|a| a.over == Some(Over::Lost) && sent(a) > 0 && !crossed);
                 let says = failure.message.contains(&format!("; {told} item"));
                 begun.filter(|a| sent(a) != told || !says).map(|a| format!("{} were sent; {failure:?}", sent(a)))
             }

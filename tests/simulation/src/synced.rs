@@ -34,11 +34,22 @@ pub(crate) struct Synced {
     /// The last grant of a session's: order of the call, and token.
     granted: BTreeMap<(SessionId, u64, String), (u64, u64)>,
     tokens: BTreeSet<u64>,
+    /// The last token of the lives before.
+    last: u64,
     /// Items whose put was acknowledged; items that arrived.
     put: BTreeSet<u64>,
     got: BTreeSet<u64>,
     /// What a call was handed.
     handed: BTreeMap<Key, u64>,
+}
+
+impl Synced {
+    /// Locks and queues are gone with their coordinator; tokens grow on.
+    pub(crate) fn coordinator_died(&mut self) {
+        let tokens = std::mem::take(&mut self.tokens);
+        let last = tokens.last().copied().unwrap_or(0).max(self.last);
+        *self = Self { tokens, last, ..Self::default() };
+    }
 }
 
 /// Puts statements about primitives between those of half the worlds' scripts. Its dice are its own: other worlds stay
@@ -129,6 +140,13 @@ impl History {
                 self.saw("permit granted");
                 if !self.synced.tokens.insert(*token) {
                     return self.fail("L24", format!("token {token} is given twice"));
+                }
+                if *token <= self.synced.last {
+                    let what = format!(
+                        "token {token} is given, and before the coordinator started again {}",
+                        self.synced.last
+                    );
+                    return self.fail("L24", what);
                 }
                 let line = (session, key.1, format!("{:?}", asked.primitive.name));
                 if let Some((before, last)) = self.synced.granted.insert(line, (order, *token))

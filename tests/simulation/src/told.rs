@@ -32,7 +32,11 @@ impl History {
             return self.fail("L10", what);
         }
         let conn = log.conn;
-        for frame in log.down.take(batch, usize::MAX) {
+        let frames = log.down.take(batch, usize::MAX);
+        if self.config.durable {
+            self.acknowledged(session, batch.ack);
+        }
+        for (_, frame) in frames {
             trace.mix(mark_down(&frame));
             trace.line(|| format!("{:>10} < {:?} {}", now.0, conn.map(|c| c.0), brief::down(&frame)));
             match &frame {
@@ -144,7 +148,8 @@ impl History {
             FailureKind::Expired | FailureKind::NotFound => {
                 // Watched too early, too late, or an argument is unknown.
                 let runs = log.attempts.last().is_some_and(|a| a.over.is_none());
-                (accepted && !early && log.told.is_none() && runs).then_some(("L1", "it runs"))
+                let known = runs || log.recorded;
+                (accepted && !early && log.told.is_none() && known).then_some(("L1", "it is known and not over"))
             }
             FailureKind::ResourceExhausted => {
                 (!failure.message.contains("limit")).then_some(("L18", "no limit is named"))
@@ -209,15 +214,21 @@ impl History {
         let AttemptId { task, epoch } = start.attempt;
         let Some(log) = self.sessions.get_mut(&session) else { return };
         log.starts += 1;
-        let life = log.life;
+        let (life, rejoining) = (log.life, log.rejoining);
+        if rejoining {
+            let what = format!("session {session} is sent {:?} before it has said what it holds", start.attempt);
+            return self.fail("L14", what);
+        }
         if log.starts > log.granted {
             let what = format!("session {session} is sent start {} of {} granted", log.starts, log.granted);
             return self.fail("L14", what);
         }
         self.settle_claims(now, start);
         let (durable, finished) = (self.config.durable, !self.unfinished);
+        let before = self.epochs_before;
+        self.epochs_seen = self.epochs_seen.max(epoch);
         let log = self.tasks.entry(task).or_default();
-        if let (true, Some(last)) = (log.expires(), log.attempts.last_mut()) {
+        if let (true, Some(last)) = (log.expires() || log.doubts_last(), log.attempts.last_mut()) {
             // Its time was over, or it was silent: its own worker may be told so later than the next one of the start.
             last.over.get_or_insert(Over::Fenced);
         }
@@ -225,6 +236,12 @@ impl History {
             Some(("L18", "it was refused".into()))
         } else if let Some(told) = &log.told {
             Some(("L3", format!("it is over: {told:?}")))
+        } else if durable && !log.durable_submit {
+            Some(("L1", "the record that it is accepted is not durable".into()))
+        } else if epoch <= before {
+            Some(("L5", format!("leases up to {before:?} were given in earlier lives")))
+        } else if start.spec.options.max_crashes == 0 && log.attempts.iter().any(|a| a.over == Some(Over::Lost)) {
+            Some(("L5", format!("it may run once at most, and was lost: {:?}", log.attempts)))
         } else if log.attempts.last().is_some_and(|a| a.epoch >= epoch) {
             Some(("L5", format!("its epochs do not grow: {:?}", log.attempts)))
         } else if !log.expires() && log.attempts.iter().any(|a| !a.items.is_empty()) {
@@ -261,6 +278,8 @@ impl History {
             too_late: false,
             items: Vec::new(),
             reported_at: now,
+            claimed: false,
+            doubtful: false,
         });
         if let Some((law, why)) = complaint {
             return self.fail(law, format!("{task} is started at session {session} ({epoch:?}), but {why}"));

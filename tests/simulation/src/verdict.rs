@@ -27,6 +27,7 @@ impl World {
                 }
         });
         peers
+            && self.up()
             && stats.live == 0
             && self.calls.open().next().is_none()
             && self.readers.quiet()
@@ -168,14 +169,16 @@ impl History {
                     self.arguments(log).any(|t| !matches!(t.told, Some(Outcome::Returned(_) | Outcome::Raised(_))));
                 // The core does what the caller's own cancel, which is on its way, would do (L19).
                 let outlived = log.within.1.is_some();
-                let asked = log.cancels > 0 || log.orphaned || argument || outlived || self.creator_retried(log);
+                let asked =
+                    log.cancels + log.doubtful > 0 || log.orphaned || argument || outlived || self.creator_retried(log);
                 (!asked).then(|| ("L6", "nobody asked for it".into()))
             }
         };
         let ignored = report.is_none()
             && !log.orphaned
             && !self.creator_retried(log)
-            && log.cancels == 0
+            && log.cancels + log.doubtful == 0
+            && !log.attempts.iter().any(|a| a.doubtful)
             && log.deadline.is_none()
             && log.within.1.is_none()
             && !log.expires()
@@ -214,7 +217,9 @@ impl History {
             FailureKind::TimedOut => log.deadline.is_some(),
             FailureKind::WorkerLost => {
                 let begun = log.attempts.iter().any(|a| a.over == Some(Over::Lost) && !a.items.is_empty());
-                lost > spec.options.max_crashes as usize || begun
+                // Sent or not: a coordinator that starts again does not know it of one that it meant to start.
+                let meant = spec.options.max_crashes == 0 && log.durable_start && log.crossed;
+                lost > spec.options.max_crashes as usize || begun || meant
             }
             FailureKind::ScheduleToStartTimeout => policy.is_some_and(|p| p.schedule_to_start.is_some()),
             FailureKind::StartToCloseTimeout => policy.is_some_and(|p| p.start_to_close.is_some()),

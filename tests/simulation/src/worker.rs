@@ -71,6 +71,32 @@ impl Worker {
         };
     }
 
+    /// The coordinator started again: these are the attempts that it holds, and the tasks that they wait for.
+    pub(crate) fn rejoin(&mut self, unsaid: &BTreeSet<TaskId>, out: &mut Vec<Up>) {
+        let mut wake = Vec::new();
+        for (attempt, body) in &mut self.bodies {
+            if body.left_alone(out) {
+                wake.push(*attempt);
+            }
+            out.push(Up::Attempt(Box::new(body.held(&self.known))));
+            out.extend(body.items().map(|(seq, value)| Up::Item {
+                attempt: *attempt,
+                seq: *seq,
+                value: value.clone(),
+            }));
+        }
+        for attempt in wake {
+            self.wake(attempt, Some(Ok(())));
+        }
+        let waits = self.watching.iter().filter(|t| !self.known.contains_key(t) && !unsaid.contains(t));
+        out.extend(waits.map(|task| Up::Watch(*task)));
+        out.push(Up::Rejoined { starts: self.started });
+        out.push(Up::Grant(self.granted));
+        if self.draining {
+            out.push(Up::Drain);
+        }
+    }
+
     /// Reports about attempts of a session that is over (L4).
     pub fn haunt(&mut self, ctx: &mut Ctx<'_>, out: &mut Vec<Up>) {
         let Some(attempt) = self.ghosts.pop() else { return };
@@ -148,8 +174,8 @@ impl Worker {
             // Its bodies take what comes at once; that they are slow is the clients' part.
             Down::Item { task, seq, .. } => out.push(Up::Credit { task, taken: seq }),
             Down::Credit { attempt, taken } => {
-                let window = self.bodies.get_mut(&attempt).and_then(|b| b.window.as_mut());
-                if window.is_some_and(|w| w.take(taken))
+                let body = self.bodies.get_mut(&attempt);
+                if body.is_some_and(|b| b.taken(taken))
                     && self.bodies.get(&attempt).is_some_and(|b| matches!(b.state, State::Suspended(Point::Room)))
                 {
                     self.wake(attempt, Some(Ok(())));
@@ -333,7 +359,7 @@ impl Worker {
     }
 }
 
-fn progress(attempt: AttemptId, point: &Point, known: &BTreeMap<TaskId, Outcome>) -> Up {
+pub(crate) fn progress(attempt: AttemptId, point: &Point, known: &BTreeMap<TaskId, Outcome>) -> Up {
     Up::Progress {
         attempt,
         activity: if *point == Point::Work { Activity::Running } else { Activity::Suspended },

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use farloop_core::api::Input;
+use farloop_core::api::{Call, Input};
 use farloop_core::frame::{Down, Hello, HelloReply, Up};
 use farloop_core::id::{CallId, ConnId, SessionId, TaskId};
 use farloop_core::link::Batch;
@@ -13,15 +13,18 @@ use farloop_core::spec::Spec;
 use farloop_core::time::Time;
 
 use crate::calls::Calls;
+use crate::carry::Carrying;
 use crate::client::Client;
 use crate::faults::{Fault, draw_worker};
 use crate::history::History;
+use crate::lives::{Lives, Process};
 use crate::network::{Direction, Network};
 use crate::peer::{Alarm, Ctx, EPOCH_MS, Kind, Peer};
 use crate::plan::Plan;
 use crate::readers::Readers;
 use crate::rng::Rng;
 use crate::script::Library;
+use crate::shelf::Shelf;
 use crate::trace::Trace;
 
 /// What happens at a moment.
@@ -56,10 +59,18 @@ pub enum Event {
     Pump(SessionId, bool),
     /// A deadline of the core.
     Tick,
-    /// Records up to this one are on disk.
-    Durable(u64),
+    /// The disk answers: what was being written in that life of the coordinator is durable.
+    Synced(u64),
+    /// That life of the coordinator is due to end.
+    Death(u64),
+    /// The next one after it begins.
+    Restart(u64),
+    /// The shell asks its store whether a part may leave.
+    Sweep,
     /// Somebody uses the public API.
     Api,
+    /// Somebody asks once more, because the connection broke before there was an answer.
+    Ask(Box<Call>),
     /// Somebody hangs up.
     Hangup(CallId),
     /// Somebody reads on.
@@ -111,6 +122,9 @@ pub struct World {
     queue: BTreeMap<(Time, u64), Event>,
     next: u64,
     pub(crate) tick_at: Option<Time>,
+    pub(crate) process: Process,
+    pub(crate) shelf: Option<Shelf>,
+    pub(crate) carrying: Option<Carrying>,
     was_quiet: bool,
     over: bool,
 }
@@ -122,6 +136,9 @@ impl World {
         let mut plan = Plan::draw(&mut rng);
         plan.config.wall_at_zero_ms = EPOCH_MS;
         adjust(&mut plan);
+        if plan.config.durable {
+            plan.lives = Lives::draw(&plan);
+        }
         let library = Library::draw(&plan, &mut rng);
         let mut world = Self {
             core: Core::new(plan.config.clone()),
@@ -141,10 +158,14 @@ impl World {
             queue: BTreeMap::new(),
             next: 0,
             tick_at: None,
+            process: Process::default(),
+            shelf: None,
+            carrying: None,
             was_quiet: false,
             over: false,
             plan,
         };
+        world.begin();
         for _ in 0..world.plan.clients {
             let actions = world.plan.actions;
             world.join(Kind::Client(Client::new(actions)));
@@ -245,11 +266,24 @@ impl World {
                     self.feed(Input::Tick);
                 }
             }
-            Event::Durable(seq) => {
-                self.history.durable(seq);
-                self.feed(Input::Durable(seq));
+            Event::Synced(life) => {
+                if self.process.life == life && self.up() {
+                    self.synced();
+                }
             }
+            Event::Death(life) => {
+                if self.process.life == life && !self.calm {
+                    self.death_is_due();
+                }
+            }
+            Event::Restart(life) => {
+                if self.process.life == life {
+                    self.restart();
+                }
+            }
+            Event::Sweep => self.sweep(),
             Event::Api => self.api(),
+            Event::Ask(request) => self.ask_again(request),
             Event::Hangup(call) => {
                 if self.calls.hang_up(call) || self.readers.close(call) {
                     self.feed(Input::Hangup(call));
@@ -263,7 +297,10 @@ impl World {
                     self.at(self.now + after, Event::Fault);
                 }
             }
+            // Faults never stop: whatever was going to break has had its time.
+            Event::Calm if self.plan.lives.safety => self.over = true,
             Event::Calm => {
+                self.no_more_deaths();
                 self.calm();
                 self.at(self.now + Duration::from_secs(1), Event::Look);
             }
@@ -326,6 +363,11 @@ impl World {
             alarms: Vec::new(),
         };
         let result = act(&mut self.peers[peer], &mut ctx);
+        if let Kind::Client(client) = &mut self.peers[peer].kind
+            && let Some((law, what)) = client.complaint.take()
+        {
+            self.history.fail(law, what);
+        }
         let life = self.peers[peer].life;
         for (at, alarm) in ctx.alarms {
             self.at(at, Event::Alarm(peer, life, alarm));
@@ -340,6 +382,11 @@ impl World {
         }
         if let Some(away) = p.away.filter(|away| *away > self.now) {
             self.at(away, Event::Connect { peer, life });
+            return;
+        }
+        if !self.up() {
+            let soon = self.now + Duration::from_micros(self.rng.between(20_000, 500_000));
+            self.at(soon, Event::Connect { peer, life });
             return;
         }
         let session = p.session;
