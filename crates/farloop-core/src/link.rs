@@ -128,6 +128,14 @@ pub struct Link<F> {
     /// Of `unacked`, how many went over the current connection.
     on_wire: usize,
     received: u64,
+    /// Acknowledges no further than [`Link::settle`] says.
+    careful: bool,
+    /// Items received up to the last frame that is whole.
+    whole: u64,
+    /// Of those, the ones that may be acknowledged.
+    settled: u64,
+    /// The peer is to be told as soon as more may be acknowledged.
+    owed: bool,
     ack_told: u64,
     assembly: BytesMut,
     max_payload: usize,
@@ -147,6 +155,10 @@ impl<F: LinkFrame> Link<F> {
             acked: 0,
             on_wire: 0,
             received: 0,
+            careful: false,
+            whole: 0,
+            settled: 0,
+            owed: false,
             ack_told: 0,
             assembly: BytesMut::new(),
             max_payload,
@@ -157,7 +169,32 @@ impl<F: LinkFrame> Link<F> {
     /// and sent that many, of which the peer misses none.
     #[must_use]
     pub fn going_on(max_payload: usize, received: u64, sent: u64) -> Self {
-        Self { received, ack_told: received, acked: sent, ..Self::new(max_payload) }
+        let (whole, settled) = (received, received);
+        Self { received, whole, settled, ack_told: received, acked: sent, ..Self::new(max_payload) }
+    }
+
+    /// From now on it acknowledges whole frames only, and no further than [`Link::settle`] says: what a peer has been told
+    /// to forget is never needed again.
+    #[must_use]
+    pub fn careful(self) -> Self {
+        Self { careful: true, ..self }
+    }
+
+    /// Items received up to the last frame that is whole.
+    #[must_use]
+    pub fn whole(&self) -> u64 {
+        self.whole
+    }
+
+    /// A careful end may acknowledge that many items.
+    pub fn settle(&mut self, items: u64) {
+        self.settled = self.settled.max(items.min(self.whole));
+    }
+
+    /// How far this end acknowledges what it received: what a Hello or Welcome says.
+    #[must_use]
+    pub fn acknowledges(&self) -> u64 {
+        if self.careful { self.settled } else { self.received }
     }
 
     /// Queues a frame.
@@ -201,7 +238,7 @@ impl<F: LinkFrame> Link<F> {
         self.unacked.len() < limits::WINDOW_ITEMS && self.unacked_bytes < limits::WINDOW_BYTES
     }
 
-    /// Items received so far: what a Hello or Welcome says.
+    /// Items received so far.
     #[must_use]
     pub fn received(&self) -> u64 {
         self.received
@@ -210,14 +247,15 @@ impl<F: LinkFrame> Link<F> {
     /// Whether an acknowledgement is due even with nothing to send.
     #[must_use]
     pub fn ack_due(&self) -> bool {
-        self.received - self.ack_told >= limits::ACK_EVERY
+        let more = self.acknowledges() - self.ack_told;
+        more >= limits::ACK_EVERY || (self.owed && more > 0)
     }
 
     /// Whether [`Link::poll_batch`] would give something now, without being forced.
     #[must_use]
     pub fn ready(&self) -> bool {
-        let waits = !self.data.is_empty() || !self.leaving.is_empty();
-        self.on_wire < self.unacked.len() || !self.control.is_empty() || (waits && self.has_window()) || self.ack_due()
+        let waits = !self.leaving.is_empty() || (!self.data.is_empty() && self.has_window());
+        self.on_wire < self.unacked.len() || !self.control.is_empty() || waits || self.ack_due()
     }
 
     /// The next batch, or none if there is nothing to say. `force_ack` makes an empty batch if the peer has not
@@ -235,11 +273,15 @@ impl<F: LinkFrame> Link<F> {
             items.push(item.clone());
             self.on_wire += 1;
         }
-        if items.is_empty() && !self.ack_due() && !(force_ack && self.received > self.ack_told) {
+        let ack = self.acknowledges();
+        // What may not be acknowledged yet is, as soon as it may.
+        let owes = force_ack || self.owed;
+        self.owed = owes && self.received > ack;
+        if items.is_empty() && ack - self.ack_told < limits::ACK_EVERY && !(owes && ack > self.ack_told) {
             return None;
         }
-        self.ack_told = self.received;
-        Some(Batch { first, ack: self.received, items })
+        self.ack_told = ack;
+        Some(Batch { first, ack, items })
     }
 
     /// Takes a batch in; the frames that are complete come out, duplicates do not.
@@ -247,6 +289,18 @@ impl<F: LinkFrame> Link<F> {
     /// # Errors
     /// The connection must be cut and resumed; frames that came out before the error stand.
     pub fn receive<G: LinkFrame>(&mut self, batch: Batch<G>, mut each: impl FnMut(G)) -> Result<(), LinkError> {
+        self.receive_numbered(batch, |_, frame| each(frame))
+    }
+
+    /// As [`Link::receive`], with the number of the item that each frame ends with.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn receive_numbered<G: LinkFrame>(
+        &mut self,
+        batch: Batch<G>,
+        mut each: impl FnMut(u64, G),
+    ) -> Result<(), LinkError> {
         self.acknowledge(batch.ack)?;
         if batch.items.is_empty() {
             return Ok(());
@@ -264,7 +318,10 @@ impl<F: LinkFrame> Link<F> {
             }
             self.received += 1;
             match item {
-                Item::Frame(f) => each(f),
+                Item::Frame(f) => {
+                    self.whole = self.received;
+                    each(self.received, f);
+                }
                 Item::Part(p) => {
                     self.assembly.extend_from_slice(&p);
                 }
@@ -273,7 +330,8 @@ impl<F: LinkFrame> Link<F> {
                     if let Some(place) = f.payload() {
                         *place = whole;
                     }
-                    each(f);
+                    self.whole = self.received;
+                    each(self.received, f);
                 }
             }
         }
@@ -320,7 +378,7 @@ impl<F: LinkFrame> Link<F> {
         }
         self.acknowledge(peer_received)?;
         self.on_wire = 0;
-        self.ack_told = self.received;
+        self.ack_told = self.acknowledges();
         Ok(())
     }
 
@@ -344,13 +402,14 @@ impl<F: LinkFrame> Link<F> {
     fn number_one(&mut self) -> bool {
         let item = if let Some(f) = self.control.pop_front() {
             Item::Frame(f)
-        } else if !self.has_window() {
-            return false;
         } else if let Some(item) = self.leaving.pop_front() {
+            // A payload that has begun goes on: the peer may acknowledge nothing of it until it is whole.
             if let Item::Part(part) = &item {
                 self.queued_bytes -= part.len();
             }
             item
+        } else if !self.has_window() {
+            return false;
         } else if let Some(f) = self.data.pop_front() {
             self.split(f)
         } else {

@@ -82,10 +82,23 @@ impl Cancels {
     }
 }
 
+/// Who asked: the session, and the number of the item by which it did.
+pub(crate) type By = Option<(SessionId, u64)>;
+
+/// Cancel requests for one task that is not known yet.
+#[derive(Debug)]
+struct Tombstone {
+    number: u64,
+    standing: u32,
+    message: Option<String>,
+    /// The last one who asked.
+    by: By,
+}
+
 /// Cancel requests for tasks that are not known yet: they may overtake the submit.
 #[derive(Debug)]
 pub(crate) struct Tombstones {
-    map: HashMap<TaskId, (u64, u32, Option<String>), Keyed>,
+    map: HashMap<TaskId, Tombstone, Keyed>,
     /// Oldest first; an entry whose number is not the map's is void.
     order: VecDeque<(u64, TaskId)>,
     next: u64,
@@ -100,44 +113,58 @@ impl Tombstones {
         self.map.len()
     }
 
-    fn add(&mut self, task: TaskId, message: Option<String>) {
-        if let Some((_, count, _)) = self.map.get_mut(&task) {
-            *count += 1;
-            return;
+    /// How many stand now.
+    fn add(&mut self, task: TaskId, message: Option<String>, by: By) -> u32 {
+        if let Some(stone) = self.map.get_mut(&task) {
+            stone.standing += 1;
+            stone.by = by;
+            return stone.standing;
         }
         if self.order.len() >= limits::TOMBSTONES
             && let Some((number, oldest)) = self.order.pop_front()
-            && self.map.get(&oldest).is_some_and(|(n, ..)| *n == number)
+            && self.map.get(&oldest).is_some_and(|stone| stone.number == number)
         {
             self.map.remove(&oldest);
         }
         self.next += 1;
-        self.map.insert(task, (self.next, 1, message));
+        self.map.insert(task, Tombstone { number: self.next, standing: 1, message, by });
         self.order.push_back((self.next, task));
+        1
     }
 
     /// As a record says.
-    pub(crate) fn set(&mut self, task: TaskId, standing: u32, message: Option<String>) {
+    pub(crate) fn set(&mut self, record: CancelRequested) {
+        let CancelRequested { task, standing, message, by, .. } = record;
         self.map.remove(&task);
-        for _ in 0..standing {
-            self.add(task, message.clone());
+        if standing > 0 {
+            self.add(task, message, by);
+        }
+        if let Some(stone) = self.map.get_mut(&task) {
+            stone.standing = standing;
         }
     }
 
-    fn withdraw(&mut self, task: TaskId) {
-        if let Some((_, count, _)) = self.map.get_mut(&task) {
-            *count -= 1;
-            if *count == 0 {
-                self.map.remove(&task);
-            }
+    /// How many stand now, if some did.
+    fn withdraw(&mut self, task: TaskId, by: By) -> Option<u32> {
+        let stone = self.map.get_mut(&task)?;
+        stone.standing -= 1;
+        stone.by = by;
+        let standing = stone.standing;
+        if standing == 0 {
+            self.map.remove(&task);
         }
+        Some(standing)
+    }
+
+    fn knows(&self, task: TaskId, by: By) -> bool {
+        self.map.get(&task).is_some_and(|stone| by.is_some() && stone.by == by)
     }
 
     pub(crate) fn take(&mut self, task: TaskId) -> Option<(u32, Option<String>)> {
         if self.map.is_empty() {
             return None;
         }
-        self.map.remove(&task).map(|(_, count, message)| (count, message))
+        self.map.remove(&task).map(|stone| (stone.standing, stone.message))
     }
 }
 
@@ -155,15 +182,45 @@ fn bounded(message: Option<String>) -> Option<String> {
 impl Core {
     /// Whether the request was counted: not for a task that is over, nor for one that is not known yet (its
     /// tombstone counts when it comes).
-    pub(crate) fn on_cancel(&mut self, id: TaskId, message: Option<String>) -> bool {
-        if let Some(index) = self.tasks.find(id) {
-            return self.request_cancel(index, message);
+    pub(crate) fn on_cancel(&mut self, id: TaskId, message: Option<String>, by: By) {
+        if self.asked_before(id, by) {
+            return;
         }
-        self.tombstones.add(id, bounded(message));
-        false
+        if let Some(index) = self.tasks.find(id) {
+            self.ask_to_stop(index, message, by);
+            return;
+        }
+        let message = bounded(message);
+        let standing = self.tombstones.add(id, message.clone(), by);
+        self.record_tombstone(id, standing, message, by);
+    }
+
+    /// Whether this is a request that came before a restart of the coordinator, and is on record: its peer sends again
+    /// what it was not told to have arrived.
+    fn asked_before(&self, id: TaskId, by: By) -> bool {
+        let Some((session, _)) = by else { return false };
+        if !self.session_ids.get(&session).is_some_and(|index| self.sessions[*index as usize].rejoining) {
+            return false;
+        }
+        match self.tasks.find(id) {
+            Some(index) => self.tasks[index].rare.as_ref().is_some_and(|r| r.cancels.by.iter().any(|b| Some(*b) == by)),
+            None => self.tombstones.knows(id, by),
+        }
+    }
+
+    /// A request may come before its task, be acknowledged, and its task come in the next life.
+    fn record_tombstone(&mut self, task: TaskId, standing: u32, message: Option<String>, by: By) {
+        if self.config.durable {
+            let request = CancelRequested { task, standing, number: standing, message, by };
+            self.persist(Record::CancelRequested(Box::new(request)));
+        }
     }
 
     pub(crate) fn request_cancel(&mut self, index: u32, message: Option<String>) -> bool {
+        self.ask_to_stop(index, message, None)
+    }
+
+    fn ask_to_stop(&mut self, index: u32, message: Option<String>, by: By) -> bool {
         self.touched += 1;
         let task = &mut self.tasks[index];
         if task.over() {
@@ -190,7 +247,8 @@ impl Core {
         // One that is held may be at a worker that is not back yet: it is told when it is, or the task ends without.
         let queued = held || core::mem::replace(&mut cancels.queued, true);
         if self.config.durable {
-            self.record_cancel(index);
+            cancels.asked_by(by);
+            self.record_cancel(index, by);
         }
         if !queued && !planted!(self, CancelLostWhileLeased) {
             let (key, gate) = (self.session_key(place), self.tasks[index].gate);
@@ -201,9 +259,14 @@ impl Core {
         true
     }
 
-    pub(crate) fn on_uncancel(&mut self, id: TaskId) {
+    pub(crate) fn on_uncancel(&mut self, id: TaskId, by: By) {
+        if self.asked_before(id, by) {
+            return;
+        }
         let Some(index) = self.tasks.find(id) else {
-            self.tombstones.withdraw(id);
+            if let Some(standing) = self.tombstones.withdraw(id, by) {
+                self.record_tombstone(id, standing, None, by);
+            }
             return;
         };
         let key = self.tasks.key(index);
@@ -230,7 +293,8 @@ impl Core {
             }
         }
         if self.config.durable {
-            self.record_cancel(index);
+            self.tasks[index].rare().cancels.asked_by(by);
+            self.record_cancel(index, by);
         }
         if undelivered && self.tasks[index].phase == Phase::Leased {
             let (session, gate) = (self.session_key(place), self.tasks[index].gate);
@@ -240,7 +304,7 @@ impl Core {
         self.noted(index);
     }
 
-    fn record_cancel(&mut self, index: u32) {
+    fn record_cancel(&mut self, index: u32, by: By) {
         let task = &mut self.tasks[index];
         let id = task.id;
         let cancels = &task.rare().cancels;
@@ -249,7 +313,7 @@ impl Core {
             standing: cancels.standing,
             number: cancels.number,
             message: cancels.messages.back().and_then(|(_, message)| message.clone()),
-            by: None,
+            by,
         };
         self.tasks[index].gate = self.persist(Record::CancelRequested(Box::new(record)));
     }

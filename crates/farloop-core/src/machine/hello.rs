@@ -13,7 +13,6 @@ use crate::api::{Event, Output};
 use crate::frame::{Hello, HelloReply, PROTOCOL_VERSION, Role, SUPERSEDED};
 use crate::id::{ConnId, SessionId, WorkerId};
 use crate::limits;
-use crate::link::Link;
 
 /// What a session begins with.
 pub(crate) struct Opening {
@@ -79,7 +78,7 @@ impl Core {
         let resumed = resumed.is_some() || session.rejoining;
         let reply = HelloReply::Welcome {
             resumed,
-            received: session.outbox.link.received(),
+            received: session.outbox.link.acknowledges(),
             dead_after: self.config.worker_dead_after,
             max_payload: self.config.max_payload as u64,
             life: self.recovery.life(),
@@ -172,8 +171,7 @@ impl Core {
     fn open_session(&mut self, conn: ConnId, hello: &Hello, recovered: bool) -> u32 {
         let index = self.insert_session(Opening::of(conn, hello, recovered));
         if recovered {
-            self.sessions[index as usize].outbox.link =
-                Link::going_on(self.config.max_payload, hello.acked, hello.received);
+            self.go_on(index, hello);
         }
         if hello.role == Role::Worker {
             self.enrol(index);
@@ -196,7 +194,7 @@ impl Core {
             stub: conn.is_none(),
             rejoining,
             over: false,
-            outbox: Outbox::new(self.config.max_payload),
+            outbox: Outbox::new(self.link(0, 0)),
             last_heard: self.now,
             cut_at: self.now,
             timer: None,

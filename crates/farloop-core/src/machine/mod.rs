@@ -137,7 +137,7 @@ pub struct Core {
     recovery: Recovery,
     draining: bool,
     /// Kept for its memory.
-    frames: Vec<Up>,
+    frames: Vec<(u64, Up)>,
 }
 
 /// What a moment is for.

@@ -46,6 +46,8 @@ pub(crate) struct Outbox {
     control: VecDeque<(u64, Tell)>,
     /// Each with the number of the record that must be durable first.
     data: VecDeque<(u64, Tell)>,
+    /// How far the link may acknowledge, and the record that must be durable first; one for each number of a record.
+    marks: VecDeque<(u64, u64)>,
     /// The shell was woken and has not run dry since.
     pub(crate) awake: bool,
     /// Listed among the sessions that wait for a record to be durable.
@@ -57,9 +59,10 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    pub(crate) fn new(max_payload: usize) -> Self {
+    pub(crate) fn new(link: Link<Down>) -> Self {
         Self {
-            link: Link::new(max_payload),
+            link,
+            marks: VecDeque::new(),
             control: VecDeque::new(),
             data: VecDeque::new(),
             awake: false,
@@ -84,6 +87,13 @@ impl Outbox {
     pub(crate) fn count_prints(&self) -> usize {
         let weight = |tell: &Tell| if let Tell::Print { print, .. } = tell { super::prints::weight(print) } else { 0 };
         self.data.iter().map(|(_, tell)| weight(tell)).sum()
+    }
+
+    /// Records up to `durable` are: what rests on them may be acknowledged.
+    fn settle(&mut self, durable: u64) {
+        while let Some((_, items)) = self.marks.pop_front_if(|(gate, _)| *gate <= durable) {
+            self.link.settle(items);
+        }
     }
 
     fn gate_open(&self, durable: u64) -> bool {
@@ -133,12 +143,39 @@ impl Core {
         }
     }
 
+    /// What came in rests on all that was recorded until now: it is acknowledged when that is durable.
+    pub(crate) fn mark(&mut self, index: u32) {
+        if !self.config.durable {
+            return;
+        }
+        let outbox = &mut self.sessions[index as usize].outbox;
+        let (gate, whole) = (self.seq, outbox.link.whole());
+        match outbox.marks.back_mut() {
+            Some((last, items)) if *last == gate => *items = whole,
+            _ => outbox.marks.push_back((gate, whole)),
+        }
+        outbox.settle(self.durable);
+        self.wait_for_record(index);
+    }
+
+    /// Lists a session whose acknowledgements wait for a record.
+    fn wait_for_record(&mut self, index: u32) {
+        let key = self.session_key(index);
+        let outbox = &mut self.sessions[index as usize].outbox;
+        if !outbox.marks.is_empty() && !core::mem::replace(&mut outbox.gated, true) {
+            self.gated.push(key);
+        }
+    }
+
     /// Records up to `seq` are durable: what rests on them may leave.
     pub(crate) fn on_durable(&mut self, seq: u64) {
         self.durable = self.durable.max(seq.min(self.seq));
         for key in core::mem::take(&mut self.gated) {
             if self.session(key).is_some() {
-                self.sessions[key.index as usize].outbox.gated = false;
+                let outbox = &mut self.sessions[key.index as usize].outbox;
+                outbox.gated = false;
+                outbox.settle(self.durable);
+                self.wait_for_record(key.index);
                 self.stir(key.index);
             }
         }

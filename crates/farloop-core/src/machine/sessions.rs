@@ -129,14 +129,14 @@ impl Core {
         session.last_heard = self.now;
         let key = SessionKey { index, generation: session.generation };
         let mut frames = core::mem::take(&mut self.frames);
-        let received = session.outbox.link.receive(batch, |frame| frames.push(frame));
+        let received = session.outbox.link.receive_numbered(batch, |number, frame| frames.push((number, frame)));
         let mut complaint = None;
-        for frame in frames.drain(..) {
+        for (number, frame) in frames.drain(..) {
             if self.session(key).is_none() {
                 break;
             }
             if complaint.is_none()
-                && let Err(reason) = self.on_frame(index, frame)
+                && let Err(reason) = self.on_frame(index, number, frame)
             {
                 complaint = Some(reason);
             }
@@ -145,6 +145,7 @@ impl Core {
         if self.session(key).is_none() {
             return;
         }
+        self.mark(index);
         match (received, complaint) {
             (_, Some(reason)) => self.drop_conn(index, &reason),
             (Err(error @ LinkError::PayloadTooLarge { .. }), _) => {
@@ -158,7 +159,7 @@ impl Core {
     }
 
     /// One frame. An error closes the connection; what came before it stands.
-    fn on_frame(&mut self, index: u32, frame: Up) -> Result<(), String> {
+    fn on_frame(&mut self, index: u32, number: u64, frame: Up) -> Result<(), String> {
         let role = self.sessions[index as usize].role;
         if !may_send(role, &frame) {
             return Err(format!("a {role:?} may not send this frame"));
@@ -170,9 +171,9 @@ impl Core {
             Up::Submit(submit) => self.on_submit(index, submit),
             Up::Watch(task) => self.on_watch(index, task),
             Up::Cancel { task, message } => {
-                self.on_cancel(task, message);
+                self.on_cancel(task, message, Some((self.sessions[index as usize].id, number)));
             }
-            Up::Uncancel(task) => self.on_uncancel(task),
+            Up::Uncancel(task) => self.on_uncancel(task, Some((self.sessions[index as usize].id, number))),
             Up::Offer(more) => return self.on_offer(index, more),
             Up::Grant(total) => self.on_grant(index, total),
             Up::Progress { awaits, .. } if awaits.len() > limits::EDGES => {

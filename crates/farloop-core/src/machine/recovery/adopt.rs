@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::frame::{Activity, Held, Hello, Role, Up};
+use crate::frame::{Activity, Down, Held, Hello, Role, Up};
 use crate::id::{AttemptId, ConnId};
 use crate::link::Link;
 use crate::machine::lists::Chain;
@@ -19,6 +19,19 @@ impl Core {
         hello.resume && theirs.cluster == life.cluster && theirs.number < life.number
     }
 
+    /// Our end of the link goes on where the one of the former life stopped.
+    pub(crate) fn go_on(&mut self, index: u32, hello: &Hello) {
+        let link = self.link(hello.acked, hello.received);
+        self.sessions[index as usize].outbox.link = link;
+    }
+
+    /// One end of a link. Where records are kept it acknowledges what rests on records only when they are durable, so
+    /// what a peer no longer has is not needed in the next life (output commit).
+    pub(crate) fn link(&self, received: u64, sent: u64) -> Link<Down> {
+        let link = Link::going_on(self.config.max_payload, received, sent);
+        if self.config.durable { link.careful() } else { link }
+    }
+
     /// The peer of a stub is there. False if it is another one than was known: the stub is over.
     pub(crate) fn come_back(&mut self, index: u32, conn: ConnId, hello: &Hello) -> bool {
         let recovered = self.welcomed_before(hello);
@@ -27,17 +40,16 @@ impl Core {
             return false;
         }
         let worker = self.sessions[index as usize].worker_id();
-        let link = recovered.then(|| Link::going_on(self.config.max_payload, hello.acked, hello.received));
         let session = &mut self.sessions[index as usize];
         session.role = hello.role;
         session.name.clone_from(&hello.name);
         (session.conn, session.connection) = (Some(conn), hello.connection);
         (session.stub, session.rejoining) = (false, recovered);
-        if let Some(link) = link {
-            session.outbox.link = link;
-        }
         if hello.role == Role::Worker {
             session.worker.get_or_insert_default();
+        }
+        if recovered {
+            self.go_on(index, hello);
         }
         self.worker_is_there(index, hello);
         if !recovered {

@@ -288,7 +288,7 @@ impl Core {
     fn fold_cancel(&mut self, request: CancelRequested) {
         let Some(index) = self.tasks.find(request.task) else {
             // It came before its task, or the task's beginning has left: then this note is forgotten in its time.
-            self.tombstones.set(request.task, request.standing, request.message);
+            self.tombstones.set(request);
             return;
         };
         let task = &mut self.tasks[index];
