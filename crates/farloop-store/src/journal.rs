@@ -11,12 +11,17 @@ mod read;
 mod recover;
 mod scan;
 mod segment;
+mod snapshot;
+mod verify;
 mod write;
 
 use std::collections::VecDeque;
 
 use farloop_core::time::Time;
 use farloop_proto::convert::begins;
+
+pub use self::snapshot::snapshot;
+pub use self::verify::{Report, verify};
 
 use self::frame::{Batch, Body};
 use self::parts::{Parts, Sealed};
@@ -171,7 +176,7 @@ where
     }
 
     fn replay(&mut self, each: &mut dyn FnMut(Entry)) -> Result<(), StoreError> {
-        let mut each = |entry, _| each(entry);
+        let mut each = |entry: Result<(Entry, usize), StoreError>| entry.map(|(entry, _)| each(entry));
         scan::walk(&self.disk, &self.segments(), &mut |frame| read::entries(&self.disk, &frame, &mut each))?;
         Ok(())
     }

@@ -11,7 +11,7 @@ pub mod disk;
 mod journal;
 mod memory;
 
-pub use journal::{Journal, JournalOptions};
+pub use journal::{Journal, JournalOptions, Report, snapshot, verify};
 pub use memory::MemoryStore;
 
 use farloop_core::id::TaskId;

@@ -16,6 +16,8 @@ pub struct RealDisk {
     folder: PathBuf,
     /// For syncs of the folder itself.
     handle: File,
+    /// Files are opened to be read alone.
+    reading: bool,
     lock: Option<File>,
 }
 
@@ -37,8 +39,20 @@ impl RealDisk {
                 File::open(parent)?.sync_all()?;
             }
         }
+        Self::existing(folder).map(|disk| Self { reading: false, ..disk })
+    }
+
+    /// Opens a folder that is there, to read what is in it.
+    ///
+    /// # Errors
+    /// It is not there, or cannot be opened.
+    pub fn existing(folder: impl Into<PathBuf>) -> io::Result<Self> {
+        let folder = folder.into();
+        if !folder.is_dir() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
         let handle = File::open(&folder)?;
-        Ok(Self { folder, handle, lock: None })
+        Ok(Self { folder, handle, reading: true, lock: None })
     }
 
     /// Where it is.
@@ -72,7 +86,7 @@ impl Disk for RealDisk {
     }
 
     fn open(&self, name: &str) -> io::Result<RealFile> {
-        OpenOptions::new().read(true).write(true).open(self.path(name)).map(RealFile)
+        OpenOptions::new().read(true).write(!self.reading).open(self.path(name)).map(RealFile)
     }
 
     fn create(&self, name: &str) -> io::Result<RealFile> {

@@ -31,10 +31,19 @@ pub(super) struct End {
     pub(super) at: Place,
     /// Number of the last record (0: none).
     pub(super) last: u64,
+    /// Number of the last record that a frame calls durable.
+    pub(super) durable: u64,
     /// The oldest segment that is still needed.
     pub(super) oldest: u64,
     /// Whether bytes of an unfinished write lie behind.
     pub(super) torn: bool,
+}
+
+impl End {
+    /// No frame was read yet.
+    fn before(at: Place) -> Self {
+        Self { at, last: 0, durable: 0, oldest: 0, torn: false }
+    }
 }
 
 /// What lies at an offset.
@@ -51,7 +60,7 @@ type Each<'a> = &'a mut dyn FnMut(Frame<'_>) -> Result<(), StoreError>;
 /// Gives each good frame of these segments, which are all there are, oldest first.
 pub(super) fn walk<D: Disk>(disk: &D, segments: &[u64], each: Each<'_>) -> Result<End, StoreError> {
     let first = segments.first().copied().unwrap_or(1);
-    let mut end = End { at: Place { segment: first, offset: SEGMENT_HEADER }, last: 0, oldest: 0, torn: false };
+    let mut end = End::before(Place { segment: first, offset: SEGMENT_HEADER });
     let mut begun = false;
     for (index, &number) in segments.iter().enumerate() {
         let mut window = Window::open(disk, number)?;
@@ -178,7 +187,8 @@ impl<F: DiskFile> Window<F> {
                     each(Frame { at, head, body })?;
                     *begun = true;
                     at.offset += head.total() as u64;
-                    *end = End { at, last: head.last(), oldest: head.oldest.max(end.oldest), torn: false };
+                    let (durable, oldest) = (head.durable.max(end.durable), head.oldest.max(end.oldest));
+                    *end = End { at, last: head.last(), durable, oldest, torn: false };
                 }
                 // What does not follow is as bad as what does not hold.
                 Found::Good(_) => return Ok((at, Found::Bad)),
@@ -229,7 +239,7 @@ impl<F: DiskFile> Window<F> {
     /// Gives each good frame up to the first place without one.
     pub(super) fn frames(&mut self, each: Each<'_>) -> Result<(), StoreError> {
         let at = Place { segment: self.number, offset: SEGMENT_HEADER };
-        self.follow(&mut End { at, last: 0, oldest: 0, torn: false }, &mut false, each).map(drop)
+        self.follow(&mut End::before(at), &mut false, each).map(drop)
     }
 }
 

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)] // a test that cannot go on fails
 
 mod carry;
+mod copies;
 mod crash;
 mod damage;
 mod disk;
