@@ -32,6 +32,10 @@ compile_error!(
     "farloop reports a panic in a body as that task's failure, which panic = \"abort\" makes impossible: remove it from the profile"
 );
 
+// What the macros write names the crate by its name.
+#[cfg(test)]
+extern crate self as farloop;
+
 mod ambient;
 pub mod arg;
 pub mod blocking;

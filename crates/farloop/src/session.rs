@@ -4,6 +4,7 @@
 
 mod prints;
 mod rejoin;
+mod welcome;
 
 use std::collections::VecDeque;
 use std::panic::Location;
@@ -12,11 +13,11 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use dashmap::DashMap;
-use farloop_core::frame::{Down, Hello, Owner, PROTOCOL_VERSION, Role, Submit, Up};
+use farloop_core::frame::{Down, Owner, Role, Submit, Up};
 use farloop_core::id::{AttemptId, Life, SessionId, TaskId};
 use farloop_core::limits;
 use farloop_core::link::{Batch, Item, Link, LinkError};
-use farloop_core::outcome::{Failure, FailureKind, Outcome};
+use farloop_core::outcome::{Failure, FailureKind};
 use farloop_core::spec::{Spec, Trace};
 use futures_util::task::AtomicWaker;
 use tokio::sync::Notify;
@@ -35,6 +36,7 @@ use crate::worker::host::WorkerShared;
 
 use self::prints::print_weight;
 use self::rejoin::List;
+pub(crate) use self::welcome::Welcome;
 
 /// Submits that wait to leave, at most: above, `ensure_future` fails and `submit` waits.
 pub const BUFFER_TASKS: usize = 65_536;
@@ -355,85 +357,6 @@ impl SessionShared {
 
     // ---- the transport's side
 
-    /// For each connection a new one.
-    pub(crate) fn hello(&self) -> Hello {
-        let worker = self.worker.get();
-        let (received, acked) = {
-            let link = lock(&self.link);
-            (link.received(), link.acked())
-        };
-        Hello {
-            session: self.id(),
-            protocol: PROTOCOL_VERSION,
-            role: self.role,
-            name: self.name.clone(),
-            resume: self.welcomed.load(Ordering::Acquire),
-            received,
-            functions: worker.map(|w| w.registry().function_defs()).unwrap_or_default(),
-            slots: worker.map_or(0, |w| w.slots().total()),
-            connection: self.connections.fetch_add(1, Ordering::Relaxed) + 1,
-            acked,
-            life: *lock(&self.life),
-            process: None,
-        }
-    }
-
-    /// The coordinator said welcome.
-    ///
-    /// # Errors
-    /// The two ends disagree about what was sent: the session is lost.
-    pub(crate) fn welcome(&self, welcome: Welcome) -> Result<(), LinkError> {
-        let Welcome { resumed, recovered, received, life } = welcome;
-        let before = std::mem::replace(&mut *lock(&self.life), life);
-        if self.welcomed.swap(true, Ordering::AcqRel) && !resumed {
-            // The coordinator has opened a fresh one under the same id: from here on both count from zero.
-            self.forget(rejoin::why_lost(before, life));
-            return Ok(());
-        }
-        let resumed = if recovered { self.recover(received) } else { lock(&self.link).resume(received) };
-        self.waker.wake();
-        resumed
-    }
-
-    /// The session is gone for good: what waits fails, and a fresh session under another id begins, because the
-    /// coordinator may still hold on to this one.
-    pub(crate) fn lost(&self, why: &str) {
-        *lock(&self.id) = SessionId(new_id().0);
-        self.welcomed.store(false, Ordering::Release);
-        *lock(&self.life) = None;
-        self.forget(why);
-    }
-
-    /// What waits fails, and both directions begin anew.
-    fn forget(&self, why: &str) {
-        *lock(&self.link) = Link::new(limits::MAX_PAYLOAD);
-        *lock(&self.list) = List::default();
-        {
-            let mut outbox = lock(&self.outbox);
-            *outbox = Outbox { recoveries: outbox.recoveries, ..Outbox::default() };
-        }
-        self.unsent.store(0, Ordering::Relaxed);
-        self.unsent_bytes.store(0, Ordering::Relaxed);
-        self.prints.store(0, Ordering::Relaxed);
-        self.onlookers.clear();
-        let remote = |cell: &Arc<Cell>| matches!(cell.kind, Kind::Remote);
-        let cells: Vec<Arc<Cell>> = self.cells.iter().map(|e| e.value().clone()).filter(remote).collect();
-        self.cells.retain(|_, cell| !remote(cell));
-        self.streams.clear();
-        for cell in cells {
-            let failure = Failure::new(FailureKind::SessionLost, cell.function.clone(), why.to_owned());
-            cell.home.clone().push(Ready::Complete(cell, Outcome::Raised(Arc::new(failure))));
-        }
-        self.calls.fail(self.calls.waiting(), &Error::SessionLost(why.to_owned()));
-        if let Some(worker) = self.worker.get() {
-            worker.forget_all();
-        }
-        self.room.notify_waiters();
-        if self.is_closing() {
-            self.push(Up::Bye);
-        }
-    }
-
     pub(crate) fn register_writer(&self, waker: &std::task::Waker) {
         self.waker.register(waker);
     }
@@ -581,18 +504,6 @@ impl std::fmt::Debug for SessionShared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Session").field("id", &self.id()).field("role", &self.role).finish_non_exhaustive()
     }
-}
-
-/// What the coordinator's welcome says about the session.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Welcome {
-    /// It still has the session.
-    pub(crate) resumed: bool,
-    /// It started again, and has it from its records.
-    pub(crate) recovered: bool,
-    /// Items that it received.
-    pub(crate) received: u64,
-    pub(crate) life: Option<Life>,
 }
 
 /// Frames of one batch, by loop: one wake per loop and batch.

@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::vec::IntoIter;
 
 use farloop_core::frame::Up;
-use farloop_core::id::{AttemptId, Life, TaskId};
+use farloop_core::id::{AttemptId, TaskId};
 use farloop_core::limits;
 use farloop_core::link::{Batch, Item, Link, LinkError};
 
@@ -45,8 +45,8 @@ impl Queued {
             // Answered, or given up: nobody would take what it asks for.
             Up::Sync(call) if !waiting.contains(&call.call) => return false,
             Up::Sync(call) => drop(self.calls.insert(call.call)),
-            // Items are sent again from the first one that was not taken; the total of starts and the list begin anew.
-            Up::Item { .. } | Up::Grant(_) | Up::Attempt(_) | Up::Rejoined { .. } => return false,
+            // The total of starts and the list begin anew.
+            Up::Grant(_) | Up::Attempt(_) | Up::Rejoined { .. } => return false,
             _ => {}
         }
         true
@@ -169,19 +169,6 @@ impl SessionShared {
     }
 }
 
-/// Why a session that was open is not any more, and what to do.
-pub(super) fn why_lost(before: Option<Life>, now: Option<Life>) -> &'static str {
-    match (before, now) {
-        (Some(before), Some(now)) if before.cluster == now.cluster => {
-            "it was away for longer than the coordinator waits, and what it owned was cancelled; submit again what is still wanted"
-        }
-        (Some(_), Some(_)) => {
-            "the coordinator that answers keeps other records; submit again what is still wanted, or start the coordinator with the --data-dir that it had"
-        }
-        _ => {
-            "the coordinator does not know this session any more: it was restarted without records, or the session was away \
-             for longer than it waits. Submit again what is still wanted; a coordinator that runs with --data-dir goes on \
-             after a restart"
-        }
-    }
-}
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -120,4 +120,10 @@ impl WorkerShared {
         }
         self.slots.arrived()
     }
+
+    /// Attempts whose start has not come and for which values have.
+    #[cfg(test)]
+    pub(crate) fn values_waiting(&self) -> usize {
+        self.inputs().len()
+    }
 }

@@ -176,7 +176,7 @@ impl Slots {
         }
         let want = u64::from(inner.free) + inner.prefetch.max(inner.ended_in_window.min(MAX_PREFETCH));
         let waiting = inner.queue.len() + inner.held.len().saturating_sub(HELD);
-        let have = (inner.granted - inner.arrived) + waiting as u64;
+        let have = inner.granted.saturating_sub(inner.arrived) + waiting as u64;
         // A grant per finished task would double the traffic: above a handful they go in larger steps.
         let missing = want.saturating_sub(have);
         if missing == 0 || (have > 8 && missing < want / 4) {
