@@ -163,3 +163,7 @@ impl Future for Hub {
         Poll::Pending
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod restarts;

@@ -47,8 +47,9 @@ impl Inbox {
         self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// An item came, `behind` lines that have yet to be shown or not. Those of a session come once and in order; only a coordinator that started again passes on items
-    /// once more, from the first one that its producer does not know to be taken.
+    /// An item came, `behind` lines that have yet to be shown or not. Those of a session come once and in order; only a
+    /// coordinator that started again passes on items once more, from the first one that its producer does not know to
+    /// be taken.
     pub(crate) fn push(&self, seq: u64, value: Bytes, behind: bool) -> Pushed {
         let waiter = {
             let mut inner = self.inner();

@@ -17,6 +17,7 @@ use crate::definition::TaskFn as _;
 use crate::error::SyncError;
 use crate::event_loop::LoopShared;
 use crate::session::{SessionShared, Welcome};
+use crate::stream::{Inbox, Pushed};
 use crate::worker::host::WorkerShared;
 use crate::worker::hosting::{Hosting, start_loops};
 
@@ -340,14 +341,16 @@ fn a_stream_is_told_from_the_first_item_that_was_not_taken() {
 
 #[test]
 fn a_consumer_drops_what_it_has_and_says_what_it_took() {
-    let inbox = crate::stream::Inbox::default();
-    for seq in 1..=10 {
-        assert_eq!(inbox.push(seq, Bytes::new()), None);
-    }
+    let inbox = Inbox::default();
+    let push = |seq| match inbox.push(seq, Bytes::new(), false) {
+        Pushed::Again { taken } => Some(taken),
+        _ => None,
+    };
+    assert!((1..=10).all(|seq| push(seq).is_none()));
     for _ in 0..7 {
         assert!(inbox.take().is_some_and(|taken| taken.credit.is_none()));
     }
-    let again: Vec<_> = (3..=12).map(|seq| inbox.push(seq, Bytes::new())).collect();
+    let again: Vec<_> = (3..=12).map(push).collect();
     assert_eq!(again.iter().flatten().collect::<Vec<_>>(), [&7]);
     assert_eq!((again[7], inbox.received()), (Some(7), 12));
     assert_eq!(std::iter::from_fn(|| inbox.take()).count(), 5);
