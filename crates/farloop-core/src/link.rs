@@ -345,15 +345,16 @@ impl<F: LinkFrame> Link<F> {
     }
 
     /// Looks at each frame that the peer has not acknowledged, in the order in which they leave (control frames that
-    /// have no number yet come first), and may put another in its place. For a peer that started again: some of what
+    /// have no number yet come first), and may put another in its place; the second value says whether the frame was
+    /// sent, so that the peer may have it. For a peer that started again: some of what
     /// was said to the one before means nothing to it. Parts of a payload whose frame is replaced by one without are
     /// sent and dropped at the other end.
-    pub fn rewrite(&mut self, mut each: impl FnMut(&mut F)) {
-        self.unacked.iter_mut().filter_map(Item::frame_mut).for_each(&mut each);
+    pub fn rewrite(&mut self, mut each: impl FnMut(&mut F, bool)) {
+        self.unacked.iter_mut().filter_map(Item::frame_mut).for_each(|f| each(f, true));
         self.unacked_bytes = self.unacked.iter().map(Item::weight).sum();
-        self.control.iter_mut().for_each(&mut each);
-        self.leaving.iter_mut().filter_map(Item::frame_mut).for_each(&mut each);
-        self.data.iter_mut().for_each(&mut each);
+        self.control.iter_mut().for_each(|f| each(f, false));
+        self.leaving.iter_mut().filter_map(Item::frame_mut).for_each(|f| each(f, false));
+        self.data.iter_mut().for_each(|f| each(f, false));
         let parts = self.leaving.iter().map(|item| if let Item::Part(part) = item { part.len() } else { 0 });
         self.queued_bytes = parts.sum::<usize>() + self.data.iter().map(LinkFrame::payload_len).sum::<usize>();
     }

@@ -73,6 +73,9 @@ impl Coordinator {
             self.core.replay(*seq, record.clone());
         }
         self.core.handle(self.now(), Input::Recovered { cluster: 1 });
+        self.drain();
+        // Nobody is welcomed in a life that is not on record.
+        self.sync();
         for at in 0..self.sessions.len() {
             let hello = self.sessions[at].hello();
             self.core.handle(self.now(), Input::Hello { conn: self.conn(at), hello });
@@ -89,15 +92,19 @@ impl Coordinator {
                 self.drain();
             }
         }
-        if self.looks.is_multiple_of(SYNC_EVERY)
-            && let Some((seq, _)) = self.records.last()
-        {
-            self.durable = self.records.len();
-            self.core.handle(self.now(), Input::Durable(*seq));
+        if self.looks.is_multiple_of(SYNC_EVERY) {
+            self.sync();
         }
         self.core.handle(self.now(), Input::Tick);
         self.drain();
         self.core.check().unwrap();
+    }
+
+    fn sync(&mut self) {
+        if let Some((seq, _)) = self.records.last() {
+            self.durable = self.records.len();
+            self.core.handle(self.now(), Input::Durable(*seq));
+        }
     }
 
     fn drain(&mut self) {
@@ -150,7 +157,7 @@ where
     F: Future<Output = R> + 'static,
     R: 'static,
 {
-    let builder = farloop::in_process::builder().workers(2).loops(1).slots(4);
+    let builder = farloop::in_process::builder().workers(2).loops(1).slots(4).local(std::thread::current().id());
     let Assembled { home, sessions, workers, stop, flushed } = builder.assemble().unwrap();
     for worker in &workers {
         start_loops(worker).unwrap();

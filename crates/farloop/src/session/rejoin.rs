@@ -36,14 +36,15 @@ struct Queued {
 }
 
 impl Queued {
-    /// Whether a coordinator that started again is to get this frame. `waiting`: calls that wait for their answer.
-    fn keep(&mut self, frame: &Up, waiting: &HashSet<u64, foldhash::fast::RandomState>) -> bool {
+    /// Whether a coordinator that started again is to get this frame; `sent`: the one before may have had it. `waiting`:
+    /// calls that wait for their answer.
+    fn keep(&mut self, frame: &Up, sent: bool, waiting: &HashSet<u64, foldhash::fast::RandomState>) -> bool {
         match frame {
             Up::Submit(submit) => drop(self.tasks.insert(submit.task)),
             Up::Watch(task) => drop(self.tasks.insert(*task)),
             Up::WatchProgress(task) => drop(self.progress.insert(*task)),
-            // Answered, or given up: nobody would take what it asks for.
-            Up::Sync(call) if !waiting.contains(&call.call) => return false,
+            // What it did is gone with the locks and queues, or nobody would take what it asks for.
+            Up::Sync(call) if sent || !waiting.contains(&call.call) => return false,
             Up::Sync(call) => drop(self.calls.insert(call.call)),
             // The total of starts and the list begin anew.
             Up::Grant(_) | Up::Attempt(_) | Up::Rejoined { .. } => return false,
@@ -86,8 +87,8 @@ impl SessionShared {
             self.calls.waiting().into_iter().collect()
         };
         let mut queued = Queued::default();
-        link.rewrite(|frame| {
-            if !queued.keep(frame, &waiting) {
+        link.rewrite(|frame, sent| {
+            if !queued.keep(frame, sent, &waiting) {
                 *frame = Up::Heartbeat;
             }
         });
