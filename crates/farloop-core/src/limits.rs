@@ -83,6 +83,8 @@ pub const SYNC_ITEMS: usize = 262_144;
 pub const SYNC_QUEUE_BYTES: usize = 64 * 1024 * 1024;
 /// Bytes of the items in all queues, those that wait to be put included.
 pub const SYNC_BYTES: usize = 512 * 1024 * 1024;
+/// Bytes of records that wait for the disk; above that nothing new is read from any connection.
+pub const JOURNAL_QUEUE: usize = 64 * 1024 * 1024;
 /// Sessions at once.
 pub const MAX_SESSIONS: usize = 10_000;
 /// Functions one worker may offer.

@@ -134,12 +134,6 @@ impl<D: Disk> Journal<D> {
         (self.oldest..=self.active.number).collect()
     }
 
-    /// Bytes of all records that have not left.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.parts.bytes()
-    }
-
     /// Refuses everything after a failure; remembers one.
     fn guarded<T>(&mut self, act: impl FnOnce(&mut Self) -> Result<T, StoreError>) -> Result<T, StoreError> {
         if self.stopped {
@@ -179,6 +173,10 @@ where
         let mut each = |entry: Result<(Entry, usize), StoreError>| entry.map(|(entry, _)| each(entry));
         scan::walk(&self.disk, &self.segments(), &mut |frame| read::entries(&self.disk, &frame, &mut each))?;
         Ok(())
+    }
+
+    fn bytes(&self) -> u64 {
+        self.parts.bytes()
     }
 
     fn room(&mut self) -> Room {

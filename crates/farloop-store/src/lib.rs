@@ -77,6 +77,11 @@ pub trait Store: Send {
     /// The records cannot be read, or one in the middle is corrupt.
     fn replay(&mut self, each: &mut dyn FnMut(Entry)) -> Result<(), StoreError>;
 
+    /// Bytes of all records that have not left; 0 where nobody counts them.
+    fn bytes(&self) -> u64 {
+        0
+    }
+
     /// Whether it can take more. To be asked after each [`sync`](Self::sync), and from time to time while it is low:
     /// asking looks whether there is room again.
     fn room(&mut self) -> Room;

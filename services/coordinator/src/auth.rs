@@ -186,11 +186,19 @@ pub(crate) struct Guard {
     rules: Arc<HashMap<&'static str, Rule>>,
     tokens: Arc<Tokens>,
     max_payload: usize,
+    /// Records are still read: nothing is served but what is open to everybody.
+    recovering: bool,
 }
 
 impl Guard {
     pub(crate) fn new(tokens: Tokens, max_payload: usize) -> Self {
-        Self { rules: Arc::new(TABLE.iter().copied().collect()), tokens: Arc::new(tokens), max_payload }
+        let rules = Arc::new(TABLE.iter().copied().collect());
+        Self { rules, tokens: Arc::new(tokens), max_payload, recovering: false }
+    }
+
+    /// As long as records are read: who may call is told to come again.
+    pub(crate) fn recovering(self) -> Self {
+        Self { recovering: true, ..self }
     }
 
     /// # Errors
@@ -206,7 +214,14 @@ impl Guard {
                            (SDKs and the CLI take it from FARLOOP_TOKEN)";
             return Err(errors::status(Code::Unauthenticated, "TOKEN_REQUIRED", message));
         };
-        if granted.meets(roles) { Ok(granted) } else { Err(denied(path)) }
+        if !granted.meets(roles) {
+            return Err(denied(path));
+        }
+        if self.recovering {
+            let message = "the coordinator has just started and still reads its records; try again in a second";
+            return Err(errors::status(Code::Unavailable, "RECOVERING", message));
+        }
+        Ok(granted)
     }
 }
 

@@ -7,12 +7,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use std::{fmt, fs, io};
 
-use farloop_store::{Store, StoreError};
+use farloop_store::disk::RealDisk;
+use farloop_store::{Journal, JournalOptions, Store, StoreError};
 
 use crate::auth::{TokenError, Tokens};
 
 /// Where a coordinator listens unless told otherwise.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:7171";
+
+/// Opens a store, on the thread that then reads its records: both may take their time.
+pub type OpenStore = Box<dyn FnOnce() -> Result<Box<dyn Store>, StoreError> + Send>;
 
 /// How a coordinator is set up. The default listens on loopback, port 7171, with everything in memory.
 pub struct Config {
@@ -22,8 +26,8 @@ pub struct Config {
     pub tokens: Tokens,
     /// Limits and times of the core. Its seed should be random: ids come from submitters.
     pub core: farloop_core::api::Config,
-    /// Where records go; none: nowhere, a restart forgets them.
-    pub store: Option<Box<dyn Store>>,
+    /// Where records go; none: nowhere, a restart forgets them. See [`Config::keeping_in`].
+    pub store: Option<OpenStore>,
     /// How long a stop waits for running tasks and for connections to end.
     pub stop_within: Duration,
 }
@@ -42,14 +46,34 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// Keeps the records of tasks in that directory, which is made if it is not there. No other process may have it
+    /// open. It is opened when the coordinator serves.
+    #[must_use]
+    pub fn keeping_in(self, dir: impl Into<PathBuf>) -> Self {
+        let dir = dir.into();
+        let open = move || {
+            let opening = |source| StoreError::Io { what: format!("opening {}", dir.display()), source };
+            let disk = RealDisk::new(&dir).map_err(opening)?;
+            Ok(Box::new(Journal::open(disk, JournalOptions::default())?) as Box<dyn Store>)
+        };
+        Self { store: Some(Box::new(open)), ..self }
+    }
+
+    /// Keeps the records of tasks in that store.
+    #[must_use]
+    pub fn keeping_with(self, store: impl Store + 'static) -> Self {
+        Self { store: Some(Box::new(move || Ok(Box::new(store)))), ..self }
+    }
+}
+
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let store = self.store.as_ref().map(|s| s.name().to_owned());
         f.debug_struct("Config")
             .field("listen", &self.listen)
             .field("tokens", &self.tokens)
             .field("core", &self.core)
-            .field("store", &store)
+            .field("store", &self.store.as_ref().map(|_| "not open yet"))
             .field("stop_within", &self.stop_within)
             .finish()
     }
@@ -74,6 +98,10 @@ pub struct Flags {
     /// The bearer token itself, for every role. Environment only: the command line is visible to other users
     #[arg(skip = std::env::var("FARLOOP_TOKEN").ok().filter(|t| !t.is_empty()).map(Secret))]
     token: Option<Secret>,
+    /// Directory for the records of tasks: what was acknowledged survives a crash and a restart. Made if it is not
+    /// there. Without one everything is in memory
+    #[arg(long, env = "FARLOOP_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<PathBuf>,
     /// Seconds to wait, when stopping, for running tasks and open connections
     #[arg(long, env = "FARLOOP_STOP_SECONDS", default_value_t = 10)]
     stop_seconds: u64,
@@ -108,7 +136,12 @@ impl Flags {
             (None, None) => Tokens::default(),
         };
         let listen = self.port.map_or(self.listen, |port| format!("127.0.0.1:{port}"));
-        Ok(Config { listen, tokens, stop_within: Duration::from_secs(self.stop_seconds), ..Config::default() })
+        let config =
+            Config { listen, tokens, stop_within: Duration::from_secs(self.stop_seconds), ..Config::default() };
+        Ok(match self.data_dir {
+            Some(dir) => config.keeping_in(dir),
+            None => config,
+        })
     }
 }
 
@@ -190,6 +223,9 @@ pub enum StartError {
     /// The server ended with an error.
     #[error("the server ended: {0}")]
     Serve(#[from] tonic::transport::Error),
+    /// What the store has cannot be used. Nothing was changed there.
+    #[error("the records of tasks cannot be read: {0}")]
+    Records(#[source] StoreError),
     /// The store gave up; what is on the disk is known after a restart.
     #[error("the store failed, so the coordinator stopped: {0}")]
     Store(#[from] StoreError),

@@ -6,11 +6,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use dashmap::DashMap;
-use farloop_core::api::{Call, CallError, Config, Event, Input, More, Output, Reply};
-use farloop_core::bounds::{self, Bound};
+use farloop_core::api::{Call, CallError, Event, Input, More, Output, Reply};
+use farloop_core::bounds::Bound;
 use farloop_core::frame::Down;
 use farloop_core::id::{CallId, ConnId, SessionId};
 use farloop_core::link::Batch;
@@ -19,7 +19,9 @@ use farloop_core::time::Time;
 use farloop_store::{Entry, Store};
 use tokio::sync::{Notify, oneshot};
 
-use crate::journal::Journal;
+use crate::clock::Clock;
+use crate::journal::{self, Journal};
+use crate::replay::Replayed;
 use crate::session::Connection;
 use crate::traces;
 
@@ -28,10 +30,7 @@ type Answer = Result<Reply, CallError>;
 /// Drives one core. Shared by every handler.
 pub(crate) struct Driver {
     inner: Mutex<Inner>,
-    /// The core's zero.
-    zero: Instant,
-    /// The same moment on the wall.
-    zero_on_the_wall: SystemTime,
+    clock: Clock,
     numbers: AtomicU64,
     connections: DashMap<ConnId, Arc<Connection>>,
     sessions: DashMap<SessionId, Arc<Connection>>,
@@ -49,28 +48,36 @@ pub(crate) struct Inner {
 }
 
 impl Driver {
-    /// A driver around a fresh core. With a store, what rests on records waits until they are durable.
-    pub(crate) fn new(mut config: Config, store: Option<Box<dyn Store>>) -> Arc<Self> {
-        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        // Whole microseconds, as the core counts: people read these times.
-        let since_1970 = Duration::new(since_1970.as_secs(), since_1970.subsec_micros() * 1_000);
-        let zero_on_the_wall = SystemTime::UNIX_EPOCH + since_1970;
-        config.wall_at_zero_ms = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
-        config.durable = store.is_some();
-        let bounds = bounds::in_force(&config);
+    /// A driver around a core that has read its records. With a store, what rests on records waits until they are
+    /// durable.
+    pub(crate) fn new(
+        replayed: Replayed,
+        store: Option<Box<dyn Store>>,
+        bounds: Vec<(&'static str, Bound)>,
+        retention: Duration,
+    ) -> Arc<Self> {
+        let Replayed { core, clock, .. } = replayed;
         Arc::new_cyclic(|driver| Self {
-            inner: Mutex::new(Inner { core: Core::new(config), armed: None }),
-            zero: Instant::now(),
-            zero_on_the_wall,
+            inner: Mutex::new(Inner { core, armed: None }),
+            clock,
             numbers: AtomicU64::new(1),
             connections: DashMap::new(),
             sessions: DashMap::new(),
             calls: DashMap::new(),
             readers: DashMap::new(),
             bounds,
-            journal: store.map(|store| Journal::start(store, driver.clone())),
+            journal: store.map(|store| Journal::start(store, driver.clone(), retention)),
             earlier: Notify::new(),
         })
+    }
+
+    /// The records are read: a life begins, if they are kept. What is there of former ones.
+    pub(crate) fn begin_life(&self) -> Stats {
+        if self.journal.is_some() {
+            // Only drawn: whoever has never begun before is called by it from now on.
+            self.handle(Input::Recovered { cluster: uuid::Uuid::now_v7().as_u128() });
+        }
+        self.stats()
     }
 
     /// One mutation, one drain.
@@ -115,6 +122,9 @@ impl Driver {
     }
 
     async fn ask(&self, call: CallId, request: Call) -> Answer {
+        if matches!(request, Call::Submit { .. } | Call::Cancel { .. }) {
+            self.room().await;
+        }
         let (answer, answered) = oneshot::channel();
         self.calls.insert(call, answer);
         let mut line = Line { driver: self, call, open: true };
@@ -190,11 +200,37 @@ impl Driver {
 
     /// A moment of the core on the wall.
     pub(crate) fn on_the_wall(&self, at: Time) -> SystemTime {
-        self.zero_on_the_wall + at.since(Time(0))
+        self.clock.on_the_wall(at)
     }
 
-    pub(crate) fn store_name(&self) -> &str {
-        self.journal.as_ref().map_or("memory", Journal::name)
+    /// When this life of the coordinator began.
+    pub(crate) fn began(&self) -> SystemTime {
+        self.clock.on_the_wall(self.clock.began())
+    }
+
+    /// Where records go; none: nowhere.
+    pub(crate) fn store_name(&self) -> Option<&str> {
+        self.journal.as_ref().map(Journal::name)
+    }
+
+    /// How the store stands, if there is one.
+    pub(crate) fn store_standing(&self) -> Option<journal::Standing> {
+        self.journal.as_ref().map(Journal::standing)
+    }
+
+    /// Waits until the store takes more. Whatever makes records asks here first, for what is above a bound must stay
+    /// with whoever brings it.
+    pub(crate) async fn room(&self) {
+        if let Some(journal) = &self.journal {
+            journal.room().await;
+        }
+    }
+
+    /// Waits until everything that was recorded so far is durable.
+    pub(crate) async fn flush(&self) {
+        if let Some(journal) = &self.journal {
+            journal.flush().await;
+        }
     }
 
     /// Why the store gave up, once it has: the process must stop.
@@ -205,8 +241,8 @@ impl Driver {
         }
     }
 
-    fn now(&self) -> Time {
-        Time(u64::try_from(self.zero.elapsed().as_micros()).unwrap_or(u64::MAX))
+    pub(crate) fn now(&self) -> Time {
+        self.clock.now()
     }
 
     fn number(&self) -> u64 {
@@ -241,8 +277,11 @@ impl Driver {
                         journal.append(Entry { seq, record });
                     }
                 }
-                // No part of the store is given up yet.
-                Output::Carried { .. } => {}
+                Output::Carried { part, seq } => {
+                    if let Some(journal) = &self.journal {
+                        journal.carried(part, seq);
+                    }
+                }
                 Output::Hello { conn, reply } => {
                     if let Some(connection) = self.connections.get(&conn)
                         && let Some(session) = connection.answer(reply)

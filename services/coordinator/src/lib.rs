@@ -1,7 +1,7 @@
 //! The coordinator: an async shell around [`farloop_core::machine::Core`].
 //!
 //! The core decides; this crate carries bytes, keeps the time and answers people. Reading order: `driver` (the lock
-//! and what goes through it), `session` (streams of clients and workers), `api` (the public calls), `auth` (who may
+//! and what goes through it), `replay` and `journal` (what survives a restart), `session` (streams of clients and workers), `api` (the public calls), `auth` (who may
 //! call what), `server` (bind, serve, stop).
 //!
 //! ```no_run
@@ -16,16 +16,18 @@
 
 mod api;
 mod auth;
+mod clock;
 mod config;
 mod driver;
 mod errors;
 mod journal;
 mod process;
+mod replay;
 mod server;
 mod session;
 mod traces;
 
 pub use auth::{TokenError, Tokens};
-pub use config::{Config, DEFAULT_LISTEN, Flags, StartError};
+pub use config::{Config, DEFAULT_LISTEN, Flags, OpenStore, StartError};
 pub use process::run;
 pub use server::Coordinator;

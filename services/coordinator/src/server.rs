@@ -3,10 +3,12 @@
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
 use farloop_core::api::Input;
+use farloop_core::bounds;
 use farloop_proto::v1::cluster_service_server::ClusterServiceServer;
 use farloop_proto::v1::session_service_server::SessionServiceServer;
 use farloop_proto::v1::task_service_server::TaskServiceServer;
@@ -18,12 +20,14 @@ use tonic::transport::server::TcpIncoming;
 use tonic::{Code, Status};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
+use tower_layer::{Identity, Stack};
 
 use crate::api::{Cluster, Tasks};
-use crate::auth::{Guard, Tokens};
+use crate::auth::Guard;
 use crate::config::{Config, StartError};
 use crate::driver::Driver;
 use crate::errors;
+use crate::replay;
 use crate::session::Sessions;
 
 const MIB: u32 = 1024 * 1024;
@@ -32,6 +36,10 @@ const SESSION_MESSAGE: usize = 64 * MIB as usize;
 /// What a request may have around its payload.
 const AROUND_PAYLOAD: usize = MIB as usize;
 const SERVICES: [&str; 4] = ["", "farloop.v1.TaskService", "farloop.v1.ClusterService", "farloop.v1.SessionService"];
+/// How long a start may take until callers hear that it does.
+const MOMENT: Duration = Duration::from_millis(200);
+/// How long a stop waits for the store to take the last records.
+const FLUSH_WITHIN: Duration = Duration::from_secs(3);
 /// How often a stop looks whether all is quiet.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -40,10 +48,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 pub struct Coordinator {
     listener: TcpListener,
     local_addr: SocketAddr,
-    driver: Arc<Driver>,
-    tokens: Tokens,
-    stop_within: Duration,
-    max_payload: usize,
+    config: Config,
 }
 
 impl Coordinator {
@@ -52,10 +57,10 @@ impl Coordinator {
     /// # Errors
     /// It cannot be opened, or may not be: the error says what to do.
     pub async fn bind(config: Config) -> Result<Self, StartError> {
-        let Config { listen, tokens, core, store, stop_within } = config;
+        let listen = config.listen.clone();
         let bad = |source| StartError::BadAddress { listen: listen.clone(), source };
         let places: Vec<SocketAddr> = lookup_host(&listen).await.map_err(bad)?.collect();
-        if tokens.is_empty() && !places.iter().all(|place| place.ip().is_loopback()) {
+        if config.tokens.is_empty() && !places.iter().all(|place| place.ip().is_loopback()) {
             return Err(StartError::NoToken { listen });
         }
         let listener = TcpListener::bind(places.as_slice()).await.map_err(|source| match source.kind() {
@@ -64,8 +69,7 @@ impl Coordinator {
         })?;
         let local_addr =
             listener.local_addr().map_err(|source| StartError::Listen { listen: listen.clone(), source })?;
-        let max_payload = core.max_payload;
-        Ok(Self { listener, local_addr, driver: Driver::new(core, store), tokens, stop_within, max_payload })
+        Ok(Self { listener, local_addr, config })
     }
 
     /// Where it listens, with the port that was chosen.
@@ -77,34 +81,47 @@ impl Coordinator {
     /// Whether callers must send a token.
     #[must_use]
     pub fn asks_for_token(&self) -> bool {
-        !self.tokens.is_empty()
+        !self.config.tokens.is_empty()
     }
 
-    /// Serves until `shutdown` is over; then tells every peer, waits for them no longer than the configuration says,
-    /// and ends.
+    /// Reads what the store has, if there is one; then serves until `shutdown` is over; then tells every peer, waits
+    /// for them no longer than the configuration says, and ends. While it reads, health answers NOT_SERVING and every
+    /// other call is refused with UNAVAILABLE.
     ///
     /// # Errors
-    /// The server or the store failed.
+    /// The records cannot be read, or the server or the store failed.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), StartError> {
-        let Self { listener, driver, tokens, stop_within, max_payload, .. } = self;
+        let Self { listener, config: Config { core, store, tokens, stop_within, .. }, .. } = self;
+        let (bounds, retention, max_payload) = (bounds::in_force(&core), core.retention, core.max_payload);
+        let guard = Guard::new(tokens, max_payload);
+        let mut shutdown = std::pin::pin!(shutdown);
+        let (replayed, store) = match store {
+            None => (replay::fresh(core), None),
+            Some(open) => {
+                let same = duplicate(&listener)?;
+                let (replayed, store) = tokio::select! {
+                    read = replay::replay(core, open) => read.map_err(StartError::Records)?,
+                    ended = meanwhile(same, guard.clone()) => return ended,
+                    () = &mut shutdown => return Ok(()),
+                };
+                (replayed, Some(store))
+            }
+        };
+        let (records, took) = (replayed.records, replayed.took);
+        let driver = Driver::new(replayed, store, bounds, retention);
+        let stats = driver.begin_life();
+        let (tasks, retained) = (stats.live, stats.retained);
+        if let Some(standing) = driver.store_standing() {
+            tracing::info!(tasks, retained, records, bytes = standing.bytes, ?took, "ready");
+        }
         let (reporter, health) = tonic_health::server::health_reporter();
         set_health(&reporter, ServingStatus::NotServing).await;
         let routes = routes(&driver, max_payload)?.add_service(health);
         let (close, closing) = oneshot::channel::<()>();
-        let server = Server::builder()
-            .layer(Guard::new(tokens, max_payload))
-            .accept_http1(false)
-            .max_concurrent_streams(1024)
-            .http2_max_pending_accept_reset_streams(Some(200))
-            .http2_max_local_error_reset_streams(Some(1024))
-            .initial_stream_window_size(MIB)
-            .initial_connection_window_size(16 * MIB)
-            .http2_keepalive_interval(Some(Duration::from_secs(10)))
-            .http2_keepalive_timeout(Some(Duration::from_secs(5)))
-            .add_routes(routes)
-            .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), async {
-                let _ = closing.await;
-            });
+        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let server = builder(guard).add_routes(routes).serve_with_incoming_shutdown(incoming, async {
+            let _ = closing.await;
+        });
         let time = tokio::spawn(driver.clone().keep_time());
         set_health(&reporter, ServingStatus::Serving).await;
         let ended = tokio::select! {
@@ -114,6 +131,36 @@ impl Coordinator {
         time.abort();
         ended
     }
+}
+
+/// As every server here is set up.
+fn builder(guard: Guard) -> Server<Stack<Guard, Identity>> {
+    Server::builder()
+        .layer(guard)
+        .accept_http1(false)
+        .max_concurrent_streams(1024)
+        .http2_max_pending_accept_reset_streams(Some(200))
+        .http2_max_local_error_reset_streams(Some(1024))
+        .initial_stream_window_size(MIB)
+        .initial_connection_window_size(16 * MIB)
+        .http2_keepalive_interval(Some(Duration::from_secs(10)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(5)))
+}
+
+/// The same port once more, for whoever answers there until the real one does.
+fn duplicate(listener: &TcpListener) -> Result<TcpListener, StartError> {
+    let same = listener.as_fd().try_clone_to_owned().and_then(|same| TcpListener::from_std(same.into()));
+    same.map_err(|source| StartError::Listen { listen: "the same port once more".into(), source })
+}
+
+/// What answers while records are read: health, and a refusal of everything else. It only ends with an error.
+async fn meanwhile(listener: TcpListener, guard: Guard) -> Result<(), StartError> {
+    // Few records are read in a moment: whoever comes in it waits, rather than to be refused.
+    tokio::time::sleep(MOMENT).await;
+    let (reporter, health) = tonic_health::server::health_reporter();
+    set_health(&reporter, ServingStatus::NotServing).await;
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    Ok(builder(guard.recovering()).add_service(health).serve_with_incoming(incoming).await?)
 }
 
 async fn run(
@@ -143,10 +190,13 @@ async fn run(
     driver.hang_up(&stopping());
     // The server waits for every connection, for ever if need be; a second is enough to say goodbye.
     let _ = close.send(());
-    match tokio::time::timeout(Duration::from_secs(1), server).await {
-        Ok(ended) => Ok(ended?),
+    let ended = match tokio::time::timeout(Duration::from_secs(1), server).await {
+        Ok(ended) => ended.map_err(Into::into),
         Err(_) => Ok(()),
-    }
+    };
+    // What was not to wait for the disk still gets there.
+    let _ = tokio::time::timeout(FLUSH_WITHIN, driver.flush()).await;
+    ended
 }
 
 fn stopping() -> Status {

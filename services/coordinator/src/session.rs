@@ -12,7 +12,7 @@ use std::time::Duration;
 use farloop_core::api::Input;
 use farloop_core::frame::{Hello, HelloReply, Up};
 use farloop_core::id::{ConnId, SessionId};
-use farloop_core::link::Item;
+use farloop_core::link::{Batch, Item};
 use farloop_proto::convert::{FromPeer, ToPeer, WireError};
 use farloop_proto::v1;
 use farloop_proto::v1::session_service_server::SessionService;
@@ -26,6 +26,8 @@ use crate::errors;
 
 /// Silence after which a connection that has not said hello is closed.
 const HELLO_WITHIN: Duration = Duration::from_secs(5);
+/// How often a peer that must wait for the store counts as heard: below [`farloop_core::limits::WORKER_DEAD_AFTER`].
+const HEARD_EVERY: Duration = Duration::from_millis(500);
 
 /// What the reading side, the writing side and the core know of one connection.
 #[derive(Debug)]
@@ -159,6 +161,7 @@ async fn read_batches(
     while let Some(message) = stream.message().await? {
         match FromPeer::try_from(message) {
             Ok(FromPeer::Batch(batch)) => {
+                wait_for_room(driver, connection, session).await;
                 let beat = batch.items.iter().any(|item| matches!(item, Item::Frame(Up::Heartbeat)));
                 driver.handle(Input::Batch { session, conn: connection.id, batch });
                 if beat {
@@ -176,6 +179,16 @@ async fn read_batches(
         }
     }
     Ok(())
+}
+
+/// What makes records waits here while too many wait for the disk. That is no silence of the peer: it may say something
+/// that is not read yet, so the core hears of the connection all the same.
+async fn wait_for_room(driver: &Driver, connection: &Connection, session: SessionId) {
+    let mut room = std::pin::pin!(driver.room());
+    while tokio::time::timeout(HEARD_EVERY, &mut room).await.is_err() {
+        let nothing = Batch { first: 0, ack: 0, items: Vec::new() };
+        driver.handle(Input::Batch { session, conn: connection.id, batch: nothing });
+    }
 }
 
 fn garbage(error: &WireError) -> Status {

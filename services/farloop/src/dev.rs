@@ -25,6 +25,9 @@ pub(crate) struct Args {
     /// Bearer token that callers must send; none unless given, for only this machine can reach 127.0.0.1
     #[arg(long, env = "FARLOOP_TOKEN", hide_env_values = true)]
     token: Option<String>,
+    /// Directory for the records of tasks, to survive a restart; nothing is kept unless it is given
+    #[arg(long, env = "FARLOOP_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<std::path::PathBuf>,
     /// Your own worker program, started in place of the demo workers: `farloop dev -- cargo run --bin my-worker`. It
     /// finds the coordinator by FARLOOP_ADDRESS
     #[arg(last = true)]
@@ -44,7 +47,10 @@ async fn dev(mut args: Args) -> anyhow::Result<ExitCode> {
         None => farloop_coordinator::Tokens::default(),
     };
     let listen = format!("127.0.0.1:{}", args.port);
-    let config = farloop_coordinator::Config { listen, tokens, ..farloop_coordinator::Config::default() };
+    let mut config = farloop_coordinator::Config { listen, tokens, ..farloop_coordinator::Config::default() };
+    if let Some(dir) = &args.data_dir {
+        config = config.keeping_in(dir);
+    }
     let coordinator = farloop_coordinator::Coordinator::bind(config).await?;
     let address = coordinator.local_addr().to_string();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -183,7 +189,10 @@ fn banner(address: &str, args: &Args, workers: u32) {
     let data = if args.command.is_empty() { "-d '{\"function\":\"demo.add\",\"jsonArgs\":[2,3]}' " } else { "" };
     let header = args.token.as_ref().map_or(String::new(), |token| format!("-H 'authorization: Bearer {token}' "));
     let mut lines = vec![
-        "farloop dev: in memory, for development".to_owned(),
+        match &args.data_dir {
+            None => "farloop dev: in memory, for development".to_owned(),
+            Some(dir) => format!("farloop dev: for development, with records in {}", dir.display()),
+        },
         format!("  coordinator  http://{address}"),
         format!("  workers      {workers} {what}"),
     ];
@@ -197,7 +206,8 @@ fn banner(address: &str, args: &Args, workers: u32) {
         lines.push(format!("  try          {environment} farloop run demo.add 2 3"));
     }
     lines.push(format!("  grpcurl      grpcurl -plaintext {header}{data}{address} farloop.v1.{function}"));
-    lines.push("  Ctrl-C stops it; nothing is kept".to_owned());
+    let kept = if args.data_dir.is_some() { "the records are kept" } else { "nothing is kept" };
+    lines.push(format!("  Ctrl-C stops it; {kept}"));
     let mut out = std::io::stdout().lock();
     // Nobody has to read it.
     let _ = writeln!(out, "{}", lines.join("\n")).and_then(|()| out.flush());

@@ -75,12 +75,34 @@ pub struct GetServerInfoResponse {
     /// When it started.
     #[prost(message, optional, tag = "3")]
     pub start_time: ::core::option::Option<::prost_types::Timestamp>,
-    /// Where records go: `memory` (a restart forgets them) or the name of a durable store.
+    /// Where records go: `memory` (a restart forgets them), or the kind of a durable store and its place.
     #[prost(string, tag = "4")]
     pub store: ::prost::alloc::string::String,
     /// Every bound of the coordinator, with the name that errors use for it.
     #[prost(message, repeated, tag = "5")]
     pub limits: ::prost::alloc::vec::Vec<Limit>,
+    /// How the store stands; absent where a restart forgets everything.
+    #[prost(message, optional, tag = "70")]
+    pub store_status: ::core::option::Option<StoreStatus>,
+}
+/// How the store of a coordinator stands that keeps its records.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StoreStatus {
+    /// Which life of the coordinator this is, from 1: each start on the same records is one more.
+    #[prost(int64, tag = "1")]
+    pub life: i64,
+    /// Bytes that the records take.
+    #[prost(int64, tag = "2")]
+    pub size_bytes: i64,
+    /// Records that are not durable yet: what rests on them is not told yet.
+    #[prost(int64, tag = "3")]
+    pub waiting_records: i64,
+    /// How long the last sync took.
+    #[prost(message, optional, tag = "4")]
+    pub last_sync: ::core::option::Option<::prost_types::Duration>,
+    /// Why new tasks are refused, while there is no room for them.
+    #[prost(string, tag = "5")]
+    pub full: ::prost::alloc::string::String,
 }
 /// A bound.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

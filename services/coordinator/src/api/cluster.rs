@@ -8,7 +8,6 @@ use farloop_core::frame::PROTOCOL_VERSION;
 use farloop_core::id::WorkerId;
 use farloop_core::outcome::FailureKind;
 use farloop_core::spec::FunctionDef;
-use farloop_core::time::Time;
 use farloop_proto::v1;
 use farloop_proto::v1::cluster_service_server::ClusterService;
 use tonic::{Code, Request, Response, Status};
@@ -102,8 +101,9 @@ impl ClusterService for Cluster {
         Ok(Response::new(v1::GetServerInfoResponse {
             version: env!("CARGO_PKG_VERSION").into(),
             protocol: view::clamp(PROTOCOL_VERSION),
-            start_time: Some(view::timestamp(self.driver.on_the_wall(Time(0)))),
-            store: self.driver.store_name().into(),
+            start_time: Some(view::timestamp(self.driver.began())),
+            store: self.driver.store_name().unwrap_or("memory").into(),
+            store_status: self.driver.store_standing().map(view::store),
             limits: self.driver.bounds().iter().map(|(name, bound)| view::limit(name, *bound)).collect(),
         }))
     }

@@ -16,6 +16,7 @@ use farloop_proto::{json, v1};
 
 use super::schema;
 use crate::driver::Driver;
+use crate::journal;
 
 /// Bodies above this many bytes are left out of lists, unless they are asked for.
 const SHOWN_IN_LISTS: usize = 1_024;
@@ -174,6 +175,18 @@ pub(crate) fn limit(name: &str, bound: Bound) -> v1::Limit {
         Bound::Time(time) => Value::Time(duration_to_wire(time)),
     };
     v1::Limit { name: name.into(), value: Some(value) }
+}
+
+pub(crate) fn store(standing: journal::Standing) -> v1::StoreStatus {
+    let journal::Standing { life, bytes, waiting, sync, full } = standing;
+    let count = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    v1::StoreStatus {
+        life: count(life),
+        size_bytes: count(bytes),
+        waiting_records: count(waiting),
+        last_sync: Some(duration_to_wire(sync)),
+        full: full.unwrap_or_default(),
+    }
 }
 
 pub(crate) fn timestamp(at: SystemTime) -> prost_types::Timestamp {

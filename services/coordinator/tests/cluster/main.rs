@@ -4,6 +4,7 @@
 
 mod api;
 mod bad;
+mod durable;
 mod peer;
 mod session;
 mod setup;

@@ -35,7 +35,7 @@ async fn a_task_goes_there_and_its_outcome_comes_back() {
 
 #[tokio::test]
 async fn with_a_store_outcomes_leave_once_they_are_durable() {
-    let running = start(Config { store: Some(Box::new(MemoryStore::new())), ..Config::default() }).await;
+    let running = start(Config::default().keeping_with(MemoryStore::new())).await;
     let mut worker = Peer::worker(running.channel().await).await;
     let mut client = Peer::client(running.channel().await).await;
     let task = client.submit(&[0x92, 2, 3]).await;
