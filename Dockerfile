@@ -13,12 +13,14 @@ WORKDIR /src
 COPY . .
 # Linked statically in the last step alone: dependencies and their macros are built as always.
 RUN ["cargo", "rustc", "--release", "--locked", "--package", "farloop-cli", "--bin", "farloop", "--", "-C", "target-feature=+crt-static"]
-# An empty directory, to be owned by who runs the binary: volumes take their owner from the image.
+# An empty directory, to be owned by who runs the binary: volumes take their owner from the image. Once for the token,
+# once for the records of the coordinator.
 WORKDIR /out/farloop
 
 FROM scratch
 COPY --from=build /src/target/release/farloop /farloop
 COPY --from=build --chown=65532:65532 /out/farloop /run/farloop
+COPY --from=build --chown=65532:65532 /out/farloop /var/lib/farloop
 USER 65532:65532
 EXPOSE 7171
 ENTRYPOINT ["/farloop"]

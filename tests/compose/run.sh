@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The cluster in containers, as README.md describes it: up with three workers, a client and grpcurl, a worker killed
-# under a gather, a stop that drains.
+# The cluster in containers, as README.md describes it: up with three workers, a client and grpcurl, a worker and then
+# the coordinator killed under a gather, a stop that drains.
 #
 #     tests/compose/run.sh
 #
@@ -110,6 +110,18 @@ grep -q '^gathered 60,' "$work/gather" || fail "not all came back: $(cat "$work/
 compose logs --no-color coordinator | sed 's/\x1b\[[0-9;]*m//g' >"$work/log"
 grep -q 'worker lost.*attempts=[1-9]' "$work/log" || fail "the worker was killed with nothing on it"
 sed -n 's/.*\(worker lost.*\)/  \1/p' "$work/log"
+
+echo "- the coordinator is killed while 40 tasks are gathered, and started again"
+timeout 90 "$client" 40 4 >"$work/restarted" 2>&1 &
+gather=$!
+within 30 "40 running tasks" running 40
+docker kill "$(of coordinator)" >/dev/null
+compose start coordinator >/dev/null 2>&1
+wait $gather || fail "the gather did not survive: $(cat "$work/restarted")"
+grep -q '^gathered 40,' "$work/restarted" || fail "not all came back: $(cat "$work/restarted")"
+within 30 "a coordinator that serves" compose exec -T coordinator /farloop health --ready >/dev/null
+life=$(compose exec -T coordinator /farloop info | tr -d '\r' | sed -n 's/.*"life": "\([0-9]*\)".*/\1/p')
+[ "$life" = 2 ] || fail "this should be the coordinator's second life: $life"
 
 echo "- a stop drains: what runs ends, and nothing is killed"
 timeout 90 "$client" 20 4 >"$work/drained" 2>&1 &

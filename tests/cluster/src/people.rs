@@ -81,6 +81,25 @@ impl People {
         !self.tasks.list_tasks(request).await.expect("ListTasks").into_inner().tasks.is_empty()
     }
 
+    /// How many tasks fit a filter, such as `state=PENDING`.
+    ///
+    /// # Panics
+    /// If the call fails.
+    pub async fn count(&mut self, filter: &str) -> usize {
+        let request = v1::ListTasksRequest { page_size: 1, filter: filter.into(), ..Default::default() };
+        let listed = self.tasks.list_tasks(request).await.expect("ListTasks").into_inner();
+        usize::try_from(listed.total_size.unwrap_or_default()).unwrap_or_default()
+    }
+
+    /// What the coordinator says of its store.
+    ///
+    /// # Panics
+    /// If the call fails, or nothing is kept.
+    pub async fn store(&mut self) -> v1::StoreStatus {
+        let info = self.cluster.get_server_info(v1::GetServerInfoRequest {}).await.expect("GetServerInfo");
+        info.into_inner().store_status.expect("it keeps records")
+    }
+
     /// The state of a task that exists, or [`State::Unspecified`].
     pub async fn state(&mut self, id: TaskId) -> State {
         self.task(id).await.map_or(State::Unspecified, |task| task.state())

@@ -315,7 +315,7 @@ async fn a_part_leaves_after_what_counts_of_it_was_said_again() {
 async fn l18_a_disk_that_hangs_holds_peers_back_and_loses_none() {
     const MIB: usize = 1024 * 1024;
     let desk = Desk::default();
-    let running = desk.start_with(|config| config.core.worker_dead_after = Duration::from_secs(2)).await;
+    let running = desk.start_with(|config| config.core.worker_dead_after = Duration::from_secs(3)).await;
     let mut worker = Peer::worker(running.channel().await).await;
     let mut first = Peer::client(running.channel().await).await;
     let early = first.submit(b"early").await;
@@ -334,7 +334,7 @@ async fn l18_a_disk_that_hangs_holds_peers_back_and_loses_none() {
     }
     // Longer than silence may last, with a worker that beats all the time.
     let hung = std::time::Instant::now();
-    while hung.elapsed() < Duration::from_secs(4) {
+    while hung.elapsed() < Duration::from_secs(5) {
         worker.send(Up::Heartbeat).await;
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
@@ -342,11 +342,12 @@ async fn l18_a_disk_that_hangs_holds_peers_back_and_loses_none() {
     assert!((60..80).contains(&waiting), "{waiting} records of 1 MiB wait, of 120, and 64 MiB may");
     worker.returned(start.attempt, &[1]).await;
     desk.order(|orders| orders.hold_sync = false);
-    let outcome = Outcome::Returned(Bytes::from_static(&[1]));
-    assert_eq!(first.next().await, Down::Resolved { task: early, outcome });
     for _ in 0..8 * 15 {
         worker.next_start().await;
+        worker.send(Up::Heartbeat).await;
     }
+    let outcome = Outcome::Returned(Bytes::from_static(&[1]));
+    assert_eq!(first.next().await, Down::Resolved { task: early, outcome });
     for flood in floods {
         flood.await.unwrap();
     }

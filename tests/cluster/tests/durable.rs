@@ -1,0 +1,118 @@
+//! A coordinator that keeps its records is killed and started again: workers keep running, what they finished is
+//! adopted, sessions go on, nothing acknowledged is lost and nothing runs again.
+
+#![allow(clippy::unwrap_used)] // a test that cannot go on fails
+
+use farloop::prelude::*;
+use farloop_test_cluster::kept::Kept;
+use farloop_test_cluster::node::{Node, Program, run_to_end};
+use farloop_test_cluster::people::{People, State};
+use farloop_test_cluster::tally::Tally;
+use farloop_test_cluster::tasks::{gated, number, yields};
+use farloop_test_cluster::{bounded, until};
+
+const KEPT: &str = env!("CARGO_BIN_EXE_kept_coordinator");
+const COUNTING: &str = env!("CARGO_BIN_EXE_counting_worker");
+const NODE: &str = env!("CARGO_BIN_EXE_cluster_node");
+
+fn worker(kept: &Kept, name: &str, tally: &Tally) -> Node {
+    Program::new(COUNTING).at(&kept.url()).named(name).tally(tally).start()
+}
+
+#[test]
+fn a_stream_goes_on_over_a_restart_or_says_how_far_it_came() {
+    bounded(async {
+        let mut kept = Kept::start(KEPT).await;
+        let tally = Tally::new();
+        let _worker = worker(&kept, "one", &tally);
+        People::at(&kept.url()).await.joined(&["one"]).await;
+        let _event_loop = farloop::connect(kept.url()).await.unwrap();
+        let mut items = yields("items", 5_000, 100, 0, "");
+        for n in 1..=500 {
+            assert_eq!(items.next().await.unwrap().unwrap().0, n);
+        }
+        kept.kill();
+        kept.again().await;
+        let mut seen = 500;
+        while let Some(item) = items.next().await {
+            match item {
+                Ok((n, _)) => {
+                    seen += 1;
+                    assert_eq!(n, seen);
+                }
+                Err(error) => {
+                    assert!(error.to_string().contains(&format!("{seen} items")), "{error}");
+                    break;
+                }
+            }
+        }
+        println!("{seen} of 5000 items came");
+        assert_eq!(tally.of("begun", "items").len(), 1);
+    });
+}
+
+/// A life that ends before its window is over, with one worker that never comes back.
+#[test]
+fn l16_what_a_worker_that_is_gone_held_runs_elsewhere() {
+    bounded(async {
+        let mut kept = Kept::start_with(KEPT, 6).await;
+        let tally = Tally::new();
+        let mut gone = worker(&kept, "gone", &tally);
+        People::at(&kept.url()).await.joined(&["gone"]).await;
+        let _event_loop = farloop::connect(kept.url()).await.unwrap();
+        let again = ensure_future(gated("again", "gate"));
+        let once = ensure_future(gated("once", "gate").max_crashes(0));
+        for label in ["again", "once"] {
+            tally.begins_in(label, gone.pid()).await;
+        }
+        kept.kill();
+        gone.kill();
+        kept.again().await;
+        // In the middle of the window.
+        kept.kill();
+        kept.again().await;
+        let staying = worker(&kept, "staying", &tally);
+        // What is new does not wait for the window.
+        assert_eq!(number(1, 0).await.unwrap(), 1);
+        tally.begins_in("again", staying.pid()).await;
+        tally.open("gate");
+        assert_eq!(again.await.unwrap(), staying.pid());
+        assert!(matches!(once.await, Err(farloop::Error::WorkerLost(_))));
+        assert_eq!(tally.of("begun", "once").len(), 1);
+        assert_eq!(People::at(&kept.url()).await.store().await.life, 3);
+    });
+}
+
+#[test]
+fn the_binary_keeps_records_and_refuses_a_directory_that_is_in_use() {
+    bounded(async {
+        let dir = tempfile::TempDir::new().unwrap();
+        let path = dir.path().join("made here");
+        let path = path.to_str().unwrap();
+        let start = || {
+            let program = Program::new(NODE).arg("coordinator").arg("--port").arg("0").env("FARLOOP_DATA_DIR", path);
+            let node = program.start();
+            let address = node.line().rsplit(' ').next().unwrap().to_owned();
+            (node, format!("http://{address}"))
+        };
+        let (mut first, url) = start();
+        let event_loop = farloop::connect(&url).await.unwrap();
+        let task = farloop::submit(number(7, 0).detached()).await.unwrap();
+        let info = run_to_end(NODE, &["info"], &[("FARLOOP_ADDRESS", &url)]);
+        let said = String::from_utf8_lossy(&info.stdout);
+        assert!(said.contains(path) && said.contains("\"life\": \"1\""), "{said}");
+
+        let refused = run_to_end(NODE, &["coordinator", "--port", "0", "--data-dir", path], &[]);
+        assert_eq!(refused.status.code(), Some(1));
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(said.contains(path) && said.contains("in use by another process"), "{said}");
+
+        first.kill();
+        drop(event_loop);
+        let (_second, url) = start();
+        let mut people = until("a second life", async || Some(People::at(&url).await)).await;
+        until("it is known", async || people.task(task.id()).await.ok()).await;
+        assert_eq!(people.state(task.id()).await, State::Pending);
+        assert_eq!(people.store().await.life, 2);
+    });
+}
