@@ -9,5 +9,6 @@ mod crash;
 mod damage;
 mod disk;
 mod faults;
+mod killed;
 mod model;
 mod records;
