@@ -160,6 +160,11 @@ pub enum Event {
         /// One sentence.
         why: String,
     },
+    /// The result of a pinned task did not fit into `PINNED_BYTES`: it is kept as others are.
+    Unpinned {
+        /// Which.
+        task: TaskId,
+    },
     /// A report under an old lease was dropped (L4).
     StaleReport {
         /// Which.
@@ -196,7 +201,7 @@ pub enum Event {
 /// A call of the public API.
 #[derive(Clone, Debug)]
 pub enum Call {
-    /// Start a task that nobody owns. Answered by [`Reply::Task`].
+    /// Start a task that nobody owns. Answered by [`Reply::Task`], or by [`Reply::Again`] if it was started before.
     Submit {
         /// Made by the shell.
         task: TaskId,
@@ -204,6 +209,8 @@ pub enum Call {
         spec: Arc<Spec>,
         /// Accept it even if workers are connected and none of them offers the function.
         await_worker: bool,
+        /// The caller's name for this request: under the same name the same task, and nothing new.
+        request: Option<Arc<str>>,
     },
     /// Answered when the task is over or `timeout` has passed, by [`Reply::Task`].
     Wait {
@@ -220,7 +227,12 @@ pub enum Call {
         task: TaskId,
         /// asyncio's `msg`.
         message: Option<String>,
+        /// The caller's name for this request: under the same name it counts once.
+        request: Option<Arc<str>>,
     },
+    /// Nobody needs the outcome any more: it is forgotten as soon as the task is over. Answered at once by
+    /// [`Reply::Released`].
+    Release(TaskId),
     /// Answered at once by [`Reply::Tasks`], newest first.
     List(ListTasks),
     /// A gather over tasks that are known: answered by [`Reply::Gathered`] when its mode is met or time is over.
@@ -290,6 +302,10 @@ pub struct ListTasks {
 pub enum Reply {
     /// One task; of a `Wait` that ran out of time, not over yet.
     Task(TaskView),
+    /// The task that the same submit started before.
+    Again(TaskView),
+    /// Nobody needs the outcome any more.
+    Released,
     /// A page, and how many match over all pages.
     Tasks {
         /// The page.
@@ -418,6 +434,10 @@ pub struct TaskView {
     pub cancelling: u32,
     /// Tasks it awaits.
     pub awaits: Vec<TaskId>,
+    /// The request that started it, by the caller's own name for it.
+    pub request: Option<Arc<str>>,
+    /// It is kept until it is released.
+    pub pinned: bool,
     /// Higher first: its own, or what it inherited.
     pub priority: i32,
     /// The last progress value that its body set.
@@ -487,6 +507,10 @@ pub struct Config {
     pub retained_tasks: usize,
     /// See [`crate::limits::RETAINED_BYTES`].
     pub retained_bytes: usize,
+    /// See [`crate::limits::PINNED_TASKS`].
+    pub pinned_tasks: usize,
+    /// See [`crate::limits::PINNED_BYTES`].
+    pub pinned_bytes: usize,
     /// See [`crate::limits::MAX_LIVE_TASKS`].
     pub max_live_tasks: usize,
     /// See [`crate::limits::MAX_PAYLOAD`].
@@ -512,6 +536,8 @@ impl Default for Config {
             retention: l::RETENTION,
             retained_tasks: l::RETAINED_TASKS,
             retained_bytes: l::RETAINED_BYTES,
+            pinned_tasks: l::PINNED_TASKS,
+            pinned_bytes: l::PINNED_BYTES,
             max_live_tasks: l::MAX_LIVE_TASKS,
             max_payload: l::MAX_PAYLOAD,
             max_sessions: l::MAX_SESSIONS,
@@ -531,6 +557,7 @@ pub fn may_send(role: Role, frame: &Up) -> bool {
         | Up::WatchProgress(_)
         | Up::Cancel { .. }
         | Up::Uncancel(_)
+        | Up::Release(_)
         | Up::Credit { .. }
         | Up::Rejoined { .. }
         | Up::Heartbeat

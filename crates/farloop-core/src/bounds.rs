@@ -51,6 +51,8 @@ pub fn in_force(config: &Config) -> Vec<(&'static str, Bound)> {
             "RETENTION" => config.retention.into(),
             "RETAINED_TASKS" => config.retained_tasks.into(),
             "RETAINED_BYTES" => config.retained_bytes.into(),
+            "PINNED_TASKS" => config.pinned_tasks.into(),
+            "PINNED_BYTES" => config.pinned_bytes.into(),
             _ => continue,
         };
     }

@@ -83,6 +83,8 @@ pub enum HelloReply {
         /// acknowledged. The link goes on where it was; the peer says what it holds and waits for: [`Up::Attempt`] and
         /// [`Up::Watch`] for each, then [`Up::Rejoined`].
         recovered: bool,
+        /// The coordinator's wall clock, in milliseconds since 1970; 0 if it has none. Ids are made on this clock (L2).
+        clock_ms: u64,
     },
     /// No: say why in words a person can act upon.
     Rejected {
@@ -187,6 +189,8 @@ pub enum Up {
         /// asyncio's `msg`.
         message: Option<String>,
     },
+    /// Nobody needs the outcome of this task any more, once all who asked for it have it.
+    Release(TaskId),
     /// Withdraw one request (`Task.uncancel`). Never below zero.
     Uncancel(TaskId),
     /// Worker: offers these functions too, besides those of its hello (an in-process worker learns a definition at

@@ -46,6 +46,8 @@ pub const EDGES: usize = 4_096;
 pub const TOUCH: usize = 4_096;
 /// Cancel requests kept for tasks that are not known yet.
 pub const TOMBSTONES: usize = 65_536;
+/// Cancel requests of one task that are known again by the names that their callers gave them: the last ones.
+pub const NAMED_CANCELS: usize = 64;
 /// Labels of one task.
 pub const LABELS: usize = 64;
 /// Members of one gather of the public API.
@@ -119,6 +121,14 @@ pub const RETENTION: Duration = Duration::from_secs(3_600);
 pub const RETAINED_TASKS: usize = 100_000;
 /// Result bytes that are kept at most.
 pub const RETAINED_BYTES: usize = 256 * 1024 * 1024;
+/// Tasks that are pinned at once.
+pub const PINNED_TASKS: usize = 10_000;
+/// Bytes of the results of pinned tasks. A result above is kept as others are.
+pub const PINNED_BYTES: usize = 256 * 1024 * 1024;
+/// Forgotten tasks whose ids are remembered one by one, so that none of them runs again.
+pub const FORGOTTEN: usize = 262_144;
+/// How far the clock of a submitter may differ from the coordinator's: an id counts as too old that much later.
+pub const CLOCK_SKEW: Duration = Duration::from_secs(600);
 /// Bytes of the context variables that travel with a call.
 pub const CONTEXT: usize = 16 * 1_024;
 /// Bytes of one printed piece; a longer line travels in several.

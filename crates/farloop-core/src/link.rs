@@ -50,6 +50,14 @@ pub enum Item<F> {
 }
 
 impl<F: LinkFrame> Item<F> {
+    /// Whether a frame of the data lane is whole with it.
+    fn ends_data(&self) -> bool {
+        match self {
+            Self::Frame(f) | Self::Tail(f) => f.lane() == Lane::Data,
+            Self::Part(_) => false,
+        }
+    }
+
     fn weight(&self) -> usize {
         match self {
             Self::Frame(f) => FRAME_BYTES + f.payload_len() + f.aside_len(),
@@ -139,6 +147,8 @@ pub struct Link<F> {
     ack_told: u64,
     assembly: BytesMut,
     max_payload: usize,
+    data_pushed: u64,
+    data_acked: u64,
 }
 
 impl<F: LinkFrame> Link<F> {
@@ -162,6 +172,8 @@ impl<F: LinkFrame> Link<F> {
             ack_told: 0,
             assembly: BytesMut::new(),
             max_payload,
+            data_pushed: 0,
+            data_acked: 0,
         }
     }
 
@@ -202,10 +214,23 @@ impl<F: LinkFrame> Link<F> {
         match frame.lane() {
             Lane::Control => self.control.push_back(frame),
             Lane::Data => {
+                self.data_pushed += 1;
                 self.queued_bytes += frame.payload_len();
                 self.data.push_back(frame);
             }
         }
+    }
+
+    /// Frames of the data lane pushed so far.
+    #[must_use]
+    pub fn data_pushed(&self) -> u64 {
+        self.data_pushed
+    }
+
+    /// Of those, how many the peer has received: they keep their order.
+    #[must_use]
+    pub fn data_acked(&self) -> u64 {
+        self.data_acked
     }
 
     /// Frames pushed that have no number yet.
@@ -391,6 +416,7 @@ impl<F: LinkFrame> Link<F> {
         while self.acked < ack {
             if let Some(item) = self.unacked.pop_front() {
                 self.unacked_bytes -= item.weight();
+                self.data_acked += u64::from(item.ends_data());
             }
             self.acked += 1;
             self.on_wire = self.on_wire.saturating_sub(1);

@@ -56,11 +56,15 @@ pub enum Planted {
     DetailsForgotten,
     /// L6: grace does not run before the host has answered.
     GraceAfterAnswer,
+    /// L2: a task that was forgotten before its time runs again when it is submitted again.
+    ForgottenRunsAgain,
+    /// L2: a request is not known again by its name.
+    RequestForgotten,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::StaleReportAccepted,
         Self::CancelLostWhileLeased,
         Self::ResolveTwice,
@@ -87,5 +91,7 @@ impl Planted {
         Self::BackoffIgnored,
         Self::DetailsForgotten,
         Self::GraceAfterAnswer,
+        Self::ForgottenRunsAgain,
+        Self::RequestForgotten,
     ];
 }

@@ -54,6 +54,11 @@ pub enum Record {
     },
     /// A cancel request was counted, or withdrawn.
     CancelRequested(Box<CancelRequested>),
+    /// Nobody needs the outcome of a task any more ([`Retention::Pinned`](crate::spec::Retention::Pinned) is over).
+    Released {
+        /// Which.
+        task: TaskId,
+    },
     /// All that is known of a task, once more: takes the place of what was said of it before.
     Carried(Box<Carried>),
 }
@@ -194,6 +199,8 @@ pub struct Carried {
     pub inputs: Vec<(TaskId, Bytes)>,
     /// Length and hash of arguments that were dropped when it was over.
     pub args_were: Option<(u64, u64)>,
+    /// It was released.
+    pub released: bool,
     /// How it ended, and when.
     pub ended: Option<(Outcome, Time)>,
 }
@@ -209,9 +216,11 @@ impl Record {
             Self::Ended { at, .. } => *at,
             Self::AttemptFailed(failed) => failed.at,
             Self::Carried(carried) => carried.ended.as_ref().map_or(carried.submitted.at, |(_, at)| *at),
-            Self::WorkerJoined(_) | Self::WorkerLeft { .. } | Self::Started { .. } | Self::CancelRequested(_) => {
-                Time(0)
-            }
+            Self::WorkerJoined(_)
+            | Self::WorkerLeft { .. }
+            | Self::Started { .. }
+            | Self::Released { .. }
+            | Self::CancelRequested(_) => Time(0),
         }
     }
 

@@ -283,6 +283,7 @@ fn up() -> impl Strategy<Value = Up> {
         task().prop_map(Up::Watch),
         (task(), of(text())).prop_map(|(task, message)| Up::Cancel { task, message }),
         task().prop_map(Up::Uncancel),
+        task().prop_map(Up::Release),
         functions().prop_map(Up::Offer),
         any::<u64>().prop_map(Up::Grant),
         (attempt(), activity, vec(task(), 0..4), any::<bool>())
@@ -366,9 +367,9 @@ fn from_peer() -> impl Strategy<Value = FromPeer> {
 }
 fn to_peer() -> impl Strategy<Value = ToPeer> {
     let reply = prop_oneof![
-        (any::<bool>(), any::<u64>(), time(), any::<u64>(), of(life()), any::<bool>()).prop_map(
-            |(resumed, received, dead_after, max_payload, life, recovered)| {
-                HelloReply::Welcome { resumed, received, dead_after, max_payload, life, recovered }
+        (any::<bool>(), any::<u64>(), time(), any::<u64>(), of(life()), any::<bool>(), any::<u64>()).prop_map(
+            |(resumed, received, dead_after, max_payload, life, recovered, clock_ms)| {
+                HelloReply::Welcome { resumed, received, dead_after, max_payload, life, recovered, clock_ms }
             }
         ),
         (text(), text()).prop_map(|(reason, message)| HelloReply::Rejected { reason, message }),

@@ -276,7 +276,8 @@ impl Driver {
             Err(end) => return end,
         };
         let dead_after = match reply {
-            HelloReply::Welcome { resumed, recovered, received, dead_after, life, .. } => {
+            HelloReply::Welcome { resumed, recovered, received, dead_after, life, clock_ms, .. } => {
+                self.session.set_clock(clock_ms);
                 if let Err(error) = self.session.welcome(Welcome { resumed, recovered, received, life }) {
                     self.session.lost(&error.to_string());
                     return End::Cut(error.to_string());

@@ -8,9 +8,9 @@ mod welcome;
 
 use std::collections::VecDeque;
 use std::panic::Location;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, Weak};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use dashmap::DashMap;
 use farloop_core::frame::{Down, Owner, Role, Submit, Up};
@@ -47,9 +47,15 @@ pub const BUFFER_BYTES: usize = 64 * 1024 * 1024;
 /// scope's own cancel has come, unless its process is cut off or dead: and only the scope can say what the end means.
 const OWN_CANCEL_FIRST: Duration = Duration::from_millis(100);
 
-/// A fresh UUIDv7.
+/// A fresh UUIDv7, for what the coordinator never hears of.
 pub(crate) fn new_id() -> TaskId {
     TaskId(uuid::Uuid::now_v7().as_u128())
+}
+
+/// Milliseconds since 1970, by this process's clock.
+fn wall_ms() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Hands a definition to a worker in this process that does not know it yet.
@@ -81,6 +87,8 @@ pub(crate) struct SessionShared {
     connections: AtomicU64,
     room: Notify,
     welcomed: AtomicBool,
+    /// How far the coordinator's clock is ahead of this process's, in milliseconds.
+    ahead: AtomicI64,
     closing: AtomicBool,
     closing_told: Notify,
     /// The first loop of this session: what bodies elsewhere print is shown there, in order with their outcomes.
@@ -136,6 +144,7 @@ impl SessionShared {
             connections: AtomicU64::new(0),
             room: Notify::new(),
             welcomed: AtomicBool::new(false),
+            ahead: AtomicI64::new(0),
             closing: AtomicBool::new(false),
             closing_told: Notify::new(),
             home: OnceLock::new(),
@@ -146,6 +155,20 @@ impl SessionShared {
 
     pub(crate) fn id(&self) -> SessionId {
         *lock(&self.id)
+    }
+
+    /// A fresh id on the coordinator's clock, which says by it whether an id is too old (L2).
+    fn new_task(&self) -> TaskId {
+        const MS: u32 = 80;
+        let (id, ahead) = (new_id().0, self.ahead.load(Ordering::Relaxed));
+        TaskId(id.wrapping_add((i128::from(ahead) << MS) as u128))
+    }
+
+    /// What the coordinator's clock says now, 0 if it has none. Ids made before the first welcome are on this process's.
+    pub(crate) fn set_clock(&self, clock_ms: u64) {
+        if let Ok(clock @ 1..) = i64::try_from(clock_ms) {
+            self.ahead.store(clock - wall_ms(), Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn set_worker(&self, worker: Arc<WorkerShared>) {
@@ -270,7 +293,7 @@ impl SessionShared {
         let within = deadline.map(|at| at.saturating_duration_since(tokio::time::Instant::now()) + OWN_CANCEL_FIRST);
         let creator = body.filter(|b| Arc::ptr_eq(b.home.session(), home.session()));
         let creator = creator.and_then(|b| b.creator());
-        let id = new_id();
+        let id = self.new_task();
         let cell = Cell::new(id, function.clone(), name.clone(), location, home.clone(), Kind::Remote);
         if call.detached {
             cell.set_foreign();

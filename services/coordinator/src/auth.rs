@@ -72,6 +72,7 @@ const TABLE: &[(&str, Rule)] = &[
     ("/farloop.v1.TaskService/WaitTask", Rule::Roles(Granted::ALL)),
     ("/farloop.v1.TaskService/GetTask", Rule::Roles(Granted::ALL)),
     ("/farloop.v1.TaskService/CancelTask", Rule::Roles(Granted::RUN)),
+    ("/farloop.v1.TaskService/ReleaseTask", Rule::Roles(Granted::RUN)),
     ("/farloop.v1.TaskService/ListTasks", Rule::Roles(Granted::ALL)),
     ("/farloop.v1.TaskService/Gather", Rule::Roles(Granted::RUN)),
     ("/farloop.v1.TaskService/Wait", Rule::Roles(Granted::ALL)),

@@ -12,7 +12,7 @@ use dashmap::DashMap;
 use farloop_core::api::{Call, CallError, Event, Input, More, Output, Reply};
 use farloop_core::bounds::Bound;
 use farloop_core::frame::Down;
-use farloop_core::id::{CallId, ConnId, SessionId};
+use farloop_core::id::{CallId, ConnId, SessionId, TaskId};
 use farloop_core::link::Batch;
 use farloop_core::machine::{Core, Stats};
 use farloop_core::time::Time;
@@ -196,6 +196,14 @@ impl Driver {
 
     pub(crate) fn stats(&self) -> Stats {
         self.lock().core.stats()
+    }
+
+    /// An id for a task that starts now, by the clock of the core: the wall's may be set while this process runs.
+    pub(crate) fn new_task(&self) -> TaskId {
+        const MS: u32 = 80;
+        let since = |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_millis() as i128;
+        let ahead = since(self.on_the_wall(self.now())) - since(SystemTime::now());
+        TaskId(uuid::Uuid::now_v7().as_u128().wrapping_add((ahead << MS) as u128))
     }
 
     /// A moment of the core on the wall.
@@ -394,6 +402,9 @@ fn log(event: &Event) {
         Event::WorkerLost { worker, attempts } => tracing::warn!(%worker, attempts, "worker lost"),
         Event::SessionOver { session, cancelled } => tracing::info!(%session, cancelled, "session over"),
         Event::Stranded { task, why } => tracing::warn!(%task, why, "task cannot run now"),
+        Event::Unpinned { task } => {
+            tracing::warn!(%task, "its result is above PINNED_BYTES: kept as others are, and not until it is released");
+        }
         Event::StaleReport { task } => tracing::debug!(%task, "report under an old lease dropped"),
         other => tracing::info!(?other, "event"),
     }

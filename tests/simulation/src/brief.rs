@@ -65,6 +65,7 @@ pub fn up(frame: &Up) -> String {
         Up::Watch(t) => format!("Watch {}", task(*t)),
         Up::Cancel { task: t, message } => format!("Cancel {} {message:?}", task(*t)),
         Up::Uncancel(t) => format!("Uncancel {}", task(*t)),
+        Up::Release(t) => format!("Release {}", task(*t)),
         Up::Progress { attempt: a, activity, awaits, blocked } => {
             format!("Progress {} {activity:?} awaits [{}] blocked {blocked}", attempt(*a), tasks(awaits))
         }

@@ -103,17 +103,18 @@ fn over(view: &TaskView) -> bool {
 
 fn judge(asked: &Asked, reply: &Reply, now: Time) -> Option<Complaint> {
     let views: &[TaskView] = match reply {
-        Reply::Task(view) | Reply::Cancelled { task: view, .. } | Reply::Explained { task: view, .. } => {
-            std::slice::from_ref(view)
-        }
+        Reply::Task(view)
+        | Reply::Again(view)
+        | Reply::Cancelled { task: view, .. }
+        | Reply::Explained { task: view, .. } => std::slice::from_ref(view),
         Reply::Tasks { tasks, .. } | Reply::Gathered { tasks, .. } => tasks,
-        Reply::Workers(_) | Reply::Worker(_) | Reply::Opened => &[],
+        Reply::Workers(_) | Reply::Worker(_) | Reply::Opened | Reply::Released => &[],
     };
     if let Some(view) = views.iter().find(|v| over(v) != v.outcome.is_some() || over(v) != v.ended.is_some()) {
         return Some(("L3", format!("state and outcome disagree: {view:?}")));
     }
     match (&asked.request, reply) {
-        (Call::Submit { task, .. } | Call::Get(task), Reply::Task(view)) => {
+        (Call::Submit { task, .. } | Call::Get(task), Reply::Task(view) | Reply::Again(view)) => {
             (view.task != *task).then(|| ("L2", "another task".into()))
         }
         (Call::Wait { task, timeout }, Reply::Task(view)) => {
@@ -219,13 +220,14 @@ impl World {
                         task,
                         spec: if self.rng.chance(500) { theirs } else { spec },
                         await_worker: true,
+                        request: None,
                     };
                 }
-                Call::Submit { task: fresh, spec, await_worker: self.rng.chance(500) }
+                Call::Submit { task: fresh, spec, await_worker: self.rng.chance(500), request: None }
             }
             2 => Call::Wait { task: any(self), timeout },
             3 => Call::Get(any(self)),
-            4 => Call::Cancel { task: any(self), message: Some("by hand".into()) },
+            4 => Call::Cancel { task: any(self), message: Some("by hand".into()), request: None },
             5 => {
                 let state = *self.rng.pick(&[None, None, Some(TaskState::Pending), Some(TaskState::Cancelled)]);
                 Call::List(ListTasks { state, limit: self.rng.index(30), ..ListTasks::default() })

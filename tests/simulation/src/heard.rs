@@ -77,6 +77,7 @@ impl History {
             | Up::Drain
             | Up::Bye
             | Up::Offer(_)
+            | Up::Release(_)
             | Up::WatchProgress(_)
             | Up::Abandoned(_) => {}
         }

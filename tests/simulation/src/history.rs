@@ -390,6 +390,7 @@ fn mark_up(frame: &Up) -> u64 {
         Up::Watch(t) => id(t.0) ^ 2,
         Up::Cancel { task, .. } => id(task.0) ^ 3,
         Up::Uncancel(t) => id(t.0) ^ 4,
+        Up::Release(t) => id(t.0) ^ 22,
         Up::Grant(n) => *n << 8 | 5,
         Up::Progress { attempt, awaits, .. } => attempt.epoch.0 << 20 | (awaits.len() as u64) << 8 | 6,
         Up::CancelSeen { attempt, seen } => attempt.epoch.0 << 20 | u64::from(*seen) << 8 | 7,

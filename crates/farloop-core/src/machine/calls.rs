@@ -4,6 +4,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::frame::{Owner, Submit};
 use crate::id::{CallId, TaskId};
 use crate::limits;
 use crate::outcome::{FailureKind, Outcome};
+use crate::spec::Spec;
 use crate::time::Time;
 
 /// A call that waits.
@@ -75,21 +77,7 @@ pub(crate) fn error(kind: FailureKind, message: String) -> CallError {
 impl Core {
     pub(crate) fn on_call(&mut self, call: CallId, request: Call) {
         let reply = match request {
-            Call::Submit { task, spec, await_worker } => {
-                if !await_worker
-                    && self.tasks.find(task).is_none()
-                    && let Some(why) = self.misspelt(&spec.function)
-                {
-                    let refused = CallError { about: About::Function, ..error(FailureKind::NotFound, why) };
-                    self.reply(call, Err(refused));
-                    return;
-                }
-                let submit = Submit { task, spec, owner: Owner::Nobody, creator: None, within: None };
-                match self.accept(submit, None) {
-                    Ok(index) => Ok(Reply::Task(self.view(index))),
-                    Err((kind, message)) => Err(error(kind, message)),
-                }
-            }
+            Call::Submit { task, spec, await_worker, request } => self.submit_call(task, spec, await_worker, request),
             Call::Wait { task, timeout } => match self.known(task) {
                 Ok(index) if !self.tasks[index].over() && timeout > Duration::ZERO => {
                     let key = self.tasks.key(index);
@@ -99,10 +87,19 @@ impl Core {
                 other => other.map(|index| Reply::Task(self.view(index))),
             },
             Call::Get(task) => self.known(task).map(|index| Reply::Task(self.full_view(index))),
-            Call::Cancel { task, message } => self.known(task).map(|index| {
-                let requested = self.request_cancel(index, message);
+            Call::Cancel { task, message, request } => self.known(task).map(|index| {
+                let requested = self.cancel_call(index, message, request);
                 Reply::Cancelled { requested, task: self.view(index) }
             }),
+            // What is forgotten is released.
+            Call::Release(task) => match self.known(task) {
+                Ok(index) => {
+                    self.release_task(index);
+                    Ok(Reply::Released)
+                }
+                Err(CallError { kind: FailureKind::Expired, .. }) => Ok(Reply::Released),
+                Err(unknown) => Err(unknown),
+            },
             Call::List(query) => {
                 let what = ScanFor::List { query, page: BTreeMap::new(), total: 0 };
                 self.work.push_back(Work::Scan(Box::new(Scan { call, next: 0, what })));
@@ -128,6 +125,72 @@ impl Core {
             },
         };
         self.reply(call, reply);
+    }
+
+    /// A submit of the public API. Whoever makes it may not have heard the answer to the same one before.
+    fn submit_call(
+        &mut self,
+        task: TaskId,
+        spec: Arc<Spec>,
+        await_worker: bool,
+        request: Option<Arc<str>>,
+    ) -> Result<Reply, CallError> {
+        let refused = |(kind, message)| Err(error(kind, message));
+        if let Some(name) = &request {
+            if name.len() > limits::MAX_NAME {
+                let message =
+                    format!("bytes of a request's name: {}; the limit MAX_NAME is {}", name.len(), limits::MAX_NAME);
+                return refused((FailureKind::ResourceExhausted, message));
+            }
+            if let Some(&index) = self.requests.get(name)
+                && !planted!(self, RequestForgotten)
+            {
+                if self.same_body(index, &spec) {
+                    return Ok(Reply::Again(self.view(index)));
+                }
+                let known = self.tasks[index].id;
+                let message =
+                    format!("request '{name}' started task {known} with another function, arguments or options");
+                return refused((FailureKind::AlreadyExists, message));
+            }
+        }
+        let known = self.tasks.find(task).is_some();
+        if !await_worker
+            && !known
+            && let Some(why) = self.misspelt(&spec.function)
+        {
+            return Err(CallError { about: About::Function, ..error(FailureKind::NotFound, why) });
+        }
+        let submit = Submit { task, spec, owner: Owner::Nobody, creator: None, within: None };
+        match self.accept(submit, None, request) {
+            Ok(index) if known => Ok(Reply::Again(self.view(index))),
+            Ok(index) => Ok(Reply::Task(self.view(index))),
+            Err(why) => refused(why),
+        }
+    }
+
+    /// From now on a request under this name is known again.
+    pub(crate) fn name_request(&mut self, index: u32, name: Arc<str>) {
+        self.tasks[index].rare().request = Some(name.clone());
+        self.requests.insert(name, index);
+    }
+
+    /// A cancel of the public API. One that was counted under its name is not counted again.
+    fn cancel_call(&mut self, index: u32, message: Option<String>, request: Option<Arc<str>>) -> bool {
+        let Some(name) = request else { return self.request_cancel(index, message) };
+        let named = self.tasks[index].rare.as_ref().map_or(&[][..], |r| &r.cancels.named);
+        if named.contains(&name) {
+            return true;
+        }
+        let counted = self.request_cancel(index, message);
+        if counted {
+            let named = &mut self.tasks[index].rare().cancels.named;
+            if named.len() >= limits::NAMED_CANCELS {
+                named.remove(0);
+            }
+            named.push(name);
+        }
+        counted
     }
 
     /// Answers. With a durable store no answer leaves before all that was recorded until now (output commit).

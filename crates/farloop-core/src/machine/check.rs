@@ -6,6 +6,7 @@ use alloc::string::String;
 
 use super::lanes::Level;
 use super::lists::{Chain, NIL};
+use super::retention::Keep;
 use super::tasks::{Phase, Task};
 use super::{Core, Timer};
 use crate::frame::Owner;
@@ -58,6 +59,9 @@ impl Core {
             ("MAX_SESSIONS", self.session_ids.len(), self.config.max_sessions),
             ("CALLS", self.calls.len(), limits::CALLS),
             ("LOGS", self.log_bytes, limits::LOGS),
+            ("PINNED_TASKS", self.retained.pins(), self.config.pinned_tasks),
+            ("PINNED_BYTES", self.retained.pinned_bytes(), self.config.pinned_bytes),
+            ("FORGOTTEN", self.forgotten.len(), limits::FORGOTTEN),
             ("WATCHES", self.watches.len(), limits::WATCHES),
             (
                 "WATCH_CHANGES",
@@ -192,15 +196,25 @@ impl Core {
     }
 
     fn check_retained(&self) -> Result<(), LawViolation> {
-        let mut last = crate::time::Time(0);
         let mut len = 0;
-        for index in self.retained.iter(&self.tasks, Chain::Place) {
-            let task = &self.tasks[index];
-            len += 1;
-            if !task.over() || task.ended < last {
-                return broken("L1", format!("task {} is retained out of order", task.id));
+        for list in self.retained.lists() {
+            let mut last = crate::time::Time(0);
+            for index in list.iter(&self.tasks, Chain::Place) {
+                let task = &self.tasks[index];
+                len += 1;
+                if !task.over() || task.ended < last {
+                    return broken("L1", format!("task {} is retained out of order", task.id));
+                }
+                last = task.ended;
             }
-            last = task.ended;
+        }
+        let pins = self.tasks.iter().filter(|(_, t)| t.keep == Keep::Pinned).count();
+        if pins != self.retained.pins() {
+            return broken("L18", format!("{pins} tasks are pinned and {} were counted", self.retained.pins()));
+        }
+        let named = self.tasks.iter().filter(|(i, t)| t.request().is_some_and(|r| self.requests.get(r) == Some(i)));
+        if named.count() != self.requests.len() {
+            return broken("L2", format!("{} requests are known and not all of their tasks", self.requests.len()));
         }
         if len + self.live != self.tasks.len() {
             return broken("L1", format!("{len} retained and {} live of {} records", self.live, self.tasks.len()));

@@ -1,25 +1,18 @@
-//! The one end of a task (L3), what follows from it, and how long it is remembered.
+//! The one end of a task (L3), and what follows from it.
 
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use super::hash::Keyed;
-use super::lists::{Chain, NIL};
+use super::lists::NIL;
 use super::outbox::Tell;
+use super::retention::Keep;
 use super::tasks::{Extra, Phase, TaskKey};
 use super::{Core, Timer, Work};
 use crate::api::{Output, Record, TaskLog};
 use crate::frame::Owner;
-use crate::id::TaskId;
 use crate::limits;
 use crate::outcome::Outcome;
 use crate::time::Time;
-
-/// Arguments up to this size are kept with a finished task: dropping them would cost more than it saves.
-const SMALL_ARGS: usize = 256;
-/// What a finished record weighs besides its payload, against [`Config::retained_bytes`](crate::api::Config).
-const RECORD_BYTES: usize = 512;
 
 /// Which children go with an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,12 +21,6 @@ pub(crate) enum Family {
     All,
     /// Those it awaits: it ended with an outcome, and `ensure_future` outlives its caller, as in asyncio.
     Awaited,
-}
-
-/// Tells two bodies under one id apart after the first one's arguments were dropped (L2). By the id alone, so that it is
-/// the same in all lives of a coordinator.
-pub(crate) fn args_hash(id: TaskId, args: &[u8]) -> u64 {
-    Keyed::new((id.0 >> 64) as u64 ^ id.0 as u64).bytes(args)
 }
 
 impl Core {
@@ -75,7 +62,8 @@ impl Core {
             if planted!(self, ResolveTwice) && self.tasks[index].attempts > 1 {
                 self.tell(watcher.session, gate, Tell::Resolved { task: id, outcome: outcome.clone() });
             }
-            self.tell(watcher.session, gate, Tell::Resolved { task: id, outcome: outcome.clone() });
+            let tell = self.tell_of_end(index);
+            self.tell(watcher.session, gate, tell);
         }
         let mut calls = Vec::new();
         if let Some(mut rare) = rare {
@@ -83,7 +71,8 @@ impl Core {
                 self.timers.remove(&(at, Timer::Within(key)));
             }
             for watcher in core::mem::take(&mut rare.watchers) {
-                self.tell(watcher.session, gate, Tell::Resolved { task: id, outcome: outcome.clone() });
+                let tell = self.tell_of_end(index);
+                self.tell(watcher.session, gate, tell);
             }
             if let Some(at) = rare.cancels.grace {
                 self.timers.remove(&(at, Timer::Grace(key)));
@@ -103,6 +92,12 @@ impl Core {
             if rare.log != TaskLog::default() {
                 self.tasks[index].rare().log = rare.log;
             }
+            if !rare.cancels.named.is_empty() {
+                self.tasks[index].rare().cancels.named = rare.cancels.named;
+            }
+            if rare.request.is_some() {
+                self.tasks[index].rare().request = rare.request;
+            }
             if let Some(mut extra) = rare.extra {
                 self.limits.unuse(extra.lane.limit);
                 self.stop_task_clocks(key, &mut extra.clocks);
@@ -114,9 +109,13 @@ impl Core {
             }
         }
         self.retain(index);
+        self.tell_unpinned(index);
         self.changed(index);
         for call in calls {
             self.call_task_over(call, index);
+        }
+        if self.tasks[index].keep == Keep::Released {
+            self.forget_now(index);
         }
         self.evict();
     }
@@ -141,62 +140,5 @@ impl Core {
             }
         }
         false
-    }
-
-    /// Puts a finished task into retention. Large arguments are dropped; their length and hash stay, for L2.
-    pub(crate) fn retain(&mut self, index: u32) {
-        let task = &mut self.tasks[index];
-        if task.spec.args.len() > SMALL_ARGS {
-            task.rare().args_were = Some((task.spec.args.len() as u64, args_hash(task.id, &task.spec.args)));
-            let mut spec = (*task.spec).clone();
-            spec.args = bytes::Bytes::new();
-            task.spec = Arc::new(spec);
-        }
-        self.retained_bytes += self.weight(index);
-        let mut retained = self.retained;
-        retained.push_back(&mut self.tasks, Chain::Place, index);
-        self.retained = retained;
-    }
-
-    fn weight(&self, index: u32) -> usize {
-        let task = &self.tasks[index];
-        RECORD_BYTES
-            + task.spec.args.len()
-            + task.log().map_or(0, |log| log.text.len())
-            + task.extra().and_then(|e| e.progress.as_ref()).map_or(0, bytes::Bytes::len)
-            + match &task.outcome {
-                Some(Outcome::Returned(value)) => value.len(),
-                Some(Outcome::Raised(f)) => f.message.len() + f.details.as_ref().map_or(0, |d| d.len()),
-                _ => 0,
-            }
-    }
-
-    /// Forgets finished tasks beyond retention, oldest first.
-    pub(crate) fn evict(&mut self) {
-        while let Some(at) = self.evict_at() {
-            let index = self.retained.head;
-            if at > self.now || self.touched >= limits::TOUCH {
-                return;
-            }
-            self.touched += 1;
-            self.retained_bytes -= self.weight(index);
-            let mut retained = self.retained;
-            retained.remove(&mut self.tasks, Chain::Place, index);
-            self.retained = retained;
-            let task = self.tasks.remove(index);
-            self.log_bytes -= task.log().map_or(0, |log| log.text.len());
-            self.dropped += 1;
-        }
-    }
-
-    /// When the oldest finished task is to be forgotten. One whose children are still being looked after stays.
-    pub(crate) fn evict_at(&self) -> Option<Time> {
-        let oldest = self.tasks.at(self.retained.head)?;
-        if !oldest.children.is_empty() && !planted!(self, NoOwnerCascade) {
-            return None;
-        }
-        let crowded =
-            self.retained.len as usize > self.config.retained_tasks || self.retained_bytes > self.config.retained_bytes;
-        Some(if crowded { oldest.ended } else { oldest.ended + self.config.retention })
     }
 }

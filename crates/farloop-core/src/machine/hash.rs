@@ -50,7 +50,7 @@ impl Keyed {
         fold(fold(id as u64 ^ self.a, (id >> 64) as u64 ^ self.b) ^ self.b, self.a)
     }
 
-    /// Hash of bytes: tells two bodies under one id apart after the first one's arguments were dropped (L2).
+    /// Hash of bytes.
     pub(crate) fn bytes(self, bytes: &[u8]) -> u64 {
         let mut hasher = self.build_hasher();
         hasher.write(bytes);

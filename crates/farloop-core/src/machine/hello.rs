@@ -83,6 +83,7 @@ impl Core {
             max_payload: self.config.max_payload as u64,
             life: self.recovery.life(),
             recovered: resumed && recovered,
+            clock_ms: self.wall_ms(),
         };
         self.outputs.push_back(Output::Hello { conn, reply });
         self.watch_liveness(index);

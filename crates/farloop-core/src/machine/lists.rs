@@ -1,6 +1,6 @@
 //! Lists that run through the task records.
 
-use super::tasks::Tasks;
+use super::tasks::{Task, Tasks};
 
 /// No index.
 pub(crate) const NIL: u32 = u32::MAX;
@@ -65,6 +65,37 @@ impl List {
             head => tasks[head].links[chain as usize].prev = index,
         }
         self.head = index;
+        self.len += 1;
+    }
+
+    /// Puts it where it belongs in a list that is sorted: before the first that is `later`. Looks from `from` on, which
+    /// must be in the list.
+    pub(crate) fn insert_by(
+        &mut self,
+        tasks: &mut Tasks,
+        chain: Chain,
+        index: u32,
+        from: u32,
+        later: impl Fn(&Task) -> bool,
+    ) {
+        let mut next = from;
+        while next != NIL && !later(&tasks[next]) {
+            next = tasks[next].links[chain as usize].next;
+        }
+        let mut prev = if next == NIL { self.tail } else { tasks[next].links[chain as usize].prev };
+        while prev != NIL && later(&tasks[prev]) {
+            next = prev;
+            prev = tasks[prev].links[chain as usize].prev;
+        }
+        if prev == NIL {
+            return self.push_front(tasks, chain, index);
+        }
+        if next == NIL {
+            return self.push_back(tasks, chain, index);
+        }
+        tasks[index].links[chain as usize] = Links { prev, next };
+        tasks[prev].links[chain as usize].next = index;
+        tasks[next].links[chain as usize].prev = index;
         self.len += 1;
     }
 

@@ -1,7 +1,8 @@
 //! The coordinator as one state machine: it decides everything, and does nothing by itself.
 //!
 //! Reading order, by file: `tasks` holds the records, and `lists` run through them; `submit` accepts tasks, `functions`
-//! queue them, `schedule` gives them to workers, `attempts` hears how they went, `ending` ends and forgets them.
+//! queue them, `schedule` gives them to workers, `attempts` hears how they went, `ending` ends them, `retention` and
+//! `horizon` remember and forget them.
 //! `lanes` and `permits` say whose turn it is, `retry` what an attempt's end leads to and when time is over, `beats` keeps
 //! what bodies tell about themselves. `cancel`, `dependencies`, `streams` and `graph` are what asyncio adds to a job
 //! queue, and `sync` has the locks and queues that a cluster shares. `recovery` goes on where a former life of the
@@ -52,12 +53,14 @@ mod functions;
 mod graph;
 mod hash;
 mod hello;
+mod horizon;
 mod lanes;
 mod lists;
 mod outbox;
 mod permits;
 mod prints;
 mod recovery;
+mod retention;
 mod retry;
 mod scan;
 mod schedule;
@@ -77,9 +80,10 @@ use cancel::Tombstones;
 use ending::Family;
 use functions::{Best, Function};
 use hash::{Keyed, Rng};
-use lists::List;
+use horizon::Forgotten;
 use permits::Limits;
 use recovery::{Aftermath, Carrying, Recovery};
+use retention::Retained;
 use scan::Scan;
 use sessions::{Session, SessionKey};
 use sync::Primitives;
@@ -97,9 +101,10 @@ pub struct Core {
     epoch: u64,
     /// Tasks that are not over.
     live: usize,
-    /// Finished tasks, oldest first.
-    retained: List,
-    retained_bytes: usize,
+    retained: Retained,
+    forgotten: Forgotten,
+    /// Tasks that requests of the public API made, by the callers' names for these.
+    requests: HashMap<Arc<str>, u32, Keyed>,
     /// Bytes that tasks printed and that are kept.
     log_bytes: usize,
     tombstones: Tombstones,
@@ -163,6 +168,8 @@ pub(crate) enum Timer {
     Stranded(u32),
     /// A call has waited long enough.
     Call(CallId),
+    /// A task that is over is to be forgotten.
+    Forget(TaskKey),
     /// Look whether anybody still uses this primitive.
     Primitive(u32),
 }
@@ -185,6 +192,8 @@ pub(crate) enum Work {
     },
     Mismatched(u32),
     Pull(SessionKey),
+    /// A peer has received outcomes that are kept until they are consumed.
+    Receipts(SessionKey),
     /// A queue may be served by workers that have credit.
     Serve(u32),
     Scan(Box<Scan>),
@@ -212,6 +221,10 @@ pub struct Stats {
     pub live: usize,
     /// Finished tasks that are remembered.
     pub retained: usize,
+    /// Tasks that are pinned, over or not.
+    pub pinned: usize,
+    /// Ids of forgotten tasks that are remembered one by one.
+    pub forgotten: usize,
     /// Open sessions.
     pub sessions: usize,
     /// Attempts at workers.
@@ -246,8 +259,9 @@ impl Core {
             serial: 0,
             epoch: 0,
             live: 0,
-            retained: List::default(),
-            retained_bytes: 0,
+            retained: Retained::default(),
+            forgotten: Forgotten::new(keyed),
+            requests: HashMap::with_hasher(keyed),
             log_bytes: 0,
             tombstones: Tombstones::new(keyed),
             sessions: Slab::new(),
@@ -322,7 +336,9 @@ impl Core {
     pub fn stats(&self) -> Stats {
         Stats {
             live: self.live,
-            retained: self.retained.len as usize,
+            retained: self.retained.len(),
+            pinned: self.retained.pins(),
+            forgotten: self.forgotten.len(),
             sessions: self.session_ids.len(),
             leases: self.sessions.iter().filter_map(|(_, s)| s.worker.as_ref()).map(|w| w.leases.len as usize).sum(),
             queued: self.functions.iter().map(|(_, f)| f.len).sum(),
@@ -358,6 +374,7 @@ impl Core {
                 Timer::Beat(key) => self.on_beat_due(key),
                 Timer::Stranded(function) => self.on_stranded(function),
                 Timer::Call(call) => self.on_call_timeout(call),
+                Timer::Forget(key) => self.on_forget(key),
                 Timer::Primitive(at) => self.on_primitive_idle(at),
             }
         }
@@ -374,6 +391,7 @@ impl Core {
                 Work::Dependents { of, outcome, dependents } => self.dependents_some(*of, outcome, dependents),
                 Work::Mismatched(function) => self.mismatched_some(*function),
                 Work::Pull(key) => self.session(*key).is_none() || self.pull_some(key.index),
+                Work::Receipts(session) => self.receipts_some(*session),
                 Work::Serve(function) => self.serve_some(*function),
                 Work::Scan(scan) => self.scan_some(scan),
                 Work::EndCalls { session, calls } => self.end_calls_some(*session, calls),

@@ -21,22 +21,52 @@ use crate::time::Time;
 /// A note. It holds the outcome (or item) itself, for a record may leave retention before its watcher comes back.
 #[derive(Clone, Debug)]
 pub(crate) enum Tell {
-    Resolved { task: TaskId, outcome: Outcome },
+    Resolved {
+        task: TaskId,
+        outcome: Outcome,
+    },
+    /// The same of a task that is kept until it was consumed.
+    Handed {
+        task: TaskId,
+        key: TaskKey,
+        outcome: Outcome,
+    },
     CancelCount(TaskKey),
-    Stranded { task: TaskId, why: alloc::string::String },
-    Print { task: TaskId, print: Print },
-    Start { index: u32, epoch: Epoch },
-    Cancel { index: u32, epoch: Epoch },
-    Withdrawn { index: u32, epoch: Epoch },
+    Stranded {
+        task: TaskId,
+        why: alloc::string::String,
+    },
+    Print {
+        task: TaskId,
+        print: Print,
+    },
+    Start {
+        index: u32,
+        epoch: Epoch,
+    },
+    Cancel {
+        index: u32,
+        epoch: Epoch,
+    },
+    Withdrawn {
+        index: u32,
+        epoch: Epoch,
+    },
     Fence(AttemptId),
     Recall(AttemptId),
     Deadlock(AttemptId, Vec<TaskId>),
-    Sync { call: u64, answer: Box<SyncAnswer> },
+    Sync {
+        call: u64,
+        answer: Box<SyncAnswer>,
+    },
     Progress(TaskKey),
     Drain,
     Leave,
     Item(TaskId, u64, Bytes),
-    Credit { index: u32, epoch: Epoch },
+    Credit {
+        index: u32,
+        epoch: Epoch,
+    },
 }
 
 #[derive(Debug)]
@@ -52,6 +82,8 @@ pub(crate) struct Outbox {
     pub(crate) awake: bool,
     /// Listed among the sessions that wait for a record to be durable.
     gated: bool,
+    /// Tasks whose outcomes were handed over, each with the number of data frames pushed up to it.
+    receipts: VecDeque<(u64, TaskKey)>,
     /// Of `data`, what bodies printed, in bytes.
     pub(crate) prints: usize,
     /// Printed lines for which there was no room, and that the peer has not been told of.
@@ -67,6 +99,7 @@ impl Outbox {
             data: VecDeque::new(),
             awake: false,
             gated: false,
+            receipts: VecDeque::new(),
             prints: 0,
             prints_lost: 0,
         }
@@ -94,6 +127,18 @@ impl Outbox {
         while let Some((_, items)) = self.marks.pop_front_if(|(gate, _)| *gate <= durable) {
             self.link.settle(items);
         }
+    }
+
+    pub(crate) fn receipt_due(&self) -> bool {
+        self.receipts.front().is_some_and(|(number, _)| *number <= self.link.data_acked())
+    }
+
+    /// The next task whose outcome the peer has received.
+    pub(crate) fn take_receipt(&mut self) -> Option<TaskKey> {
+        if !self.receipt_due() {
+            return None;
+        }
+        self.receipts.pop_front().map(|(_, key)| key)
     }
 
     fn gate_open(&self, durable: u64) -> bool {
@@ -241,8 +286,13 @@ impl Core {
 
     /// Bytes of payload pushed.
     fn derive_one(&mut self, index: u32, now: Time, tell: Tell) -> usize {
+        let mut handed = None;
         let frame = match tell {
             Tell::Resolved { task, outcome } => Some(Down::Resolved { task, outcome }),
+            Tell::Handed { task, key, outcome } => {
+                handed = Some(key);
+                Some(Down::Resolved { task, outcome })
+            }
             Tell::CancelCount(key) => self.derive_count(index, key),
             Tell::Stranded { task, why } => Some(Down::Stranded { task, why }),
             Tell::Print { task, print } => Some(self.derive_print(index, task, print)),
@@ -267,7 +317,11 @@ impl Core {
             Down::Print { print, .. } => print.text.len(),
             other => crate::link::LinkFrame::payload_len(other),
         };
-        self.sessions[index as usize].outbox.link.push(frame);
+        let outbox = &mut self.sessions[index as usize].outbox;
+        outbox.link.push(frame);
+        if let Some(key) = handed {
+            outbox.receipts.push_back((outbox.link.data_pushed(), key));
+        }
         bytes
     }
 

@@ -130,6 +130,7 @@ impl Core {
         let key = SessionKey { index, generation: session.generation };
         let mut frames = core::mem::take(&mut self.frames);
         let received = session.outbox.link.receive_numbered(batch, |number, frame| frames.push((number, frame)));
+        self.receipts_later(index);
         let mut complaint = None;
         for (number, frame) in frames.drain(..) {
             if self.session(key).is_none() {
@@ -174,6 +175,7 @@ impl Core {
                 self.on_cancel(task, message, Some((self.sessions[index as usize].id, number)));
             }
             Up::Uncancel(task) => self.on_uncancel(task, Some((self.sessions[index as usize].id, number))),
+            Up::Release(task) => self.on_release(task),
             Up::Offer(more) => return self.on_offer(index, more),
             Up::Grant(total) => self.on_grant(index, total),
             Up::Progress { awaits, .. } if awaits.len() > limits::EDGES => {

@@ -5,9 +5,9 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 
-use super::ending::args_hash;
 use super::lists::Chain;
 use super::outbox::Tell;
+use super::retention::args_hash;
 use super::sessions::SessionKey;
 use super::tasks::{Phase, Rare, Task, Watcher};
 use super::{Core, Timer};
@@ -46,7 +46,7 @@ impl Core {
     pub(crate) fn on_submit(&mut self, index: u32, submit: Submit) {
         let (task, function) = (submit.task, submit.spec.function.clone());
         let key = self.session_key(index);
-        if let Err((kind, message)) = self.accept(submit, Some(key)) {
+        if let Err((kind, message)) = self.accept(submit, Some(key), None) {
             let failure = Failure { task: Some(task), ..Failure::new(kind, function, message) };
             let gate = self.unwatch(task, key);
             self.tell(key, gate, Tell::Resolved { task, outcome: Outcome::Raised(Arc::new(failure)) });
@@ -67,8 +67,9 @@ impl Core {
     /// Tells the session the outcome: now if there is one, else when it comes. Once per question (L10).
     fn watch(&mut self, index: u32, key: SessionKey) {
         let task = &mut self.tasks[index];
-        if let Some(outcome) = &task.outcome {
-            let (tell, gate) = (Tell::Resolved { task: task.id, outcome: outcome.clone() }, task.gate);
+        if task.over() {
+            let gate = task.gate;
+            let tell = self.tell_of_end(index);
             self.tell(key, gate, tell);
             return;
         }
@@ -101,34 +102,13 @@ impl Core {
         task.gate
     }
 
-    /// Why an id says nothing (L2).
-    pub(crate) fn unknown(&self, id: TaskId) -> (FailureKind, String) {
-        if self.expired(id) {
-            let message =
-                format!("task {id} is older than the retention of {:?}; its outcome is gone", self.config.retention);
-            return (FailureKind::Expired, message);
-        }
-        let message = format!(
-            "task {id} is not known here: it was never submitted, or its retention ({:?}, {} tasks) is over",
-            self.config.retention, self.config.retained_tasks
-        );
-        (FailureKind::NotFound, message)
-    }
-
-    /// Whether an unknown id is older than the retention horizon: it may have run and been forgotten.
-    fn expired(&self, id: TaskId) -> bool {
-        let zero = self.config.wall_at_zero_ms;
-        let version = (id.0 >> 76) & 0xf;
-        if zero == 0 || version != 7 {
-            return false;
-        }
-        let now = zero + self.now.0 / 1_000;
-        let retention = u64::try_from(self.config.retention.as_millis()).unwrap_or(u64::MAX);
-        id.timestamp_ms().saturating_add(retention) < now
-    }
-
     /// Accepts a task. `from` is told its outcome; a refusal leaves no trace (L18).
-    pub(crate) fn accept(&mut self, submit: Submit, from: Option<SessionKey>) -> Result<u32, (FailureKind, String)> {
+    pub(crate) fn accept(
+        &mut self,
+        submit: Submit,
+        from: Option<SessionKey>,
+        request: Option<Arc<str>>,
+    ) -> Result<u32, (FailureKind, String)> {
         let Submit { task: id, spec, owner, creator, within } = submit;
         if let Some(index) = self.tasks.find(id) {
             if !self.same_body(index, &spec) && !planted!(self, SecondBodyAccepted) {
@@ -143,7 +123,11 @@ impl Core {
             return Ok(index);
         }
         self.room_in_store(&spec)?;
-        self.within_limits(id, &spec)?;
+        self.within_limits(&spec)?;
+        if self.expired(id, self.may_repeat(from)) {
+            return Err(self.unknown(id));
+        }
+        self.room_to_pin(&spec)?;
         let parent = match creator {
             None => None,
             Some(attempt) => match self.tasks.find(attempt.task) {
@@ -204,6 +188,10 @@ impl Core {
         }
         let deadline = task.deadline;
         let index = self.tasks.insert(task);
+        self.pin(index);
+        if let Some(name) = request {
+            self.name_request(index, name);
+        }
         self.open_stream(index, from);
         self.live += 1;
         self.join_limit(index);
@@ -238,6 +226,12 @@ impl Core {
         Ok(index)
     }
 
+    /// Whether a submit may be there for the second time: a link carries each frame once, but for those that a peer sends
+    /// to a coordinator that started again; and who calls may call again.
+    fn may_repeat(&self, from: Option<SessionKey>) -> bool {
+        from.is_none_or(|key| self.sessions[key.index as usize].rejoining)
+    }
+
     /// The task as it was accepted, for the records.
     pub(crate) fn submitted(&self, index: u32) -> Submitted {
         let task = &self.tasks[index];
@@ -253,7 +247,7 @@ impl Core {
             at: task.created,
             deadline: (task.deadline != Time(u64::MAX)).then_some(task.deadline),
             within: task.rare.as_ref().and_then(|r| r.within),
-            request: None,
+            request: task.request().cloned(),
             consumer: self.consumer(index),
         }
     }
@@ -282,13 +276,10 @@ impl Core {
         false
     }
 
-    fn within_limits(&self, id: TaskId, spec: &Spec) -> Result<(), (FailureKind, String)> {
+    fn within_limits(&self, spec: &Spec) -> Result<(), (FailureKind, String)> {
         let exceeded = |what: &str, is: usize, name: &str, limit: usize| {
             Err((FailureKind::ResourceExhausted, format!("{what}: {is}; the limit {name} is {limit}")))
         };
-        if self.expired(id) {
-            return Err(self.unknown(id));
-        }
         if spec.args.len() > self.config.max_payload {
             return exceeded("bytes of arguments", spec.args.len(), "MAX_PAYLOAD", self.config.max_payload);
         }
@@ -341,7 +332,7 @@ impl Core {
     }
 
     /// Whether a submit under a known id is the same one again (L2).
-    fn same_body(&self, index: u32, spec: &Arc<Spec>) -> bool {
+    pub(crate) fn same_body(&self, index: u32, spec: &Arc<Spec>) -> bool {
         let task = &self.tasks[index];
         if Arc::ptr_eq(&task.spec, spec) {
             return true;

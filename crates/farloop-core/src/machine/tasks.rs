@@ -17,6 +17,7 @@ use super::hash::Keyed;
 use super::lanes::Lane;
 use super::lists::{Links, List, NIL};
 use super::permits::Permits;
+use super::retention::Keep;
 use super::retry::{Clocks, Expired};
 use super::sessions::SessionKey;
 use super::streams::Stream;
@@ -110,6 +111,7 @@ pub(crate) struct Task {
     pub(crate) blocked: bool,
     /// It is on record that it started, and must not start again.
     pub(crate) once: bool,
+    pub(crate) keep: Keep,
 }
 
 /// A session that wants to be told.
@@ -142,6 +144,10 @@ pub(crate) struct Rare {
     pub(crate) args_were: Option<(u64, u64)>,
     /// What it printed last.
     pub(crate) log: TaskLog,
+    /// Sessions that are told its end and have not said that they received it, if it is kept until it was consumed.
+    pub(crate) owed: u32,
+    /// The request of the public API that made it, by the caller's name for it.
+    pub(crate) request: Option<Arc<str>>,
     /// How far its items have come, if it is a stream.
     pub(crate) stream: Option<Box<Stream>>,
     /// What even fewer have.
@@ -184,6 +190,8 @@ pub(crate) struct Cancels {
     pub(crate) told: u32,
     /// A cancel waits in the worker's outbox.
     pub(crate) queued: bool,
+    /// Names of requests of the public API that were counted, oldest first.
+    pub(crate) named: Vec<Arc<str>>,
     /// Messages of requests that were not seen, oldest first.
     pub(crate) messages: VecDeque<(u32, Option<String>)>,
     /// Message of the first request of all.
@@ -208,6 +216,7 @@ pub(crate) struct Inputs {
 impl Task {
     pub(crate) fn new(id: TaskId, serial: u32, spec: Arc<Spec>, owner: Owner, now: Time) -> Self {
         let priority = spec.options.priority.unwrap_or(0);
+        let keep = Keep::of(&spec);
         Self {
             id,
             parent: TaskId(0),
@@ -244,6 +253,7 @@ impl Task {
             recalled: false,
             blocked: false,
             once: false,
+            keep,
         }
     }
 
@@ -287,6 +297,10 @@ impl Task {
 
     pub(crate) fn log(&self) -> Option<&TaskLog> {
         self.rare.as_ref().map(|r| &r.log)
+    }
+
+    pub(crate) fn request(&self) -> Option<&Arc<str>> {
+        self.rare.as_ref()?.request.as_ref()
     }
 
     pub(crate) fn awaits(&self) -> &[TaskId] {

@@ -3,6 +3,7 @@
 use alloc::sync::Arc;
 
 use super::Core;
+use super::retention::Keep;
 use super::tasks::{Phase, Task};
 use crate::api::{TaskLog, TaskState, TaskView, WorkerView};
 use crate::frame::Activity;
@@ -24,6 +25,8 @@ impl Core {
             attempt: task.attempts,
             cancelling: task.standing(),
             awaits: task.awaits().to_vec(),
+            request: task.request().cloned(),
+            pinned: task.keep == Keep::Pinned,
             priority: task.priority,
             progress: task.extra().and_then(|e| e.progress.clone()),
             retry_at: task.extra().and_then(|e| e.clocks.retry),

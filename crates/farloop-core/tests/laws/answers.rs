@@ -24,13 +24,13 @@ fn told(c: &Cluster, call: CallId) -> Vec<String> {
 }
 
 fn submit(c: &mut Cluster, task: TaskId, function: &str) {
-    c.ask(Call::Submit { task, spec: spec(function).into(), await_worker: true }).expect("accepted");
+    c.ask(Call::Submit { task, spec: spec(function).into(), await_worker: true, request: None }).expect("accepted");
 }
 
 /// Many, without a look at the laws after each.
 fn submit_many(c: &mut Cluster, tasks: std::ops::RangeInclusive<u128>) {
     for n in tasks {
-        let request = Call::Submit { task: id(n), spec: spec("f").into(), await_worker: true };
+        let request = Call::Submit { task: id(n), spec: spec("f").into(), await_worker: true, request: None };
         c.core.handle(c.now, Input::Call { call: CallId(1 << 40), request });
         while let Some(output) = c.core.poll_output() {
             if let Output::Wake(session) = output {
@@ -53,7 +53,7 @@ pub(crate) fn l9_each_task_is_told_once_in_the_order_of_the_ends() {
     c.end(id(3), returned("v"));
     c.end(id(1), raised("no"));
     assert!(!c.over.contains(&call));
-    c.ask(Call::Cancel { task: id(2), message: None }).expect("counted");
+    c.ask(Call::Cancel { task: id(2), message: None, request: None }).expect("counted");
     c.end(id(2), Outcome::Cancelled(Default::default()));
     assert_eq!(told(&c, call), ["4 Succeeded", "3 Succeeded", "1 Failed", "2 Cancelled"]);
     assert!(c.over.contains(&call), "and that was all");
@@ -104,7 +104,7 @@ pub(crate) fn who_watches_sees_what_is_there_and_then_each_change() {
     submit(&mut c, id(2), "f");
     c.suspend(id(1), &[id(2)], false);
     c.end(id(2), returned("v"));
-    c.ask(Call::Cancel { task: id(1), message: None }).expect("counted");
+    c.ask(Call::Cancel { task: id(1), message: None, request: None }).expect("counted");
     assert_eq!(
         told(&c, call)[2..],
         ["2 Pending", "2 Running", "1 Suspended", "2 Succeeded", "1 Suspended"],
@@ -175,7 +175,7 @@ fn a_change_is_told_when_its_record_is_durable() {
     c.worker(2, &["f"], 9);
     c.sync();
     let call = c.open(Call::WatchTasks(ListTasks::default()));
-    let submit = c.call(Call::Submit { task: id(1), spec: spec("f").into(), await_worker: true });
+    let submit = c.call(Call::Submit { task: id(1), spec: spec("f").into(), await_worker: true, request: None });
     assert_eq!(told(&c, call), ["end"]);
     c.sync();
     assert!(c.replies.contains_key(&submit));
@@ -244,7 +244,7 @@ fn a_worker_that_is_told_to_leave_hears_it_gives_back_and_goes() {
 #[test]
 fn a_misspelt_function_is_refused_while_workers_are_there() {
     let mut c = Cluster::new();
-    let call = |task, await_worker| Call::Submit { task, spec: spec("demo.ad").into(), await_worker };
+    let call = |task, await_worker| Call::Submit { task, spec: spec("demo.ad").into(), await_worker, request: None };
     c.ask(call(id(1), false)).expect("nobody can tell yet");
     c.worker(2, &["demo.add"], 1);
     let refused = c.ask(call(id(2), false)).unwrap_err();

@@ -12,7 +12,9 @@ use crate::driver::*;
 fn submit_wait_and_get() {
     let mut c = Cluster::new();
     c.worker(2, &["f"], 9);
-    let Ok(Reply::Task(view)) = c.ask(Call::Submit { task: id(1), spec: spec("f").into(), await_worker: true }) else {
+    let Ok(Reply::Task(view)) =
+        c.ask(Call::Submit { task: id(1), spec: spec("f").into(), await_worker: true, request: None })
+    else {
         panic!("refused")
     };
     assert_eq!((view.root, view.parent), (None, None));
@@ -35,11 +37,11 @@ fn cancel_says_whether_it_counted() {
     let mut c = Cluster::new();
     c.worker(2, &["f"], 9);
     for (n, over) in [(1, false), (2, true)] {
-        let _ = c.ask(Call::Submit { task: id(n), spec: spec("f").into(), await_worker: true });
+        let _ = c.ask(Call::Submit { task: id(n), spec: spec("f").into(), await_worker: true, request: None });
         if over {
             c.end(id(n), returned("v"));
         }
-        let reply = c.ask(Call::Cancel { task: id(n), message: None });
+        let reply = c.ask(Call::Cancel { task: id(n), message: None, request: None });
         assert!(matches!(reply, Ok(Reply::Cancelled { requested, .. }) if requested != over));
     }
 }
@@ -50,7 +52,7 @@ fn l8_gathers_answer_in_argument_order_by_their_mode() {
         let mut c = Cluster::new();
         c.worker(2, &["f"], 9);
         for n in 1..=3 {
-            let _ = c.ask(Call::Submit { task: id(n), spec: spec("f").into(), await_worker: true });
+            let _ = c.ask(Call::Submit { task: id(n), spec: spec("f").into(), await_worker: true, request: None });
         }
         let members = vec![id(3), id(1), id(2), id(1)];
         let call = c.call(Call::Gather { members: members.clone(), mode, timeout: Duration::from_secs(9) });
@@ -82,7 +84,7 @@ fn lists_are_newest_first_with_exact_totals_over_pages() {
             c.now,
             Input::Call {
                 call: farloop_core::id::CallId(1 << 40),
-                request: Call::Submit { task: id(n), spec: s.into(), await_worker: true },
+                request: Call::Submit { task: id(n), spec: s.into(), await_worker: true, request: None },
             },
         );
         while c.core.poll_output().is_some() {}
@@ -109,7 +111,7 @@ fn tasks_are_found_by_the_end_of_their_id() {
     let mut c = Cluster::new();
     let (a, b) = (id(0xaa_1234_5678_9abc), id(0xbb_1234_5678_9abc));
     for task in [a, b] {
-        let _ = c.ask(Call::Submit { task, spec: spec("f").into(), await_worker: true });
+        let _ = c.ask(Call::Submit { task, spec: spec("f").into(), await_worker: true, request: None });
     }
     assert!(matches!(c.ask(Call::Find(a.to_string())), Ok(Reply::Task(v)) if v.task == a));
     assert!(matches!(c.ask(Call::Find("bb123456789abc".into())), Ok(Reply::Task(v)) if v.task == b));

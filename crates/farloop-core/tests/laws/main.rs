@@ -12,6 +12,7 @@ mod printing;
 mod random;
 mod recovery;
 mod restart;
+mod retention;
 mod running;
 mod sessions;
 mod streams;

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use farloop_core::api::Planted;
 
-use crate::{answers, cancelling, pace, printing, running, sessions, streams, syncing, turns};
+use crate::{answers, cancelling, pace, printing, retention, running, sessions, streams, syncing, turns};
 
 thread_local! {
     /// The bug in every core that this thread makes.
@@ -44,6 +44,10 @@ fn every_planted_bug_fails_the_test_of_its_law() {
             Planted::BackoffIgnored => pace::a_failed_attempt_is_followed_after_a_pause_that_grows,
             Planted::DetailsForgotten => pace::a_silent_attempt_is_fenced_and_the_next_is_given_the_last_details,
             Planted::GraceAfterAnswer => cancelling::patience_runs_from_the_sending_and_anew_from_the_delivery,
+            Planted::ForgottenRunsAgain => {
+                retention::l2_what_was_forgotten_early_does_not_run_again_and_says_so_at_every_door
+            }
+            Planted::RequestForgotten => retention::l2_a_request_is_known_again_by_its_name,
             Planted::PermitOfTheDeadKept => syncing::l24_an_attempt_that_ends_lets_go_however_it_ends,
             Planted::TokenReused => syncing::l24_a_lock_has_one_holder_in_order_and_its_tokens_grow,
             Planted::ItemOfTheDeadLost => syncing::l25_an_item_on_its_way_to_one_that_is_lost_goes_back_to_its_place,

@@ -312,7 +312,9 @@ impl Life {
                 return Err(format!("L10: {who} asked for {task} {times} times and was told {told:?}"));
             }
             // Refusals apart, all answers are the same one.
-            let mut real = told.iter().filter(|o| !matches!(o, Outcome::Raised(f) if f.kind == FailureKind::NotFound));
+            let mut real = told.iter().filter(
+                |o| !matches!(o, Outcome::Raised(f) if matches!(f.kind, FailureKind::NotFound | FailureKind::Expired)),
+            );
             if let Some(first) = real.next()
                 && !real.all(|o| o == first)
             {

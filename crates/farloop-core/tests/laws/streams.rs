@@ -233,7 +233,9 @@ pub(crate) fn l18_streams_of_one_session_have_a_bound_with_a_name() {
     c.submit(client, id(5_001), stream("f"));
     assert_eq!(c.running(id(5_001)).0, worker);
     // The public API has no session that could consume one.
-    let refused = c.ask(Call::Submit { task: id(5_002), spec: stream("f").into(), await_worker: true }).unwrap_err();
+    let refused = c
+        .ask(Call::Submit { task: id(5_002), spec: stream("f").into(), await_worker: true, request: None })
+        .unwrap_err();
     assert_eq!(refused.kind, FailureKind::BadArguments);
 }
 

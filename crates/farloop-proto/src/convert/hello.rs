@@ -83,7 +83,7 @@ impl From<HelloReply> for v1::HelloReply {
     fn from(reply: HelloReply) -> Self {
         use v1::hello_reply::Answer;
         let answer = match reply {
-            HelloReply::Welcome { resumed, received, dead_after, max_payload, life, recovered } => {
+            HelloReply::Welcome { resumed, received, dead_after, max_payload, life, recovered, clock_ms } => {
                 Answer::Welcome(v1::Welcome {
                     resumed,
                     received,
@@ -91,6 +91,7 @@ impl From<HelloReply> for v1::HelloReply {
                     max_payload,
                     life: life.map(Into::into),
                     recovered,
+                    clock_ms,
                 })
             }
             HelloReply::Rejected { reason, message } => Answer::Rejected(v1::Rejected { reason, message }),
@@ -104,11 +105,11 @@ impl TryFrom<v1::HelloReply> for HelloReply {
     fn try_from(reply: v1::HelloReply) -> Result<Self, WireError> {
         use v1::hello_reply::Answer;
         match reply.answer.ok_or(WireError::Missing("the answer to the hello"))? {
-            Answer::Welcome(v1::Welcome { resumed, received, dead_after, max_payload, life, recovered }) => {
+            Answer::Welcome(v1::Welcome { resumed, received, dead_after, max_payload, life, recovered, clock_ms }) => {
                 let dead_after = dead_after.ok_or(WireError::Missing("dead_after"))?;
                 let dead_after = duration_from_wire(dead_after, "dead_after")?;
                 let life = life.map(scalar::life).transpose()?;
-                Ok(Self::Welcome { resumed, received, dead_after, max_payload, life, recovered })
+                Ok(Self::Welcome { resumed, received, dead_after, max_payload, life, recovered, clock_ms })
             }
             Answer::Rejected(v1::Rejected { reason, message }) => Ok(Self::Rejected { reason, message }),
         }

@@ -9,7 +9,7 @@ mod outcome;
 mod print;
 mod record;
 mod scalar;
-mod spec;
+pub mod spec;
 mod sync;
 pub(crate) mod up;
 

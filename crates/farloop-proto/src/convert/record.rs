@@ -33,6 +33,7 @@ impl From<&Record> for wire::Record {
             }),
             Record::AttemptFailed(failed) => Wire::AttemptFailed(attempt_to_wire(failed)),
             Record::Started { task } => Wire::Started((*task).into()),
+            Record::Released { task } => Wire::Released((*task).into()),
             Record::CancelRequested(cancel) => Wire::CancelRequested(cancel_to_wire(cancel)),
             Record::Carried(carried) => Wire::Carried(carried_to_wire(carried)),
         };
@@ -61,6 +62,7 @@ impl TryFrom<wire::Record> for Record {
             },
             Wire::AttemptFailed(failed) => Self::AttemptFailed(Box::new(read_attempt(failed)?)),
             Wire::Started(task) => Self::Started { task: task.into() },
+            Wire::Released(task) => Self::Released { task: task.into() },
             Wire::CancelRequested(cancel) => Self::CancelRequested(Box::new(read_cancel(cancel)?)),
             Wire::Carried(carried) => Self::Carried(Box::new(read_carried(carried)?)),
         })
@@ -202,6 +204,7 @@ fn carried_to_wire(c: &Carried) -> wire::Carried {
         attempts: c.attempts.as_ref().map(attempt_to_wire),
         crashes: c.crashes.iter().map(crash_to_wire).collect(),
         started: c.started,
+        released: c.released,
         cancel: c.cancel.as_ref().map(cancel_to_wire),
         inputs: c
             .inputs
@@ -226,6 +229,7 @@ fn read_carried(c: wire::Carried) -> Result<Carried, WireError> {
         attempts: c.attempts.map(read_attempt).transpose()?,
         crashes: c.crashes.into_iter().map(read_crash).collect::<Result<_, _>>()?,
         started: c.started,
+        released: c.released,
         cancel: c.cancel.map(read_cancel).transpose()?,
         inputs: c.inputs.into_iter().map(input).collect::<Result<_, WireError>>()?,
         args_were: c.args_were.map(|a| (a.len, a.hash)),

@@ -101,12 +101,8 @@ fn read_policy(o: &mut v1::Options) -> Result<Option<Box<Policy>>, WireError> {
         heartbeat: time(o.heartbeat.take(), "heartbeat")?,
         limit: o.limit.take().map(|l| Limit { key: l.key.into(), at_once: l.at_once }),
         fairness_key: o.fairness_key.take().map(Into::into),
-        durability: match o.durability() {
-            v1::Durability::Unspecified | v1::Durability::Durable => Durability::Durable,
-            v1::Durability::Buffered => Durability::Buffered,
-            v1::Durability::Memory => Durability::Memory,
-        },
-        retention: o.retention.take().map_or(Ok(Retention::Usual), read_retention)?,
+        durability: durability_from_wire(o.durability()),
+        retention: o.retention.take().map_or(Ok(Retention::Usual), |keep| retention_from_wire(&keep))?,
     };
     // Absent and empty are one: what is the same must be equal.
     Ok((policy != Policy::default()).then(|| Box::new(policy)))
@@ -132,7 +128,21 @@ fn retention(retention: Retention) -> Option<v1::Retention> {
     Some(v1::Retention { keep: Some(keep) })
 }
 
-fn read_retention(retention: v1::Retention) -> Result<Retention, WireError> {
+/// What becomes of a task when the coordinator dies.
+#[must_use]
+pub fn durability_from_wire(durability: v1::Durability) -> Durability {
+    match durability {
+        v1::Durability::Unspecified | v1::Durability::Durable => Durability::Durable,
+        v1::Durability::Buffered => Durability::Buffered,
+        v1::Durability::Memory => Durability::Memory,
+    }
+}
+
+/// How long an outcome is kept.
+///
+/// # Errors
+/// Its time is no length of time.
+pub fn retention_from_wire(retention: &v1::Retention) -> Result<Retention, WireError> {
     use v1::retention::Keep;
     Ok(match retention.keep {
         Some(Keep::For(time)) => Retention::For(duration_from_wire(time, "retention")?),

@@ -25,6 +25,7 @@ pub(crate) fn to_wire(item: Item<Up>) -> v1::UpItem {
         Up::Watch(task) => Wire::Watch(task.into()),
         Up::Cancel { task, message } => Wire::Cancel(v1::Cancel { task: Some(task.into()), message }),
         Up::Uncancel(task) => Wire::Uncancel(task.into()),
+        Up::Release(task) => Wire::Release(task.into()),
         Up::Grant(starts) => Wire::Grant(starts),
         Up::Progress { attempt, activity, awaits, blocked } => {
             Wire::Progress(progress(attempt, activity, awaits, blocked))
@@ -75,6 +76,7 @@ pub(crate) fn from_wire(wire: v1::UpItem) -> Result<Item<Up>, WireError> {
         Wire::Watch(task) => Up::Watch(task.into()),
         Wire::Cancel(c) => Up::Cancel { task: scalar::id(c.task, "the task")?, message: c.message },
         Wire::Uncancel(task) => Up::Uncancel(task.into()),
+        Wire::Release(task) => Up::Release(task.into()),
         Wire::Grant(starts) => Up::Grant(starts),
         Wire::Progress(p) => {
             let (attempt, activity, awaits, blocked) = read_progress(p)?;

@@ -4,7 +4,7 @@
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Record {
     /// Exactly one of these.
-    #[prost(oneof = "record::Record", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10")]
+    #[prost(oneof = "record::Record", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 60")]
     pub record: ::core::option::Option<record::Record>,
 }
 /// Nested message and enum types in `Record`.
@@ -42,6 +42,9 @@ pub mod record {
         /// All that is known of a task, once more.
         #[prost(message, tag = "10")]
         Carried(super::Carried),
+        /// Nobody needs the outcome of this task any more.
+        #[prost(message, tag = "60")]
+        Released(crate::v1::Id),
     }
 }
 /// A life of the coordinator.
@@ -251,6 +254,9 @@ pub struct Carried {
     /// How it ended, if it is over.
     #[prost(message, optional, tag = "8")]
     pub ended: ::core::option::Option<Ended>,
+    /// It was released.
+    #[prost(bool, tag = "60")]
+    pub released: bool,
 }
 /// The value of an argument that is another task's result.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -879,6 +879,10 @@ pub struct Welcome {
     /// holds and waits for (`attempt`, `watch`), then `rejoined`.
     #[prost(bool, tag = "6")]
     pub recovered: bool,
+    /// The coordinator's wall clock, in milliseconds since 1970; 0 if it has none. Ids are made on this clock: a peer whose
+    /// own clock is off makes them all the same as one whose clock is right.
+    #[prost(uint64, tag = "60")]
+    pub clock_ms: u64,
 }
 /// The session does not stand.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -925,7 +929,7 @@ pub struct UpItem {
     /// What it is.
     #[prost(
         oneof = "up_item::Item",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 30, 31, 26, 27, 20, 21, 22, 23, 40, 41, 15, 16"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 30, 31, 26, 27, 20, 21, 22, 23, 40, 41, 60, 15, 16"
     )]
     pub item: ::core::option::Option<up_item::Item>,
 }
@@ -1003,6 +1007,9 @@ pub mod up_item {
         /// After the coordinator started again: that was all.
         #[prost(message, tag = "41")]
         Rejoined(super::Rejoined),
+        /// Nobody needs the outcome of this task any more once all who asked for it have it.
+        #[prost(message, tag = "60")]
+        Release(super::Id),
         /// A piece of the payload of the next item that is a tail.
         #[prost(bytes, tag = "15")]
         Part(::prost::bytes::Bytes),
@@ -2635,6 +2642,12 @@ pub struct Task {
     /// When the next attempt begins, while its backoff lasts.
     #[prost(message, optional, tag = "32")]
     pub retry_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// `request_id` of the request that started it.
+    #[prost(string, tag = "60")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Its outcome is kept until ReleaseTask lets go of it.
+    #[prost(bool, tag = "61")]
+    pub pinned: bool,
 }
 /// The end of what a task printed.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2679,7 +2692,10 @@ pub struct SubmitTaskRequest {
     /// Labels to select by, at most 64.
     #[prost(btree_map = "string, string", tag = "10")]
     pub labels: ::prost::alloc::collections::BTreeMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
-    /// A UUIDv7 of your making, which becomes the task's id: two requests with one `request_id` start one task.
+    /// A name of your making for this request, at most 256 bytes: sent again under the same name it starts nothing new and
+    /// is answered with the task that it started, for as long as that is remembered; another call under that name is
+    /// refused as ALREADY_EXISTS. A UUIDv7 becomes the task's id, and then such a request never starts a second task: once
+    /// the first is forgotten it is refused as EXPIRED.
     #[prost(string, tag = "11")]
     pub request_id: ::prost::alloc::string::String,
     /// Accept the call even if no worker that is connected offers the function now; the task then waits for one. Unless
@@ -2704,6 +2720,12 @@ pub struct SubmitTaskRequest {
     /// Within one priority of one function keys take turns.
     #[prost(string, tag = "35")]
     pub fairness_key: ::prost::alloc::string::String,
+    /// What becomes of the task when the coordinator's process or machine dies; durable unless set.
+    #[prost(enumeration = "Durability", tag = "60")]
+    pub durability: i32,
+    /// How long the outcome is kept; as long as the coordinator keeps outcomes unless set.
+    #[prost(message, optional, tag = "61")]
+    pub retention: ::core::option::Option<Retention>,
 }
 /// How the pause between attempts grows.
 #[derive(Clone, Copy, PartialEq, ::prost::Message)]
@@ -2790,6 +2812,10 @@ pub struct CancelTaskRequest {
     /// Given to the coroutine, as asyncio's `msg`.
     #[prost(string, tag = "2")]
     pub message: ::prost::alloc::string::String,
+    /// A name of your making for this request, at most 256 bytes: sent again under the same name it is counted once, as
+    /// long as the coordinator runs and the task is remembered. Without one each call is a request of its own.
+    #[prost(string, tag = "60")]
+    pub request_id: ::prost::alloc::string::String,
 }
 /// Response of CancelTask.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2885,6 +2911,16 @@ pub struct ExplainTaskResponse {
     #[prost(message, optional, tag = "3")]
     pub log: ::core::option::Option<TaskLog>,
 }
+/// Request of ReleaseTask.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReleaseTaskRequest {
+    /// Task to let go of.
+    #[prost(string, tag = "1")]
+    pub task_id: ::prost::alloc::string::String,
+}
+/// Response of ReleaseTask.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReleaseTaskResponse {}
 /// Request of Wait.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WaitRequest {
@@ -3418,6 +3454,27 @@ pub mod task_service_client {
             req.extensions_mut().insert(GrpcMethod::new("farloop.v1.TaskService", "ExplainTask"));
             self.inner.unary(req, path, codec).await
         }
+        /// Lets go of an outcome: it is forgotten as soon as the task is over and everybody who asked for it has it. Ends the
+        /// retention of a task that was submitted with `retention: {"pinned": true}`, and shortens every other. A task that is
+        /// forgotten already is released.
+        ///
+        /// ```text
+        /// grpcurl -plaintext -d '{"taskId":"0700c321"}' localhost:7171 farloop.v1.TaskService/ReleaseTask
+        /// ```
+        pub async fn release_task(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReleaseTaskRequest>,
+        ) -> std::result::Result<tonic::Response<super::ReleaseTaskResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/farloop.v1.TaskService/ReleaseTask");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("farloop.v1.TaskService", "ReleaseTask"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -3537,6 +3594,17 @@ pub mod task_service_server {
             &self,
             request: tonic::Request<super::ExplainTaskRequest>,
         ) -> std::result::Result<tonic::Response<super::ExplainTaskResponse>, tonic::Status>;
+        /// Lets go of an outcome: it is forgotten as soon as the task is over and everybody who asked for it has it. Ends the
+        /// retention of a task that was submitted with `retention: {"pinned": true}`, and shortens every other. A task that is
+        /// forgotten already is released.
+        ///
+        /// ```text
+        /// grpcurl -plaintext -d '{"taskId":"0700c321"}' localhost:7171 farloop.v1.TaskService/ReleaseTask
+        /// ```
+        async fn release_task(
+            &self,
+            request: tonic::Request<super::ReleaseTaskRequest>,
+        ) -> std::result::Result<tonic::Response<super::ReleaseTaskResponse>, tonic::Status>;
     }
     /// Starts, awaits, gathers, lists and cancels tasks.
     ///
@@ -3886,6 +3954,34 @@ pub mod task_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ExplainTaskSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/farloop.v1.TaskService/ReleaseTask" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReleaseTaskSvc<T: TaskService>(pub Arc<T>);
+                    impl<T: TaskService> tonic::server::UnaryService<super::ReleaseTaskRequest> for ReleaseTaskSvc<T> {
+                        type Response = super::ReleaseTaskResponse;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::ReleaseTaskRequest>) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as TaskService>::release_task(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReleaseTaskSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(accept_compression_encodings, send_compression_encodings)

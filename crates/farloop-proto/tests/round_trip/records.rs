@@ -79,13 +79,15 @@ fn cancel() -> impl Strategy<Value = CancelRequested> {
 }
 fn carried() -> impl Strategy<Value = Carried> {
     let inputs = vec((task(), payload()), 0..3);
-    let more = (any::<bool>(), of(cancel()), inputs, of((any::<u64>(), any::<u64>())), of((outcome(), moment())));
+    let more =
+        (any::<(bool, bool)>(), of(cancel()), inputs, of((any::<u64>(), any::<u64>())), of((outcome(), moment())));
     (submitted(), of(attempt_failed()), vec(crash(), 0..3), more).prop_map(
-        |(submitted, attempts, crashes, (started, cancel, inputs, args_were, ended))| Carried {
+        |(submitted, attempts, crashes, ((started, released), cancel, inputs, args_were, ended))| Carried {
             submitted,
             attempts,
             crashes,
             started,
+            released,
             cancel,
             inputs,
             args_were,
@@ -111,6 +113,7 @@ fn record() -> impl Strategy<Value = Record> {
             .boxed(),
         attempt_failed().prop_map(|a| Record::AttemptFailed(Box::new(a))).boxed(),
         task().prop_map(|task| Record::Started { task }).boxed(),
+        task().prop_map(|task| Record::Released { task }).boxed(),
         cancel().prop_map(|c| Record::CancelRequested(Box::new(c))).boxed(),
         carried().prop_map(|c| Record::Carried(Box::new(c))).boxed(),
     ])

@@ -113,6 +113,7 @@ fn kind(record: &Record) -> &'static str {
         Record::Ended { .. } => "ended",
         Record::AttemptFailed(_) => "attempt failed",
         Record::Started { .. } => "started",
+        Record::Released { .. } => "released",
         Record::CancelRequested(_) => "cancel requested",
         Record::Carried(_) => "carried",
     }

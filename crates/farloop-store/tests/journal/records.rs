@@ -61,6 +61,7 @@ pub(crate) fn carry(task: u64, args: usize) -> Record {
         attempts: None,
         crashes: Vec::new(),
         started: false,
+        released: false,
         cancel: None,
         inputs: Vec::new(),
         args_were: None,

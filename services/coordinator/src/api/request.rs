@@ -8,8 +8,8 @@ use bytes::Bytes;
 use farloop_core::api::GatherMode;
 use farloop_core::id::TaskId;
 use farloop_core::limits;
-use farloop_core::spec::{Backoff, Dependency, Limit, Options, Policy, Spec, Trace};
-use farloop_proto::convert::duration_from_wire;
+use farloop_core::spec::{Backoff, Dependency, Limit, Options, Policy, Retention, Spec, Trace};
+use farloop_proto::convert::{duration_from_wire, spec};
 use farloop_proto::json::{self, Typed};
 use farloop_proto::v1;
 use farloop_proto::v1::argument::Source;
@@ -30,7 +30,10 @@ const NIL: Bytes = Bytes::from_static(&[0xc0]);
 /// A call to start, with the task ids in its arguments still as text.
 #[derive(Debug)]
 pub(crate) struct Draft {
-    pub(crate) task: TaskId,
+    /// The id that the caller made; none: the coordinator makes one.
+    pub(crate) task: Option<TaskId>,
+    /// The caller's name for the request.
+    pub(crate) request: Option<Arc<str>>,
     pub(crate) await_worker: bool,
     spec: Spec,
     named: Vec<Named>,
@@ -77,10 +80,7 @@ pub(crate) fn draft(mut request: v1::SubmitTaskRequest) -> Result<Draft, Status>
     if !request.json_args.is_empty() && !request.args.is_empty() {
         return Err(errors::bad_field("jsonArgs", "stands next to args; give the arguments in one of them"));
     }
-    let task = match request.request_id.as_str() {
-        "" => TaskId(uuid::Uuid::now_v7().as_u128()),
-        text => request_id(text)?,
-    };
+    let (task, name) = request_name(&request.request_id)?;
     let policy = policy(&mut request)?;
     let mut named = Vec::new();
     let mut values = Vec::with_capacity(request.json_args.len() + request.args.len());
@@ -127,7 +127,7 @@ pub(crate) fn draft(mut request: v1::SubmitTaskRequest) -> Result<Draft, Status>
         context: None,
         stream: false,
     };
-    Ok(Draft { task, await_worker: request.await_worker, spec, named })
+    Ok(Draft { task, request: name, await_worker: request.await_worker, spec, named })
 }
 
 /// Options that few requests set; none if this one sets none of them.
@@ -148,7 +148,12 @@ fn policy(request: &mut v1::SubmitTaskRequest) -> Result<Option<Box<Policy>>, St
             },
         },
         fairness_key: (!request.fairness_key.is_empty()).then(|| std::mem::take(&mut request.fairness_key).into()),
-        ..Policy::default()
+        durability: spec::durability_from_wire(request.durability()),
+        retention: match request.retention.take() {
+            None => Retention::Usual,
+            Some(keep) => spec::retention_from_wire(&keep)
+                .map_err(|_| errors::bad_field("retention.for", "is no length of time; write \"1.5s\""))?,
+        },
     };
     Ok((policy != Policy::default()).then(|| Box::new(policy)))
 }
@@ -204,11 +209,15 @@ pub(crate) fn page_size(asked: i32) -> Result<usize, Status> {
     }
 }
 
-fn request_id(text: &str) -> Result<TaskId, Status> {
+/// The name that a caller gave to a request. One that is a UUIDv7 is the task's id as well.
+pub(crate) fn request_name(text: &str) -> Result<(Option<TaskId>, Option<Arc<str>>), Status> {
+    if text.len() > limits::MAX_NAME {
+        let message = format!("{} bytes; the limit MAX_NAME is {}", text.len(), limits::MAX_NAME);
+        return Err(errors::bad_field("requestId", message));
+    }
     let version = |id: &TaskId| (id.0 >> 76) & 0xf;
-    TaskId::parse(text).filter(|id| version(id) == 7).ok_or_else(|| {
-        errors::bad_field("requestId", format!("`{text}` is no UUIDv7; make one with `uuidgen --time-v7`"))
-    })
+    let task = TaskId::parse(text).filter(|id| version(id) == 7);
+    Ok((task, (!text.is_empty()).then(|| text.into())))
 }
 
 fn read_payload(payload: v1::Payload) -> Result<Bytes, String> {

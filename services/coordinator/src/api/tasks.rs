@@ -106,11 +106,16 @@ impl Tasks {
         })
     }
 
-    async fn submit(&self, draft: Draft) -> Result<TaskView, Status> {
-        let task = draft.task;
+    /// The task, and whether this call started it.
+    async fn submit(&self, draft: Draft) -> Result<(TaskView, bool), Status> {
+        let task = draft.task.unwrap_or_else(|| self.driver.new_task());
         let dependencies = self.find_all(draft.ids(), "args.taskId").await?;
-        let await_worker = draft.await_worker;
-        self.ask_task(Call::Submit { task, spec: draft.finish(dependencies), await_worker }).await
+        let (await_worker, request) = (draft.await_worker, draft.request.clone());
+        match self.ask(Call::Submit { task, spec: draft.finish(dependencies), await_worker, request }).await? {
+            Reply::Task(view) => Ok((view, true)),
+            Reply::Again(view) => Ok((view, false)),
+            _ => Err(unexpected()),
+        }
     }
 
     /// Starts all, or cancels what it started.
@@ -121,14 +126,19 @@ impl Tasks {
     ) -> Result<Vec<TaskId>, Status> {
         let drafts = calls.into_iter().map(request::draft).collect::<Result<Vec<_>, _>>()?;
         let mut members = Vec::with_capacity(drafts.len());
+        // What an earlier request started is that one's.
+        let mut started = Vec::new();
         for draft in drafts {
             match self.submit(draft.traced(trace.clone())).await {
-                Ok(view) => members.push(view.task),
+                Ok((view, fresh)) => {
+                    members.push(view.task);
+                    started.extend(fresh.then_some(view.task));
+                }
                 Err(refused) => {
-                    for task in members {
+                    for task in started {
                         let message = Some("another call of its gather was refused".into());
                         // What is over already needs no cancel.
-                        let _ = self.ask(Call::Cancel { task, message }).await;
+                        let _ = self.ask(Call::Cancel { task, message, request: None }).await;
                     }
                     return Err(refused);
                 }
@@ -149,7 +159,7 @@ impl TaskService for Tasks {
         request: Request<v1::SubmitTaskRequest>,
     ) -> Result<Response<v1::SubmitTaskResponse>, Status> {
         let trace = traces::of_caller(request.metadata());
-        let view = self.submit(request::draft(request.into_inner())?.traced(trace)).await?;
+        let (view, _) = self.submit(request::draft(request.into_inner())?.traced(trace)).await?;
         let task = Some(self.shown(view, Show::one(v1::PayloadFormat::Json)));
         Ok(Response::new(v1::SubmitTaskResponse { task }))
     }
@@ -184,11 +194,23 @@ impl TaskService for Tasks {
         }
         let task = self.find(&request.task_id, "taskId").await?;
         let message = (!request.message.is_empty()).then_some(request.message);
-        match self.ask(Call::Cancel { task, message }).await? {
+        let (_, named) = request::request_name(&request.request_id)?;
+        match self.ask(Call::Cancel { task, message, request: named }).await? {
             Reply::Cancelled { requested, task } => Ok(Response::new(v1::CancelTaskResponse {
                 cancel_requested: Some(requested),
                 task: Some(self.shown(task, Show::one(v1::PayloadFormat::Json))),
             })),
+            _ => Err(unexpected()),
+        }
+    }
+
+    async fn release_task(
+        &self,
+        request: Request<v1::ReleaseTaskRequest>,
+    ) -> Result<Response<v1::ReleaseTaskResponse>, Status> {
+        let task = self.find(&request.into_inner().task_id, "taskId").await?;
+        match self.ask(Call::Release(task)).await? {
+            Reply::Released => Ok(Response::new(v1::ReleaseTaskResponse {})),
             _ => Err(unexpected()),
         }
     }

@@ -85,6 +85,8 @@ pub(crate) fn task(view: TaskView, show: Show, driver: &Driver) -> v1::Task {
         priority: view.priority,
         progress: view.progress.as_ref().map(|value| payload(value, show)),
         retry_time: view.retry_at.map(stamp),
+        request_id: view.request.as_deref().unwrap_or_default().into(),
+        pinned: view.pinned,
     }
 }
 

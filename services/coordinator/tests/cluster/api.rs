@@ -98,15 +98,20 @@ async fn json_goes_in_and_json_comes_out() {
 async fn one_request_id_starts_one_task() {
     let running = start(Config::default()).await;
     let mut client = TaskServiceClient::new(running.channel().await);
-    let id = uuid::Uuid::now_v7().to_string();
-    let request = |b| v1::SubmitTaskRequest { request_id: id.clone(), ..add(2, b) };
-    let first = submit(&mut client, request(3)).await.unwrap();
-    assert_eq!(first.task_id, id);
-    assert_eq!(submit(&mut client, request(3)).await.unwrap().task_id, id);
-    let refused = submit(&mut client, request(4)).await.unwrap_err();
-    assert_eq!(refused.code(), Code::AlreadyExists);
-    assert_eq!(refused.get_details_error_info().unwrap().reason, "TASK_ALREADY_EXISTS");
-    let refused = submit(&mut client, v1::SubmitTaskRequest { request_id: "42".into(), ..add(1, 1) }).await;
+    // A UUIDv7 is the task's id as well; any other text names the request alone.
+    let uuid = uuid::Uuid::now_v7().to_string();
+    for id in [uuid.clone(), "order 42".into()] {
+        let request = |b| v1::SubmitTaskRequest { request_id: id.clone(), ..add(2, b) };
+        let first = submit(&mut client, request(3)).await.unwrap();
+        assert_eq!((first.task_id == id, &first.request_id), (id == uuid, &id));
+        assert_eq!(submit(&mut client, request(3)).await.unwrap().task_id, first.task_id);
+        let refused = submit(&mut client, request(4)).await.unwrap_err();
+        assert_eq!(refused.code(), Code::AlreadyExists);
+        assert_eq!(refused.get_details_error_info().unwrap().reason, "TASK_ALREADY_EXISTS");
+        assert!(refused.message().contains(&first.task_id), "{refused}");
+    }
+    let long = "x".repeat(257);
+    let refused = submit(&mut client, v1::SubmitTaskRequest { request_id: long, ..add(1, 1) }).await;
     assert_eq!(refused.unwrap_err().get_details_bad_request().unwrap().field_violations[0].field, "requestId");
 }
 
@@ -169,7 +174,8 @@ async fn a_wait_ends_in_time_and_a_cancel_ends_the_task() {
     let explained = client.explain_task(explained).await.unwrap().into_inner();
     assert!(explained.reasons.join(" ").contains("demo.add"), "{:?}", explained.reasons);
 
-    let cancel = || v1::CancelTaskRequest { task_id: task.task_id.clone(), message: "enough".into() };
+    let cancel =
+        || v1::CancelTaskRequest { task_id: task.task_id.clone(), message: "enough".into(), ..Default::default() };
     let cancelled = client.cancel_task(cancel()).await.unwrap().into_inner();
     assert_eq!(cancelled.cancel_requested, Some(true));
     let over = wait(&mut client, &task.task_id).await.task.unwrap();

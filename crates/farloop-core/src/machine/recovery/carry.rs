@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use crate::api::Output;
 use crate::id::{Epoch, TaskId};
 use crate::limits;
+use crate::machine::retention::Keep;
 use crate::machine::tasks::Phase;
 use crate::machine::{Core, Work};
 use crate::record::{AttemptFailed, CancelRequested, Carried, Record, Rostered, Standing};
@@ -48,7 +49,7 @@ impl Core {
     fn say_standing(&mut self) -> u64 {
         let Some(began) = self.recovery.began.clone() else { return self.seq };
         let roster = self.recovery.roster.iter().map(|(w, name)| Rostered { worker: *w, name: name.clone() }).collect();
-        self.persist(Record::Standing(Standing { began, roster, horizon_ms: 0 }))
+        self.persist(Record::Standing(Standing { began, roster, horizon_ms: self.horizon_ms() }))
     }
 
     fn carry_task(&mut self, index: u32) {
@@ -79,6 +80,7 @@ impl Core {
             started: task.once || (task.phase == Phase::Leased && task.spec.options.max_crashes == 0),
             cancel,
             inputs,
+            released: task.keep == Keep::Released,
             args_were: rare.and_then(|r| r.args_were),
             ended: task.outcome.clone().map(|outcome| (outcome, task.ended)),
         }

@@ -25,6 +25,7 @@ impl Core {
             Record::Life(began) => self.fold_life(began),
             Record::Standing(standing) => {
                 self.fold_life(standing.began);
+                self.raise_horizon(standing.horizon_ms);
                 self.recovery.roster = standing.roster.into_iter().map(|r| (r.worker, r.name)).collect();
             }
             Record::WorkerJoined(joined) => {
@@ -41,13 +42,16 @@ impl Core {
                     self.tasks[index].once = true;
                 }
             }
+            // Whoever waits for the outcome may not have it yet, and asks again.
+            Record::Released { task } => {
+                if let Some(index) = self.tasks.find(task) {
+                    self.unpin(index);
+                }
+            }
             Record::CancelRequested(request) => self.fold_cancel(*request),
             Record::Carried(carried) => self.fold_carried(*carried),
         }
-        if self.evict_at().is_some_and(|at| at <= self.now) {
-            self.put_in_order();
-            self.evict();
-        }
+        self.evict();
     }
 
     /// Milliseconds since 1970 at time zero: what the records say, or else the configuration.
@@ -90,6 +94,10 @@ impl Core {
             task.rare().within = within;
         }
         let index = self.tasks.insert(task);
+        self.pin(index);
+        if let Some(name) = submitted.request {
+            self.name_request(index, name);
+        }
         self.live += 1;
         self.join_limit(index);
         let key = self.tasks.key(index);
@@ -243,6 +251,9 @@ impl Core {
         let rare = task.rare.take();
         self.live -= 1;
         if let Some(rare) = rare {
+            if rare.request.is_some() {
+                self.tasks[index].rare().request = rare.request;
+            }
             if let Some(at) = rare.within {
                 self.timers.remove(&(at, Timer::Within(key)));
             }
@@ -259,8 +270,6 @@ impl Core {
                 }
             }
         }
-        let last = self.tasks.at(self.retained.tail);
-        self.recovery.reading.disordered |= last.is_some_and(|last| last.ended > at);
         self.retain(index);
     }
 
@@ -298,7 +307,7 @@ impl Core {
     }
 
     fn fold_carried(&mut self, carried: Carried) {
-        let Carried { submitted, attempts, started, cancel, inputs, args_were, ended, .. } = carried;
+        let Carried { submitted, attempts, started, cancel, inputs, args_were, released, ended, .. } = carried;
         let id = submitted.task;
         // What was carried is complete: what came before it does not matter any more.
         self.tombstones.take(id);
@@ -312,6 +321,9 @@ impl Core {
             self.fold_attempts(index, attempts);
         }
         self.tasks[index].once |= started;
+        if released {
+            self.unpin(index);
+        }
         if let Some((outcome, at)) = ended {
             self.now = self.now.max(at);
             if known.is_none() {
@@ -334,8 +346,7 @@ impl Core {
         }
     }
 
-    /// Sorts what was carried in between by time: who was accepted first is served first, and who ended first is
-    /// forgotten first.
+    /// Sorts what was carried in between by time: who was accepted first is served first.
     pub(super) fn put_in_order(&mut self) {
         if !core::mem::take(&mut self.recovery.reading.disordered) {
             return;
@@ -345,12 +356,6 @@ impl Core {
         self.recovery.held = Default::default();
         for index in held {
             self.recovery.held.push_back(&mut self.tasks, Chain::Place, index);
-        }
-        let mut retained: Vec<u32> = self.retained.iter(&self.tasks, Chain::Place).collect();
-        retained.sort_by_key(|index| self.tasks[*index].ended);
-        self.retained = Default::default();
-        for index in retained {
-            self.retained.push_back(&mut self.tasks, Chain::Place, index);
         }
     }
 }
