@@ -392,6 +392,8 @@ pub enum About {
     Function,
     /// A worker.
     Worker,
+    /// An ending that the ids of several tasks, or workers, have.
+    Ending,
 }
 
 /// States as people read them.

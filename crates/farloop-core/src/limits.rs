@@ -73,6 +73,8 @@ pub const STREAMS: usize = 1_024;
 pub const PAGE: usize = 1_000;
 /// Notes that may wait for one session; a session that does not take what it is sent is over beyond that.
 pub const TELLS: usize = 4_194_304;
+/// Bytes of the results and items in those notes; a session that does not take them is over beyond that.
+pub const TELLS_BYTES: usize = 1024 * 1024 * 1024;
 /// Locks, semaphores, events, queues and barriers in use at once, over the whole cluster.
 pub const SYNC_PRIMITIVES: usize = 65_536;
 /// Waits, permits and items on their way at once, over the whole cluster.
@@ -89,6 +91,8 @@ pub const SYNC_BYTES: usize = 512 * 1024 * 1024;
 pub const JOURNAL_QUEUE: usize = 64 * 1024 * 1024;
 /// Sessions at once.
 pub const MAX_SESSIONS: usize = 10_000;
+/// Connections that a coordinator keeps open at once, those of sessions included.
+pub const CONNECTIONS: usize = 16_384;
 /// Functions one worker may offer.
 pub const MAX_FUNCTIONS: usize = 4_096;
 /// Bytes of a name.

@@ -30,6 +30,8 @@ pub struct Config {
     pub store: Option<OpenStore>,
     /// How long a stop waits for running tasks and for connections to end.
     pub stop_within: Duration,
+    /// Connections that are kept open at once; one above that is told so and closed.
+    pub connections: usize,
 }
 
 impl Default for Config {
@@ -42,6 +44,7 @@ impl Default for Config {
             core: farloop_core::api::Config { seed, ..Default::default() },
             store: None,
             stop_within: Duration::from_secs(10),
+            connections: farloop_core::limits::CONNECTIONS,
         }
     }
 }
@@ -75,6 +78,7 @@ impl fmt::Debug for Config {
             .field("core", &self.core)
             .field("store", &self.store.as_ref().map(|_| "not open yet"))
             .field("stop_within", &self.stop_within)
+            .field("connections", &self.connections)
             .finish()
     }
 }

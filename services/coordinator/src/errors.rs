@@ -29,6 +29,15 @@ pub(crate) fn bad_field(field: &str, message: impl Into<String>) -> Status {
     with(Code::InvalidArgument, "BAD_FIELD", format!("{field}: {message}"), details)
 }
 
+/// The id in a field is none, or the ending of several.
+pub(crate) fn bad_id(field: &str, about: About, message: String) -> Status {
+    if about != About::Ending {
+        return bad_field(field, message);
+    }
+    let details = ErrorDetails::with_bad_request_violation(field, message.clone());
+    with(Code::InvalidArgument, "AMBIGUOUS_ID", format!("{field}: {message}"), details)
+}
+
 /// What the core refused.
 pub(crate) fn refused(error: CallError) -> Status {
     let CallError { kind, message, about } = error;
@@ -37,6 +46,7 @@ pub(crate) fn refused(error: CallError) -> Status {
             About::Task => missing("TASK_NOT_FOUND", "task", message),
             About::Function => missing("FUNCTION_NOT_FOUND", "function", message),
             About::Worker => missing("WORKER_NOT_FOUND", "worker", message),
+            About::Ending => status(Code::NotFound, "NOT_FOUND", message),
         },
         FailureKind::Expired => missing("TASK_EXPIRED", "task", message),
         FailureKind::BadArguments => status(Code::InvalidArgument, "BAD_ARGUMENTS", message),

@@ -20,6 +20,7 @@ mod clock;
 mod config;
 mod driver;
 mod errors;
+mod incoming;
 mod journal;
 mod process;
 mod replay;

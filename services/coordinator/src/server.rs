@@ -16,7 +16,6 @@ use tokio::net::{TcpListener, lookup_host};
 use tokio::sync::oneshot;
 use tonic::service::Routes;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic::{Code, Status};
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
@@ -27,6 +26,7 @@ use crate::auth::Guard;
 use crate::config::{Config, StartError};
 use crate::driver::Driver;
 use crate::errors;
+use crate::incoming::Incoming;
 use crate::replay;
 use crate::session::Sessions;
 
@@ -91,7 +91,7 @@ impl Coordinator {
     /// # Errors
     /// The records cannot be read, or the server or the store failed.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), StartError> {
-        let Self { listener, config: Config { core, store, tokens, stop_within, .. }, .. } = self;
+        let Self { listener, config: Config { core, store, tokens, stop_within, connections, .. }, .. } = self;
         let (bounds, retention, max_payload) = (bounds::in_force(&core), core.retention, core.max_payload);
         let guard = Guard::new(tokens, max_payload);
         let mut shutdown = std::pin::pin!(shutdown);
@@ -101,7 +101,7 @@ impl Coordinator {
                 let same = duplicate(&listener)?;
                 let (replayed, store) = tokio::select! {
                     read = replay::replay(core, open) => read.map_err(StartError::Records)?,
-                    ended = meanwhile(same, guard.clone()) => return ended,
+                    ended = meanwhile(same, connections, guard.clone()) => return ended,
                     () = &mut shutdown => return Ok(()),
                 };
                 (replayed, Some(store))
@@ -118,7 +118,7 @@ impl Coordinator {
         set_health(&reporter, ServingStatus::NotServing).await;
         let routes = routes(&driver, max_payload)?.add_service(health);
         let (close, closing) = oneshot::channel::<()>();
-        let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+        let incoming = Incoming::new(listener, connections);
         let server = builder(guard).add_routes(routes).serve_with_incoming_shutdown(incoming, async {
             let _ = closing.await;
         });
@@ -154,12 +154,12 @@ fn duplicate(listener: &TcpListener) -> Result<TcpListener, StartError> {
 }
 
 /// What answers while records are read: health, and a refusal of everything else. It only ends with an error.
-async fn meanwhile(listener: TcpListener, guard: Guard) -> Result<(), StartError> {
+async fn meanwhile(listener: TcpListener, connections: usize, guard: Guard) -> Result<(), StartError> {
     // Few records are read in a moment: whoever comes in it waits, rather than to be refused.
     tokio::time::sleep(MOMENT).await;
     let (reporter, health) = tonic_health::server::health_reporter();
     set_health(&reporter, ServingStatus::NotServing).await;
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let incoming = Incoming::new(listener, connections);
     Ok(builder(guard.recovering()).add_service(health).serve_with_incoming(incoming).await?)
 }
 

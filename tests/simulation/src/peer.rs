@@ -230,7 +230,7 @@ impl Peer {
     fn rejoin(&mut self) {
         self.link.drop_assembly();
         let mut unsaid = BTreeSet::new();
-        self.link.rewrite(|frame| {
+        self.link.rewrite(|frame, _| {
             unsaid.extend(match frame {
                 Up::Submit(submit) => Some(submit.task),
                 Up::Watch(task) => Some(*task),

@@ -8,11 +8,11 @@ use alloc::vec::Vec;
 
 use super::calls::error;
 use super::ending::Family;
-use super::lists::Chain;
+use super::lists::{Chain, List, NIL};
 use super::outbox::Tell;
 use super::scan::ending;
 use super::sessions::SessionKey;
-use super::tasks::Phase;
+use super::tasks::{Phase, TaskKey};
 use super::{Core, Timer, Work};
 use crate::api::{About, CallError, Event, Output, Reply};
 use crate::frame::Activity;
@@ -183,7 +183,7 @@ impl Core {
             }
             (Some((_, one)), Some((_, other))) => {
                 let message = format!("several workers end in '{text}', {} and {}; give more digits", one.id, other.id);
-                Err(about_worker(FailureKind::BadArguments, message))
+                Err(CallError { about: About::Ending, ..error(FailureKind::BadArguments, message) })
             }
         }
     }
@@ -193,14 +193,32 @@ impl Core {
         let key = self.session_key(index);
         let Some(worker) = &mut self.sessions[index as usize].worker else { return };
         worker.draining = true;
-        let leases = worker.leases;
-        if leases.is_empty() {
+        if worker.leases.is_empty() {
             self.work.push_back(Work::Drained(key));
         }
-        let held: Vec<u32> = leases.iter(&self.tasks, Chain::Place).collect();
-        for task in held {
-            self.recall(task, key);
+        self.work.push_back(Work::Recall { worker: key, next: None });
+    }
+
+    /// A piece of what a worker that drains is asked back (L21); `next` is where to go on. True when all was asked.
+    pub(crate) fn recall_some(&mut self, key: SessionKey, next: &mut Option<TaskKey>) -> bool {
+        let Some(worker) = self.session(key).and_then(|session| session.worker.as_ref()) else { return true };
+        let held = |core: &Self, at: &TaskKey| {
+            core.tasks.get(*at).is_some_and(|task| task.phase == Phase::Leased && task.place == key.index)
+        };
+        // Where it stopped has ended meanwhile: once more from the front, past what was asked already. No lease is added,
+        // so this comes to its end.
+        let mut at = next.filter(|at| held(self, at)).map_or(worker.leases.head, |at| at.index);
+        while at != NIL {
+            if self.touched >= limits::TOUCH {
+                *next = Some(self.tasks.key(at));
+                return false;
+            }
+            self.touched += 1;
+            let then = List::after(&self.tasks, Chain::Place, at);
+            self.recall(at, key);
+            at = then;
         }
+        true
     }
 
     /// Asks a lease back that has not begun, as far as is known here.

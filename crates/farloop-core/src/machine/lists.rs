@@ -113,6 +113,11 @@ impl List {
         self.len -= 1;
     }
 
+    /// The one behind it; NIL: none.
+    pub(crate) fn after(tasks: &Tasks, chain: Chain, index: u32) -> u32 {
+        tasks[index].links[chain as usize].next
+    }
+
     pub(crate) fn iter(self, tasks: &Tasks, chain: Chain) -> impl Iterator<Item = u32> {
         let mut at = self.head;
         core::iter::from_fn(move || {

@@ -179,6 +179,11 @@ pub(crate) enum Timer {
 pub(crate) enum Work {
     EndSession(u32),
     Drained(SessionKey),
+    /// What a worker holds that drains is asked back.
+    Recall {
+        worker: SessionKey,
+        next: Option<TaskKey>,
+    },
     /// `retry`: then the task starts again, at the front of its queue or not.
     Children {
         key: TaskKey,
@@ -387,6 +392,7 @@ impl Core {
             let done = match &mut work {
                 Work::EndSession(index) => self.end_session_some(*index),
                 Work::Drained(key) => self.on_drained(*key),
+                Work::Recall { worker, next } => self.recall_some(*worker, next),
                 Work::Children { key, family, retry } => self.children_some(*key, *family, *retry),
                 Work::Dependents { of, outcome, dependents } => self.dependents_some(*of, outcome, dependents),
                 Work::Mismatched(function) => self.mismatched_some(*function),

@@ -69,6 +69,23 @@ pub(crate) enum Tell {
     },
 }
 
+impl Tell {
+    /// What it holds that may be large.
+    fn weight(&self) -> usize {
+        match self {
+            Self::Resolved { outcome: Outcome::Returned(value), .. } | Self::Item(_, _, value) => value.len(),
+            Self::Resolved { outcome: Outcome::Raised(failure), .. } => {
+                failure.message.len() + failure.details.as_ref().map_or(0, Bytes::len)
+            }
+            Self::Sync { answer, .. } => match &**answer {
+                SyncAnswer::Item(item) => item.len(),
+                _ => 0,
+            },
+            _ => 0,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Outbox {
     pub(crate) link: Link<Down>,
@@ -84,6 +101,8 @@ pub(crate) struct Outbox {
     gated: bool,
     /// Tasks whose outcomes were handed over, each with the number of data frames pushed up to it.
     receipts: VecDeque<(u64, TaskKey)>,
+    /// Of both, results and items, in bytes.
+    bytes: usize,
     /// Of `data`, what bodies printed, in bytes.
     pub(crate) prints: usize,
     /// Printed lines for which there was no room, and that the peer has not been told of.
@@ -100,6 +119,7 @@ impl Outbox {
             awake: false,
             gated: false,
             receipts: VecDeque::new(),
+            bytes: 0,
             prints: 0,
             prints_lost: 0,
         }
@@ -113,6 +133,7 @@ impl Outbox {
     pub(crate) fn clear(&mut self) {
         self.control.clear();
         self.data.clear();
+        self.bytes = 0;
         self.prints = 0;
     }
 
@@ -141,6 +162,21 @@ impl Outbox {
         self.receipts.pop_front().map(|(_, key)| key)
     }
 
+    /// As [`bytes`](Self::bytes) should say.
+    pub(crate) fn counts_bytes(&self) -> bool {
+        self.bytes == self.control.iter().chain(&self.data).map(|(_, tell)| tell.weight()).sum::<usize>()
+    }
+
+    /// Which limit of what may wait is passed.
+    fn overfull(&self) -> Option<&'static str> {
+        if self.len() > limits::TELLS {
+            return Some("more than TELLS notes wait for this session; it does not take what it is sent");
+        }
+        (self.bytes > limits::TELLS_BYTES).then_some(
+            "more than TELLS_BYTES of results and items wait for this session; it does not take what it is sent",
+        )
+    }
+
     fn gate_open(&self, durable: u64) -> bool {
         let open = |q: &VecDeque<(u64, Tell)>| q.front().is_some_and(|(gate, _)| *gate <= durable);
         open(&self.control) || (self.link.has_window() && open(&self.data))
@@ -154,14 +190,15 @@ impl Core {
             return;
         }
         let outbox = &mut self.sessions[key.index as usize].outbox;
+        outbox.bytes += tell.weight();
         match tell {
             Tell::Cancel { .. } | Tell::Withdrawn { .. } | Tell::Drain | Tell::Leave | Tell::Credit { .. } => {
                 outbox.control.push_back((gate, tell));
             }
             _ => outbox.data.push_back((gate, tell)),
         }
-        if outbox.len() > limits::TELLS {
-            self.drop_conn(key.index, "more than TELLS notes wait for this session; it does not take what it is sent");
+        if let Some(why) = outbox.overfull() {
+            self.drop_conn(key.index, why);
             self.end_session(key.index, false);
             return;
         }
@@ -280,6 +317,7 @@ impl Core {
                 None
             };
             let Some((_, tell)) = tell else { return };
+            outbox.bytes -= tell.weight();
             bytes += FRAME_BYTES + self.derive_one(index, now, tell);
         }
     }
@@ -394,5 +432,45 @@ impl Core {
         }));
         self.changed(at);
         bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{Config, Input};
+    use crate::frame::{Hello, PROTOCOL_VERSION, Role};
+    use crate::id::ConnId;
+
+    #[test]
+    fn l18_what_a_session_does_not_take_is_bounded_in_bytes() {
+        let mut core = Core::new(Config::default());
+        let (conn, session) = (ConnId(1), SessionId(1));
+        let hello = Hello {
+            session,
+            protocol: PROTOCOL_VERSION,
+            role: Role::Client,
+            name: alloc::string::String::new(),
+            resume: false,
+            received: 0,
+            functions: Vec::new(),
+            slots: 0,
+            connection: 1,
+            acked: 0,
+            life: None,
+            process: None,
+        };
+        core.handle(Time(0), Input::Hello { conn, hello });
+        core.handle(Time(0), Input::Cut { session, conn });
+        let key = core.session_key(core.session_ids[&session]);
+        let value = Bytes::from(alloc::vec![0; limits::MAX_PAYLOAD]);
+        let mut waiting = 0;
+        while core.session(key).is_some_and(|session| !session.over) {
+            assert!(waiting <= limits::TELLS_BYTES, "{waiting}");
+            core.tell(key, 0, Tell::Item(TaskId(1), 1, value.clone()));
+            waiting += value.len();
+            core.check().expect("the law holds");
+        }
+        assert!(waiting > limits::TELLS_BYTES, "{waiting}");
     }
 }

@@ -91,6 +91,9 @@ impl Core {
             if outbox.prints > limits::PRINTS_WAITING {
                 return broken("L18", format!("PRINTS_WAITING: {} for session {}", outbox.prints, session.id));
             }
+            if !outbox.counts_bytes() {
+                return broken("L18", format!("bytes that wait for {} are counted wrongly", session.id));
+            }
             let count = outbox.count_prints();
             if count != outbox.prints {
                 return broken(

@@ -10,7 +10,7 @@ use super::calls::error;
 use super::tasks::Task;
 use super::views::state;
 use super::{Core, Work};
-use crate::api::{CallError, ListTasks, Reply, TaskState, TaskView};
+use crate::api::{About, CallError, ListTasks, Reply, TaskState, TaskView};
 use crate::id::{CallId, TaskId};
 use crate::limits;
 use crate::outcome::FailureKind;
@@ -94,7 +94,7 @@ impl Core {
                 several => {
                     let ids: Vec<String> = several.iter().map(|t| format!("{t}")).collect();
                     let message = format!("several tasks end in '{text}': {}; give more digits", ids.join(", "));
-                    Err(error(FailureKind::BadArguments, message))
+                    Err(CallError { about: About::Ending, ..error(FailureKind::BadArguments, message) })
                 }
             },
         }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use farloop_core::api::{Config, Event, Record};
+use farloop_core::api::{Config, Event, Input, Record};
 use farloop_core::frame::{Activity, Down, Owner, Up};
 use farloop_core::id::Epoch;
+use farloop_core::limits;
 use farloop_core::outcome::{FailureKind, Outcome};
 use farloop_core::spec::{Dependency, Spec};
 
@@ -519,6 +520,37 @@ pub(crate) fn a_draining_worker_gives_back_what_it_has_not_begun() {
     c.settle();
     assert!(c.closed.iter().any(|(s, why)| *s == first && why.contains("drained")));
     assert!(begun.epoch > Epoch(0));
+}
+
+#[test]
+pub(crate) fn l21_a_draining_worker_is_asked_back_in_pieces() {
+    let many = 3 * limits::TOUCH;
+    let mut c = Cluster::new();
+    let client = c.client(1);
+    let first = c.worker(2, &["f"], many as u64);
+    for n in 0..many {
+        c.submit(client, id(1 + n as u128), spec("f"));
+    }
+    c.settle();
+    assert_eq!(c.core.stats().leases, many);
+    let recalled = |c: &Cluster| c.got(first).iter().filter(|d| matches!(d, Down::Recall(_))).count();
+    let peer = c.peers.get_mut(&first).expect("is there");
+    peer.link.push(Up::Drain);
+    let (conn, batch) = (peer.conn.expect("connected"), peer.link.poll_batch(true).expect("a frame waits"));
+    c.core.handle(c.now, Input::Batch { session: first, conn, batch });
+    c.take(first, usize::MAX);
+    assert!((1..=limits::TOUCH).contains(&recalled(&c)), "{} at once", recalled(&c));
+    assert_eq!(c.core.next_deadline(), Some(c.now), "the rest is queued");
+    // Where it stopped ends meanwhile.
+    for n in limits::TOUCH - 2..limits::TOUCH + 2 {
+        c.end(id(1 + n as u128), returned("v"));
+    }
+    c.settle();
+    c.deliver(first);
+    c.take(first, usize::MAX);
+    assert!(recalled(&c) >= many - 4, "{}", recalled(&c));
+    let each: std::collections::BTreeSet<String> = c.got(first).iter().map(|d| format!("{d:?}")).collect();
+    assert!(each.len() >= recalled(&c), "nobody is asked twice");
 }
 
 #[test]

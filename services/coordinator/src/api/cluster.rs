@@ -87,8 +87,8 @@ impl ClusterService for Cluster {
                 Ok(Response::new(v1::DrainWorkerResponse { worker: Some(view::worker(worker)) }))
             }
             Ok(_) => Err(unexpected()),
-            Err(CallError { kind: FailureKind::BadArguments, message, .. }) => {
-                Err(errors::bad_field("workerId", message))
+            Err(CallError { kind: FailureKind::BadArguments, message, about }) => {
+                Err(errors::bad_id("workerId", about, message))
             }
             Err(refused) => Err(errors::refused(refused)),
         }

@@ -53,8 +53,8 @@ impl Tasks {
                 Ok(Reply::Task(view)) => Ok(view.task),
                 Ok(_) => Err(unexpected()),
                 // No id, or the ending of several.
-                Err(CallError { kind: FailureKind::BadArguments, message, .. }) => {
-                    Err(errors::bad_field(field, message))
+                Err(CallError { kind: FailureKind::BadArguments, message, about }) => {
+                    Err(errors::bad_id(field, about, message))
                 }
                 Err(refused) => Err(errors::refused(refused)),
             },

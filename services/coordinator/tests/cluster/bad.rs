@@ -108,7 +108,8 @@ async fn ids_that_are_unknown_or_name_several_tasks_are_refused() {
     }
     let ending = ids[0][ids[0].len() - 8..].to_owned();
     let several =
-        refused(client.get_task(get(&ending)).await, Code::InvalidArgument, "BAD_FIELD", "several tasks end in");
+        refused(client.get_task(get(&ending)).await, Code::InvalidArgument, "AMBIGUOUS_ID", "several tasks end in");
+    assert_eq!(field(&several), "taskId");
     assert!(several.message().contains("give more digits") && ids.iter().all(|id| several.message().contains(id)));
     for id in [unknown, ending] {
         let code = if id.len() > 8 { Code::NotFound } else { Code::InvalidArgument };
@@ -308,6 +309,38 @@ async fn l18_sessions_beyond_the_limit_are_refused_in_words() {
     assert_eq!(reason, "TOO_MANY_SESSIONS");
     assert!(message.contains("the limit MAX_SESSIONS is 2"), "{message}");
     lives(&running).await;
+}
+
+#[tokio::test]
+async fn l18_connections_beyond_the_limit_are_refused_in_words() {
+    let running = start(Config { connections: 2, ..Config::default() }).await;
+    let mut first = TaskServiceClient::new(running.channel().await);
+    let mut second = TaskServiceClient::new(running.channel().await);
+    assert!(submit(&mut first, add(1, 2)).await.is_ok() && submit(&mut second, add(1, 2)).await.is_ok());
+    let told = async |preface: &[u8]| {
+        let mut stream = TcpStream::connect(running.address).await.unwrap();
+        stream.write_all(preface).await.unwrap();
+        let mut told = Vec::new();
+        let closed = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut told)).await.expect("it is closed");
+        closed.map(|_| told).unwrap_or_default()
+    };
+    let told_one = told(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
+    // SETTINGS, then GOAWAY with ENHANCE_YOUR_CALM.
+    assert_eq!((&told_one[..9], told_one[12], told_one[25]), (&[0, 0, 0, 4, 0, 0, 0, 0, 0][..], 7, 0xb));
+    let text = String::from_utf8_lossy(&told_one);
+    assert!(text.contains("the limit CONNECTIONS is 2; close some"), "{text}");
+    let refused = submit(&mut TaskServiceClient::new(running.channel().await), add(1, 2)).await;
+    assert!(refused.is_err(), "{refused:?}");
+    // However many come, those that are there do not notice, and one that leaves makes room.
+    for _ in 0..200 {
+        drop(TcpStream::connect(running.address).await.unwrap());
+    }
+    assert!(submit(&mut first, add(1, 2)).await.is_ok());
+    drop(second);
+    let again = tokio::time::timeout(PATIENCE, async {
+        while submit(&mut TaskServiceClient::new(running.channel().await), add(1, 2)).await.is_err() {}
+    });
+    again.await.expect("there is room again");
 }
 
 #[tokio::test]
