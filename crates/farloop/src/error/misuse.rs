@@ -43,8 +43,6 @@ pub enum Misuse {
     WouldDeadlock,
     /// A future stands where only a task can.
     NotATask,
-    /// A time that is no time.
-    NegativeTimeout,
     /// Two functions under one name, with the places of both.
     DuplicateName {
         /// The wire name.
@@ -97,7 +95,6 @@ impl fmt::Display for Misuse {
                 "this thread runs the loop that the coroutine is on, and would wait for itself: await the task, or use run_until_complete",
             ),
             Self::NotATask => f.write_str("a task is needed here, and this future is none"),
-            Self::NegativeTimeout => f.write_str("a timeout must be a number of seconds that is not negative"),
             Self::DuplicateName { name, first, second } => write!(
                 f,
                 "two functions are called {name}: one at {first}, one at {second}; \
