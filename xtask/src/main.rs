@@ -53,7 +53,7 @@ fn run(arguments: &[String]) -> Result<()> {
             cargo::run("farloop-test-simulation", features, rest)
         }
         "floor" => {
-            cargo::build(&["farloop", "relay", "load", "floor"])?;
+            cargo::build(&["farloop", "relay", "load", "durable", "floor"])?;
             cargo::run("floor", &[], rest)
         }
         "help" | "-h" | "--help" => {

@@ -11,6 +11,8 @@ const NARROW: usize = 1_024;
 const WIDE: usize = 10_000;
 /// Workers below the tree that is cancelled.
 const TREE_WORKERS: usize = 3;
+/// Milliseconds of a sync on a slow disk.
+const SYNC_MS: u64 = 2;
 /// Tasks that wait for a worker nobody started.
 const PENDING: usize = 200_000;
 
@@ -19,6 +21,10 @@ pub(super) async fn measure_all(options: &Options) -> Result<Vec<Finding>> {
     for round in 1..=options.rounds() {
         eprintln!("round {round} of {}", options.rounds());
         alternate(options, &mut findings).await?;
+    }
+    eprintln!("durable");
+    for _ in 0..if options.quick { 2 } else { 5 } {
+        durable(options, &mut findings).await?;
     }
     eprintln!("cancel and memory");
     trees(options, &mut findings).await?;
@@ -53,6 +59,24 @@ async fn alternate(options: &Options, found: &mut Findings) -> Result<()> {
     Ok(())
 }
 
+/// Records on a disk without any time of its own, and on one whose syncs take 2 ms, each beside a coordinator without.
+async fn durable(options: &Options, found: &mut Findings) -> Result<()> {
+    let seconds = options.seconds();
+    let mut plain = FarloopStage::start(1).await?;
+    let mut quick = FarloopStage::start_durable(0).await?;
+    let mut slow = FarloopStage::start_durable(SYNC_MS).await?;
+    for stage in [&mut plain, &mut quick, &mut slow] {
+        stage.first_result().await?;
+    }
+    let memory = plain.drive(WIDE, seconds).await?.rate();
+    found.durable.both(memory, quick.drive(WIDE, seconds).await?.rate());
+    let memory = plain.drive(WIDE, seconds).await?.rate();
+    found.slow.both(memory, slow.drive(WIDE, seconds).await?.rate());
+    let (plain, slow) = (plain.drive(1, seconds).await?.p50_us, slow.drive(1, seconds).await?.p50_us);
+    found.syncs.farloop((slow - plain) / (SYNC_MS * 1_000) as f64);
+    Ok(())
+}
+
 async fn trees(options: &Options, found: &mut Findings) -> Result<()> {
     let mut farloop = FarloopStage::start(TREE_WORKERS).await?;
     for _ in 0..if options.quick { 3 } else { 7 } {
@@ -80,6 +104,9 @@ struct Findings {
     narrow: Finding,
     wide: Finding,
     gather: Finding,
+    durable: Finding,
+    slow: Finding,
+    syncs: Finding,
     tree: Finding,
     first: Finding,
     cpu: Finding,
@@ -96,6 +123,9 @@ impl Default for Findings {
             narrow: Finding::new("pipelined, 1,024 in flight", Kind::Rate, AtLeast { must: 0.15, aim: 0.5 }),
             wide: Finding::new("pipelined, 10,000 in flight", Kind::Rate, AtLeast { must: 0.15, aim: 0.5 }),
             gather: Finding::new("gather of 10,000", Kind::Millis, None),
+            durable: Finding::new("durable / memory, 10,000", Kind::Rate, AtLeast { must: 0.3, aim: 0.7 }),
+            slow: Finding::new("  with syncs of 2 ms", Kind::Rate, AtLeast { must: 0.3, aim: 0.7 }),
+            syncs: Finding::new("  p50 above memory", Kind::Syncs, AtMost { must: 2.5, aim: 1.5 }),
             tree: Finding::new("cancel a tree of 11,111", Kind::Millis, AtMost { must: 1_000.0, aim: 50.0 }),
             first: Finding::new("start to first result", Kind::Millis, AtMost { must: 300.0, aim: 100.0 }),
             cpu: Finding::new("coordinator CPU per task", Kind::Micros, AtMost { must: 5.0, aim: 1.5 }),
@@ -107,6 +137,9 @@ impl Default for Findings {
 
 impl From<Findings> for Vec<Finding> {
     fn from(f: Findings) -> Self {
-        vec![f.p50, f.p99, f.narrow, f.wide, f.gather, f.tree, f.first, f.cpu, f.pending, f.idle]
+        vec![
+            f.p50, f.p99, f.narrow, f.wide, f.gather, f.durable, f.slow, f.syncs, f.tree, f.first, f.cpu, f.pending,
+            f.idle,
+        ]
     }
 }

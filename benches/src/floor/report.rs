@@ -12,6 +12,8 @@ pub(super) enum Kind {
     Rate,
     Bytes,
     Mebibytes,
+    /// Syncs of the disk.
+    Syncs,
 }
 
 /// What the design asks for: of the ratio to the relay where there is one, else of the figure itself.
@@ -91,6 +93,7 @@ impl Kind {
             Self::Rate => format!("{:.0}k/s", value / 1e3),
             Self::Bytes => format!("{value:.0} B"),
             Self::Mebibytes => format!("{value:.1} MiB"),
+            Self::Syncs => format!("{value:.2} syncs"),
         }
     }
 }

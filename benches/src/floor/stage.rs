@@ -1,8 +1,11 @@
 //! The two sets of processes that are compared, and how each is asked for figures.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use tempfile::TempDir;
+use tokio::process::Command;
 
 use crate::figures::Figures;
 use crate::process::{Server, beside, cpu_time, measure, memory};
@@ -47,14 +50,30 @@ pub(super) struct FarloopStage {
     workers: Vec<Server>,
     address: String,
     started: Instant,
+    /// Its records, where it keeps any; gone with this.
+    _records: Option<TempDir>,
 }
 
 impl FarloopStage {
     /// Starts the processes; workers connect while the first load program already runs.
     pub(super) async fn start(workers: usize) -> Result<Self> {
-        let started = Instant::now();
         let mut command = beside("farloop")?;
         command.args(["coordinator", "--port", "0"]);
+        Self::start_with(command, None, workers).await
+    }
+
+    /// One worker, and a coordinator that keeps records where each sync takes so many milliseconds, and no other time.
+    pub(super) async fn start_durable(sync_ms: u64) -> Result<Self> {
+        let memory = Path::new("/dev/shm");
+        let records = if memory.is_dir() { TempDir::new_in(memory) } else { TempDir::new() };
+        let records = records.context("a folder for records")?;
+        let mut command = beside("durable")?;
+        command.arg("--dir").arg(records.path()).args(["--sync-ms", &sync_ms.to_string()]);
+        Self::start_with(command, Some(records), 1).await
+    }
+
+    async fn start_with(command: Command, records: Option<TempDir>, workers: usize) -> Result<Self> {
+        let started = Instant::now();
         let mut coordinator = Server::start("farloop coordinator", command)?;
         let address = coordinator.address().await?;
         let workers = (0..workers)
@@ -64,7 +83,7 @@ impl FarloopStage {
                 Server::start("farloop worker", command)
             })
             .collect::<Result<_>>()?;
-        Ok(Self { coordinator, workers, address, started })
+        Ok(Self { coordinator, workers, address, started, _records: records })
     }
 
     /// From the start of the first process to the first result in a third one.

@@ -1,5 +1,6 @@
 //! The `farloop` command: what people install. Each command is a module; this file is the list of them.
 
+mod admin;
 mod api;
 mod client;
 mod dev;
@@ -41,6 +42,8 @@ enum Command {
     Health(health::Args),
     /// Print the token that a client needs, out of the token file
     Token(token::Args),
+    /// Look after the records of a coordinator on its disk
+    Admin(admin::Args),
     #[command(flatten)]
     Client(client::Client),
 }
@@ -64,6 +67,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::main(args),
         Command::Health(args) => health::main(args),
         Command::Token(args) => token::main(&args),
+        Command::Admin(args) => admin::main(args),
         Command::Client(command) => client::main(command),
     };
     match ran {

@@ -116,3 +116,59 @@ fn the_binary_keeps_records_and_refuses_a_directory_that_is_in_use() {
         assert_eq!(people.store().await.life, 2);
     });
 }
+
+#[test]
+fn l17_damage_is_named_and_a_copy_goes_on_where_it_was_taken() {
+    bounded(async {
+        let mut kept = Kept::start(KEPT).await;
+        let _event_loop = farloop::connect(kept.url()).await.unwrap();
+        let tasks: Vec<_> = (0..200).map(|n| number(n, 0).detached()).collect();
+        let tasks: Vec<Task<u64>> = tasks.into_iter().map(ensure_future).collect();
+        let mut people = People::at(&kept.url()).await;
+        until("all are known", async || (people.count("state=PENDING").await == 200).then_some(())).await;
+        until("all are durable", async || (people.store().await.waiting_records == 0).then_some(())).await;
+
+        let place = tempfile::TempDir::new().unwrap();
+        let copy = place.path().join("copy");
+        let (dir, copy) = (kept.dir().display().to_string(), copy.display().to_string());
+        let admin = |words: &[&str]| {
+            let ran = run_to_end(NODE, &[&["admin"], words].concat(), &[]);
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            (ran.status.code(), text(&ran.stdout), text(&ran.stderr))
+        };
+        // Both while it is in use.
+        let (code, said, _) = admin(&["verify", &dir]);
+        assert!(code == Some(0) && said.contains("200 that are not over") && said.ends_with("whole\n"), "{said}");
+        let (code, said, errors) = admin(&["snapshot", &dir, &copy]);
+        assert!(code == Some(0) && said.contains(&copy), "{said} {errors}");
+        let (code, _, errors) = admin(&["snapshot", &dir, &copy]);
+        assert!(code == Some(1) && errors.contains(&copy), "a copy is not written over: {errors}");
+        assert_eq!(admin(&["verify", place.path().to_str().unwrap()]).0, Some(1), "there are no records");
+        kept.kill();
+
+        // One bit in the middle of what was durable.
+        let file = std::fs::read_dir(kept.dir()).unwrap().filter_map(|entry| {
+            let path = entry.unwrap().path();
+            let bytes = std::fs::read(&path).ok()?;
+            let used = bytes.iter().rposition(|byte| *byte != 0).unwrap_or(0);
+            (used > 4_096).then_some((path, bytes, used))
+        });
+        let (path, mut bytes, used) = file.last().expect("a file with records");
+        bytes[used / 2] ^= 1;
+        std::fs::write(&path, bytes).unwrap();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let (code, _, errors) = admin(&["verify", &dir]);
+        assert!(code == Some(1) && errors.contains(name) && errors.contains("byte "), "{errors}");
+        let refused = run_to_end(NODE, &["coordinator", "--port", "0", "--data-dir", &dir], &[]);
+        let errors = String::from_utf8_lossy(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(errors.contains(name) && errors.contains("corrupt at byte "), "{errors}");
+
+        let second = Program::new(NODE).arg("coordinator").arg("--port").arg("0").arg("--data-dir").arg(&copy).start();
+        let url = format!("http://{}", second.line().rsplit(' ').next().unwrap());
+        let mut people = People::at(&url).await;
+        for task in &tasks {
+            until("it is known", async || people.task(task.id()).await.ok()).await;
+        }
+    });
+}
