@@ -60,11 +60,43 @@ pub enum Planted {
     ForgottenRunsAgain,
     /// L2: a request is not known again by its name.
     RequestForgotten,
+    /// L1: what a peer sent is acknowledged before its record is durable.
+    AckedBeforeDurable,
+    /// L1: an outcome is told before its record is durable.
+    ToldBeforeDurable,
+    /// L1: a task is started before the records that it rests on are durable.
+    StartedBeforeDurable,
+    /// L5: tasks from before a restart are handed out before their workers had time to come back.
+    HeldLeasedInWindow,
+    /// L5: leases of a new life begin where those of the first one began.
+    EpochNotRaised,
+    /// L4: an attempt that is on record as failed or lost is adopted when its worker comes back.
+    StaleEpochAdopted,
+    /// L5: what a worker that comes back says that it holds is not listened to.
+    ReturnedAttemptIgnored,
+    /// L14: a worker that comes back is taken for one that has started nothing.
+    StartsForgotten,
+    /// L6: a cancel request that comes once more after a restart counts again.
+    CancelCountedTwice,
+    /// L6: what is carried forward of a task does not say that it was asked to stop.
+    CarryForgetsCancel,
+    /// L1: outcomes leave with their part of the journal, whatever their retention.
+    CarryForgetsOutcome,
+    /// L5: after a restart a task that may run once at most, and may have run, runs again.
+    StartForgotten,
+    /// L5: a new life does not know which workers may come back.
+    RosterForgotten,
+    /// L19: after a restart a task has no deadline.
+    DeadlineForgotten,
+    /// L17: after a restart a task that was over is not.
+    EndForgotten,
+    /// L24: tokens begin again in a new life.
+    TokensBeginAgain,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 44] = [
         Self::StaleReportAccepted,
         Self::CancelLostWhileLeased,
         Self::ResolveTwice,
@@ -93,5 +125,21 @@ impl Planted {
         Self::GraceAfterAnswer,
         Self::ForgottenRunsAgain,
         Self::RequestForgotten,
+        Self::AckedBeforeDurable,
+        Self::ToldBeforeDurable,
+        Self::StartedBeforeDurable,
+        Self::HeldLeasedInWindow,
+        Self::EpochNotRaised,
+        Self::StaleEpochAdopted,
+        Self::ReturnedAttemptIgnored,
+        Self::StartsForgotten,
+        Self::CancelCountedTwice,
+        Self::CarryForgetsCancel,
+        Self::CarryForgetsOutcome,
+        Self::StartForgotten,
+        Self::RosterForgotten,
+        Self::DeadlineForgotten,
+        Self::EndForgotten,
+        Self::TokensBeginAgain,
     ];
 }

@@ -23,7 +23,7 @@ impl World {
                 self.carrying = Some(Carrying { part: number, carried: None });
                 self.feed(Input::Carry { part: number, tasks });
             }
-            Err(what) => self.history.fail("L17", what),
+            Err(error) => self.history.fail("L17", format!("the oldest part cannot be read: {error}")),
         }
     }
 

@@ -22,7 +22,7 @@ impl History {
             self.claimed(session, attempt);
         }
         match frame {
-            Up::Submit(submit) if again && self.tasks.get(&submit.task).is_some_and(|t| t.recorded) => {
+            Up::Submit(submit) if again && self.is_on_record(submit) => {
                 self.saw("submit once more");
                 self.ask(session, submit.task);
             }
@@ -266,6 +266,11 @@ impl History {
             log.requests.insert(item, task);
         }
         self.tasks.entry(task).or_default().requests.push(Request { by, withdraws, safe: false });
+    }
+
+    fn is_on_record(&self, submit: &Submit) -> bool {
+        let log = self.tasks.get(&submit.task).filter(|t| t.recorded);
+        log.and_then(|t| t.spec.as_ref()).is_some_and(|spec| **spec == *submit.spec)
     }
 
     /// Whether a request that comes once more was counted and is still known.

@@ -60,13 +60,14 @@ pub struct History {
     /// What was on record when this life began.
     pub(crate) fold: Fold,
     /// Items of links that were counted as requests to stop, or not to stop.
-    pub(crate) counted: BTreeSet<(SessionId, u64)>,
+    pub(crate) counted: BTreeSet<(TaskId, SessionId, u64)>,
+    /// The last record before each session was opened.
+    pub(crate) opened: BTreeMap<SessionId, u64>,
     /// The latest lease that was seen, and the latest one of earlier lives.
     pub(crate) epochs_seen: Epoch,
     pub(crate) epochs_before: Epoch,
     /// Of the last input, the frames.
     pub(crate) reading: Option<(SessionId, Vec<(u64, Up)>)>,
-    pub(crate) many_lives: bool,
     pub(crate) inputs: u64,
     /// The core has not yet done all that follows from the inputs so far.
     pub(crate) unfinished: bool,
@@ -103,10 +104,10 @@ impl History {
             written: BTreeMap::new(),
             fold: Fold::default(),
             counted: BTreeSet::new(),
+            opened: BTreeMap::new(),
             epochs_seen: Epoch(0),
             epochs_before: Epoch(0),
             reading: None,
-            many_lives: !plan.lives.deaths.is_empty(),
             inputs: 0,
             unfinished: false,
             persisted: 0,
@@ -269,6 +270,8 @@ impl History {
         if *resumed {
             if let Some(log) = self.sessions.get_mut(&session) {
                 log.conn = Some(conn);
+                // One that was never welcomed has nothing to say.
+                log.rejoining &= hello.resume;
             }
             return;
         }
@@ -280,6 +283,9 @@ impl History {
         self.session_over(session);
         self.ended.remove(&session);
         self.lives += 1;
+        // Its items are numbered from the beginning again.
+        self.counted.retain(|(_, counted, _)| *counted != session);
+        self.opened.insert(session, self.persisted);
         self.sessions.insert(session, SessionLog::new(conn, hello.role, self.lives));
     }
 
@@ -339,7 +345,7 @@ impl History {
                 None
             }
             Record::CancelRequested(cancel) => {
-                if cancel.by.is_some_and(|by| !self.counted.insert(by)) {
+                if cancel.by.is_some_and(|(session, item)| !self.counted.insert((cancel.task, session, item))) {
                     let what = format!("a request of {:?} for {} counts twice", cancel.by, cancel.task);
                     self.fail("L6", what);
                 }

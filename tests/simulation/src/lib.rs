@@ -12,6 +12,7 @@ pub mod brief;
 pub mod calls;
 mod carry;
 pub mod client;
+mod disk;
 pub mod faults;
 mod fold;
 mod heard;

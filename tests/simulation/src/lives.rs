@@ -9,7 +9,7 @@ use farloop_core::machine::Core;
 
 use crate::plan::Plan;
 use crate::rng::Rng;
-use crate::shelf::{Opened, Shelf};
+use crate::shelf::Shelf;
 use crate::world::{Event, World};
 
 /// What a world with a store goes through.
@@ -17,8 +17,6 @@ use crate::world::{Event, World};
 pub struct Lives {
     /// Ends of the coordinator, in order.
     pub deaths: Vec<Death>,
-    /// There may be more than one.
-    pub many: bool,
     /// Faults never stop: nothing has to end, and nothing may break.
     pub safety: bool,
     /// Bytes of a segment of its journal.
@@ -80,13 +78,12 @@ impl Lives {
     pub fn draw(plan: &Plan) -> Self {
         let mut rng = Rng::new(plan.config.seed ^ 0x11fe_5a3d);
         let span = plan.calm_at;
-        let lives = if plan.lives.many { *rng.pick(&[1, 2, 2, 3, 3]) } else { 1 };
+        let lives = *rng.pick(&[1, 2, 2, 3, 3]);
         let mut deaths = (1..lives).map(|_| Death::draw(span, &mut rng)).collect::<Vec<_>>();
         deaths.sort_by_key(|d| d.at);
         Self {
             deaths,
-            many: plan.lives.many,
-            safety: plan.lives.many && rng.chance(250),
+            safety: plan.safety.unwrap_or(rng.chance(250)),
             segment: *rng.pick(&[1 << 12, 1 << 14, 1 << 16, 1 << 20]),
             sweep: rng.between(50_000, 2_000_000),
             compare: rng.chance(700),
@@ -200,11 +197,10 @@ impl World {
         if flip && let Some(shelf) = &mut self.shelf {
             self.trace.line(|| "-- a bit is flipped --".into());
             match shelf.open_flipped(&mut self.rng) {
-                Some(Ok(())) => {}
+                Some(Ok(())) => self.history.saw("flipped bit refused"),
                 Some(Err(what)) => return self.history.fail("L17", what),
                 None => {}
             }
-            self.history.saw("flipped bit refused");
         }
         self.process.down = false;
         self.live();
@@ -226,10 +222,10 @@ impl World {
     /// A life begins: what the store has is folded into a fresh core.
     fn live(&mut self) {
         let Some(shelf) = &mut self.shelf else { return };
-        let Opened { entries, complaint } = shelf.open();
-        if let Some(what) = complaint {
-            return self.history.fail("L17", what);
-        }
+        let entries = match shelf.open(&mut self.rng) {
+            Ok(entries) => entries,
+            Err(error) => return self.history.fail("L17", format!("after a crash the store does not open: {error}")),
+        };
         self.process.life += 1;
         let life = self.process.life;
         let (now, count) = (self.now, entries.len());

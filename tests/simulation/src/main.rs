@@ -6,13 +6,14 @@ use std::time::Instant;
 use farloop_test_simulation::{Options, catch, plantable, run, run_seed};
 
 const USAGE: &str =
-    "usage: farloop-test-simulation [--seeds N] [--from N] [--seed S] [--planted NAME|all] [--trace] [--first] [--lives]
+    "usage: farloop-test-simulation [--seeds N] [--from N] [--seed S] [--planted NAME|all] [--trace] [--first] [--safety|--liveness]
 
   --seeds N       run N seeds (default 2000)
   --from N        beginning with this one (default 0)
   --seed S        run one seed, and print its last lines if it fails
   --trace         with --seed: print every line
-  --lives         coordinators with a store die and start again
+  --safety        in worlds with a store faults never stop: nothing may break, and nothing has to end
+  --liveness      in worlds with a store faults stop, and everything has to end; without either the seed draws
   --first         stop at the first seed that fails
   --planted NAME  plant a bug in the core and say after how many seeds it is caught; `all` does so for every bug
                   (needs --features planted-bugs)";
@@ -41,7 +42,19 @@ fn main() -> ExitCode {
         return one(seed, &command.options);
     }
     let began = Instant::now();
-    let report = run(command.from..command.from + command.seeds, &command.options);
+    let mut told = Instant::now();
+    let report = run(command.from..command.from + command.seeds, &command.options, |so_far| {
+        if told.elapsed().as_secs() >= 10 {
+            told = Instant::now();
+            let failed = so_far.failed.iter().map(|f| f.seed).take(5).collect::<Vec<_>>();
+            eprintln!(
+                "{} seeds in {:.0} s, {} failed {failed:?}",
+                so_far.seeds,
+                began.elapsed().as_secs_f64(),
+                so_far.failed.len()
+            );
+        }
+    });
     for failed in report.failed.iter().take(3) {
         println!("{failed}\n");
     }
@@ -103,7 +116,8 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Command, String> {
             "--from" => command.from = number(value("--from")?)?,
             "--seed" => command.seed = Some(number(value("--seed")?)?),
             "--planted" => command.options.planted = Some(value("--planted")?),
-            "--lives" => command.options.lives = true,
+            "--safety" => command.options.safety = Some(true),
+            "--liveness" => command.options.safety = Some(false),
             "--trace" => command.options.trace = true,
             "--first" => command.options.first = true,
             "--help" | "-h" => return Err(String::new()),

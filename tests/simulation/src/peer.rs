@@ -230,12 +230,12 @@ impl Peer {
     fn rejoin(&mut self) {
         self.link.drop_assembly();
         let mut unsaid = BTreeSet::new();
-        self.link.rewrite(|frame, _| {
-            unsaid.extend(match frame {
-                Up::Submit(submit) => Some(submit.task),
-                Up::Watch(task) => Some(*task),
-                _ => None,
-            });
+        self.link.rewrite(|frame: &mut Up, _| match frame {
+            Up::Submit(submit) => _ = unsaid.insert(submit.task),
+            Up::Watch(task) => _ = unsaid.insert(*task),
+            // What was said to an earlier one that started again is not true any more.
+            Up::Attempt(_) | Up::Rejoined { .. } => *frame = Up::Heartbeat,
+            _ => {}
         });
         let mut out = Vec::new();
         match &mut self.kind {

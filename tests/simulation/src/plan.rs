@@ -68,6 +68,8 @@ pub struct Plan {
     pub again: bool,
     /// How often the coordinator starts again, and what its disk does to it. Nothing of that without a store.
     pub lives: Lives,
+    /// Faults never stop, or always do, whatever the seed draws.
+    pub safety: Option<bool>,
     /// What the core is told.
     pub config: Config,
 }
@@ -124,6 +126,7 @@ impl Plan {
             // it again. L2 is about ids within retention, or older than it.
             again: config.retained_tasks > 1_000,
             lives: Lives::default(),
+            safety: None,
             config,
         }
     }

@@ -18,8 +18,8 @@ pub struct Options {
     pub trace: bool,
     /// Stop at the first seed that fails.
     pub first: bool,
-    /// Coordinators of worlds with a store have several lives.
-    pub lives: bool,
+    /// Faults never stop (true), or always do in the end (false), whatever the seed draws. Concerns worlds with a store.
+    pub safety: Option<bool>,
     /// Name of a bug to plant in the core.
     pub planted: Option<String>,
 }
@@ -97,7 +97,7 @@ pub fn run_seed(seed: u64, options: &Options) -> Outcome {
 fn attempt(seed: u64, options: &Options, keep: bool) -> Outcome {
     let trace = Trace::new(keep, options.trace);
     let mut world = World::new(seed, trace, |plan| {
-        plan.lives.many = options.lives;
+        plan.safety = options.safety;
         plant(plan, options.planted.as_deref());
     });
     let panicked = catch_unwind(AssertUnwindSafe(|| world.run())).err();
@@ -119,9 +119,27 @@ fn attempt(seed: u64, options: &Options, keep: bool) -> Outcome {
     }
 }
 
-/// Runs many seeds, on as many threads as there are cores: each world has one, and shares nothing.
+/// Seeds between two lines about how far a run is.
+const BLOCK: u64 = 1_000;
+
+/// Runs many seeds, on as many threads as there are cores: each world has one, and shares nothing. `each` hears how far it
+/// is, now and then.
 #[must_use]
-pub fn run(seeds: Range<u64>, options: &Options) -> Report {
+pub fn run(seeds: Range<u64>, options: &Options, mut each: impl FnMut(&Report)) -> Report {
+    let mut report = Report::default();
+    let mut from = seeds.start;
+    while from < seeds.end && (report.failed.is_empty() || !options.first) {
+        let end = seeds.end.min(from + BLOCK);
+        for outcome in block(from..end, options).into_values() {
+            report.add(outcome);
+        }
+        from = end;
+        each(&report);
+    }
+    report
+}
+
+fn block(seeds: Range<u64>, options: &Options) -> BTreeMap<u64, Outcome> {
     let next = AtomicU64::new(seeds.start);
     let cores = thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let work = || {
@@ -146,11 +164,7 @@ pub fn run(seeds: Range<u64>, options: &Options) -> Report {
             outcomes.extend(thread.join().unwrap_or_else(|p| std::panic::resume_unwind(p)));
         }
     });
-    let mut report = Report::default();
-    for outcome in outcomes.into_values() {
-        report.add(outcome);
-    }
-    report
+    outcomes
 }
 
 impl Report {

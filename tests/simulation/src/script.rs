@@ -363,7 +363,7 @@ fn leaf(plan: &Plan, rng: &mut Rng) -> Script {
     let mut options = options(plan, rng);
     let calls = ops.iter().any(|op| matches!(op, Op::Policy(Policy::CleanupCall(_))));
     if !calls && rng.chance(plan.policy) {
-        options.policy = Some(Box::new(paced(rng)));
+        options.policy = Some(Box::new(paced(rng))).filter(|p| **p != Paced::default());
     }
     Script { function: function(rng), ops, options, stream }
 }
@@ -383,7 +383,8 @@ fn branch(plan: &Plan, rng: &mut Rng, lower: usize) -> Script {
     let stream = emit(plan, rng, &mut ops);
     let mut options = options(plan, rng);
     if rng.chance(plan.policy / 2) {
-        options.policy = Some(Box::new(Paced { limit: None, heartbeat: None, ..paced(rng) }));
+        let paced = Paced { limit: None, heartbeat: None, ..paced(rng) };
+        options.policy = Some(Box::new(paced)).filter(|p| **p != Paced::default());
     }
     Script { function: function(rng), ops, options, stream }
 }

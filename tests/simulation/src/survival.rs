@@ -34,23 +34,26 @@ impl History {
             return self.fail("L1", what);
         }
         for entry in entries {
-            if self.written.get(&entry.seq).is_some_and(|written| *written != entry.record)
-                || entry.seq > self.persisted
-            {
+            let written = self.written.get(&entry.seq).filter(|_| entry.seq <= self.persisted);
+            if written != Some(&entry.record) {
                 let what =
-                    format!("record {} is read as {:?}; it was written otherwise, or never", entry.seq, entry.record);
+                    format!("record {} is read as {:?}, and was written as {written:?}", entry.seq, entry.record);
                 return self.fail("L17", what);
             }
         }
         self.written.split_off(&(last + 1));
-        let cancels = self.written.values().filter_map(|r| match r {
-            Record::CancelRequested(cancel) => cancel.by,
+        let cancels = self.written.iter().filter_map(|(seq, record)| match record {
+            Record::CancelRequested(cancel) => {
+                let (session, item) = cancel.by?;
+                (self.opened.get(&session) < Some(seq)).then_some((cancel.task, session, item))
+            }
             _ => None,
         });
         self.counted = cancels.collect();
         self.persisted = last;
         self.durable = last;
         self.records.clear();
+        self.sessions.values_mut().for_each(|log| log.unsafe_items.clear());
         self.epochs_before = self.epochs_seen;
         self.synced.coordinator_died();
         let fold = Fold::of(self.written.values());
@@ -78,6 +81,10 @@ impl History {
     pub(crate) fn recovered(&mut self, session: SessionId, received: u64, acked: u64) {
         self.saw("session recovered");
         let Some(log) = self.sessions.get_mut(&session) else { return };
+        if log.up.count == 0 {
+            // It was opened again, and died before its peer heard that: that one goes on where it was.
+            log.up_safe = log.up_safe.max(acked);
+        }
         if acked > log.up_safe {
             let what = format!("session {session}: {acked} items count as acknowledged, told were {}", log.up_safe);
             return self.fail("L10", what);
@@ -147,7 +154,7 @@ impl History {
         let later = log.unsafe_items.split_off(&ack);
         let now = std::mem::replace(&mut log.unsafe_items, later);
         for (item, (seq, task)) in now {
-            if seq > self.durable && self.many_lives {
+            if seq > self.durable {
                 let what = format!(
                     "session {session}: item {item} about {task} is acknowledged, and its record {seq} is not durable"
                 );

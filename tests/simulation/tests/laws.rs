@@ -11,7 +11,7 @@ fn assert_clean(report: &Report) {
 
 #[test]
 fn every_law_holds_in_a_hundred_worlds() {
-    let report = run(0..100, &Options::default());
+    let report = run(0..100, &Options::default(), |_| {});
     assert_clean(&report);
     // A run in which everything only fails would pass as well, and say nothing.
     for kind in ["returned", "raised", "cancelled"] {
@@ -19,6 +19,14 @@ fn every_law_holds_in_a_hundred_worlds() {
     }
     for rare in [
         "abandoned body",
+        "attempt adopted",
+        "failed sync",
+        "flipped bit refused",
+        "part left",
+        "recovery compared with the records",
+        "request once more",
+        "session recovered",
+        "submit once more",
         "another attempt",
         "cancel delivered",
         "deadlock",
@@ -74,7 +82,7 @@ fn what_was_found_once_stays_mended() {
 #[test]
 fn every_planted_bug_is_caught() {
     let names = farloop_test_simulation::plantable();
-    assert!(names.len() >= 8, "{names:?}");
+    assert!(names.len() >= 42, "{names:?}");
     for name in names {
         let caught = farloop_test_simulation::catch(&name, 0..1_000);
         assert!(caught.is_some(), "{name} is not caught in 1,000 seeds");

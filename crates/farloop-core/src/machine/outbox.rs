@@ -189,6 +189,7 @@ impl Core {
         if self.session(key).is_none() {
             return;
         }
+        let gate = if matches!(tell, Tell::Resolved { .. }) && planted!(self, ToldBeforeDurable) { 0 } else { gate };
         let outbox = &mut self.sessions[key.index as usize].outbox;
         outbox.bytes += tell.weight();
         match tell {
@@ -230,13 +231,14 @@ impl Core {
         if !self.config.durable {
             return;
         }
+        let safe = if planted!(self, AckedBeforeDurable) { self.seq } else { self.durable };
         let outbox = &mut self.sessions[index as usize].outbox;
         let (gate, whole) = (self.seq, outbox.link.whole());
         match outbox.marks.back_mut() {
             Some((last, items)) if *last == gate => *items = whole,
             _ => outbox.marks.push_back((gate, whole)),
         }
-        outbox.settle(self.durable);
+        outbox.settle(safe);
         self.wait_for_record(index);
     }
 

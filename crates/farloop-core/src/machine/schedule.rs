@@ -221,6 +221,7 @@ impl Core {
             w.starts += 1;
             w.leases.push_back(&mut self.tasks, Chain::Place, index);
         }
+        let gate = if planted!(self, StartedBeforeDurable) { 0 } else { gate };
         self.tell(key, gate, Tell::Start { index, epoch });
     }
 

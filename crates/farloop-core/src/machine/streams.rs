@@ -184,7 +184,7 @@ impl Core {
             return;
         };
         stream.window.give(value.len());
-        stream.window.take(stream.owed.min(seq));
+        let credit = stream.window.take(stream.owed.min(seq)) && !core::mem::replace(&mut stream.queued, true);
         let consumer = stream.consumer;
         if self.config.durable && !self.tasks[index].once {
             // Told once, it must not start again after a restart of the coordinator either.
@@ -193,6 +193,11 @@ impl Core {
         }
         let gate = self.tasks[index].gate;
         self.tell(consumer, gate, Tell::Item(attempt.task, seq, value));
+        if credit {
+            // The consumer has it already, and will not say so again.
+            let place = self.tasks[index].place;
+            self.tell(self.session_key(place), 0, Tell::Credit { index, epoch: attempt.epoch });
+        }
     }
 
     /// Whether the item has to wait until its worker has said how far this stream was: it sends it once more then. Their
@@ -252,7 +257,8 @@ impl Core {
             return;
         }
         let mut taken = taken;
-        if stream.renewed {
+        if stream.renewed || taken > stream.window.given() {
+            // Taken in a former life; it may be said before the worker is back with the stream.
             stream.owed = stream.owed.max(taken);
             taken = taken.min(stream.window.given());
         }

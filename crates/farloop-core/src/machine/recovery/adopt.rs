@@ -61,16 +61,17 @@ impl Core {
 
     /// That was all that the peer holds and waits for.
     pub(crate) fn on_rejoined(&mut self, index: u32, starts: u64) {
+        let forgotten = planted!(self, StartsForgotten);
         let session = &mut self.sessions[index as usize];
         if !core::mem::take(&mut session.rejoining) {
             return;
         }
         let id = session.worker_id();
         if let Some(worker) = &mut session.worker {
-            // What it allowed beyond that it says next.
-            worker.starts = starts;
-            worker.granted = starts;
+            // What it allows in all it may have said before: that overtakes.
+            worker.starts = if forgotten { 0 } else { starts };
             self.is_back(id);
+            self.pull_later(index);
             let drained =
                 self.sessions[index as usize].worker.as_ref().is_some_and(|w| w.draining && w.leases.is_empty());
             if drained {
@@ -121,7 +122,7 @@ impl Core {
 
     /// A worker says that it holds this attempt.
     pub(crate) fn on_attempt(&mut self, session: u32, held: Held) {
-        if !self.sessions[session as usize].rejoining {
+        if !self.sessions[session as usize].rejoining || planted!(self, ReturnedAttemptIgnored) {
             return;
         }
         let Some(index) = self.tasks.find(held.attempt.task) else { return self.disown_attempt(session, held.attempt) };
@@ -144,7 +145,8 @@ impl Core {
     fn may_adopt(&self, index: u32, attempt: AttemptId) -> bool {
         let task = &self.tasks[index];
         let open = matches!(task.phase, Phase::Held | Phase::Ready | Phase::Paused | Phase::Leased);
-        open && self.recovery.before(task.epoch) && self.recovery.before(attempt.epoch) && attempt.epoch > task.epoch
+        let later = attempt.epoch > task.epoch || planted!(self, StaleEpochAdopted);
+        open && self.recovery.before(task.epoch) && self.recovery.before(attempt.epoch) && later
     }
 
     /// The lease goes on where it was.

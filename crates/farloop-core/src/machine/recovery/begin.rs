@@ -21,8 +21,10 @@ impl Core {
         let last = self.recovery.began.as_ref().map_or(Life { cluster, number: 0 }, |began| began.life);
         let life = Life { number: last.number + 1, ..last };
         let began = LifeBegan { life, zero_ms: self.config.wall_at_zero_ms, at: self.now };
-        self.epoch = life.number << LIFE_BITS;
-        self.sync.tokens_from(self.config.wall_at_zero_ms.saturating_mul(1_000).saturating_add(self.now.0));
+        self.epoch = if planted!(self, EpochNotRaised) { 1 } else { life.number } << LIFE_BITS;
+        if !planted!(self, TokensBeginAgain) {
+            self.sync.tokens_from(self.config.wall_at_zero_ms.saturating_mul(1_000).saturating_add(self.now.0));
+        }
         self.persist(Record::Life(began.clone()));
         self.recovery.began = Some(began);
         self.recovery.alive = true;
@@ -34,6 +36,9 @@ impl Core {
             self.work.push_back(Work::Aftermath(after));
         }
         self.recovery.open = true;
+        if planted!(self, HeldLeasedInWindow) {
+            self.recovery.awaited.clear();
+        }
         self.close_window_if_all_are_back();
     }
 

@@ -53,6 +53,9 @@ impl Core {
     }
 
     fn carry_task(&mut self, index: u32) {
+        if self.tasks[index].over() && planted!(self, CarryForgetsOutcome) {
+            return;
+        }
         let record = self.carried(index);
         let seq = self.persist(Record::Carried(Box::new(record)));
         // It says what has been told already, perhaps; but nothing that is told later may rest on less.
@@ -66,7 +69,8 @@ impl Core {
         let inputs = rare.and_then(|r| r.inputs.as_ref()).map_or_else(Vec::new, |inputs| {
             inputs.values.iter().filter_map(|(of, value)| Some((*of, value.clone()?))).collect()
         });
-        let cancel = rare.map(|r| &r.cancels).filter(|c| c.number > 0).map(|cancels| CancelRequested {
+        let forgets = planted!(self, CarryForgetsCancel);
+        let cancel = rare.map(|r| &r.cancels).filter(|c| c.number > 0 && !forgets).map(|cancels| CancelRequested {
             task: task.id,
             standing: cancels.standing,
             number: cancels.number,

@@ -28,6 +28,7 @@ impl Core {
                 self.raise_horizon(standing.horizon_ms);
                 self.recovery.roster = standing.roster.into_iter().map(|r| (r.worker, r.name)).collect();
             }
+            Record::WorkerJoined(_) if planted!(self, RosterForgotten) => {}
             Record::WorkerJoined(joined) => {
                 self.recovery.roster.insert(joined.worker, joined.name);
             }
@@ -37,6 +38,7 @@ impl Core {
             Record::Submitted(submitted) => self.fold_submitted(*submitted),
             Record::Ended { task, outcome, at, all } => self.fold_ended(task, outcome, at, all),
             Record::AttemptFailed(failed) => self.fold_failed(*failed),
+            Record::Started { .. } if planted!(self, StartForgotten) => {}
             Record::Started { task } => {
                 if let Some(index) = self.tasks.find(task) {
                     self.tasks[index].once = true;
@@ -85,6 +87,7 @@ impl Core {
         task.root = root.unwrap_or(SessionId(0));
         (task.parent, task.creator) = parent.unwrap_or((TaskId(0), Epoch(0)));
         (task.depth, task.priority) = (depth, priority);
+        let deadline = deadline.filter(|_| !planted!(self, DeadlineForgotten));
         task.deadline = deadline.unwrap_or(Time(u64::MAX));
         task.phase = Phase::Parked;
         if key.is_some() {
@@ -217,7 +220,7 @@ impl Core {
             self.tombstones.take(id);
             return;
         };
-        if self.tasks[index].over() {
+        if self.tasks[index].over() || planted!(self, EndForgotten) {
             return;
         }
         self.forsake_children(index, |child| all || child.owner == Owner::Await);
