@@ -82,8 +82,8 @@ fn every_combinator_goes_on_over_a_restart() {
             async { tree.await },
             waited,
             completed,
-            async { limited.await },
-            async { shielded.await },
+            limited,
+            shielded,
             async { failing.await },
             gated,
             disturbed
