@@ -20,6 +20,7 @@ use crate::id::{AttemptId, TaskId, WorkerId};
 use crate::limits;
 use crate::outcome::{Cancellation, Failure, FailureKind, Outcome};
 use crate::record::{AttemptFailed, Record};
+use crate::spec::Durability;
 
 fn about_worker(kind: FailureKind, message: String) -> CallError {
     CallError { about: About::Worker, ..error(kind, message) }
@@ -309,7 +310,8 @@ impl Core {
             }
             rare.cancels.new_attempt();
         }
-        if self.config.durable && (task.crashes > 0 || task.errors > 0 || !task.children.is_empty()) {
+        let records = self.config.durable && task.durability != Durability::Memory;
+        if records && (task.crashes > 0 || task.errors > 0 || !task.children.is_empty()) {
             let (epoch, at) = (task.epoch, self.now);
             task.extra_mut().lost = epoch;
             let record = AttemptFailed {
@@ -324,7 +326,7 @@ impl Core {
                 failure: task.extra().and_then(|e| e.failed.clone()),
                 crash: None,
             };
-            self.tasks[index].gate = self.persist(Record::AttemptFailed(Box::new(record)));
+            self.record(index, Record::AttemptFailed(Box::new(record)));
         }
         self.changed(index);
         if self.tasks[index].children.is_empty() || planted!(self, NoOwnerCascade) {

@@ -193,11 +193,18 @@ impl Core {
         counted
     }
 
-    /// Answers. With a durable store no answer leaves before all that was recorded until now (output commit).
+    /// Answers. With a durable store no answer leaves before what it rests on is durable (output commit): the records of
+    /// its one task, or all until now.
     pub(crate) fn reply(&mut self, call: CallId, reply: Result<Reply, CallError>) {
+        let gate = match &reply {
+            Ok(Reply::Task(view) | Reply::Again(view)) => {
+                self.tasks.find(view.task).map_or(self.seq, |index| self.tasks[index].gate)
+            }
+            _ => self.seq,
+        };
         let output = Output::Reply { call, reply: Box::new(reply) };
-        if self.seq > self.durable && self.config.durable {
-            self.held.push_back((self.seq, output));
+        if gate > self.durable && self.config.durable {
+            self.held.push_back((gate, output));
         } else {
             self.outputs.push_back(output);
         }

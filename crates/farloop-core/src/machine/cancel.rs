@@ -246,8 +246,8 @@ impl Core {
         }
         // One that is held may be at a worker that is not back yet: it is told when it is, or the task ends without.
         let queued = held || core::mem::replace(&mut cancels.queued, true);
-        if self.config.durable {
-            cancels.asked_by(by);
+        if self.records(index) {
+            self.tasks[index].rare().cancels.asked_by(by);
             self.record_cancel(index, by);
         }
         if !queued && !planted!(self, CancelLostWhileLeased) {
@@ -292,7 +292,7 @@ impl Core {
                 self.timers.remove(&(at, Timer::Grace(key)));
             }
         }
-        if self.config.durable {
+        if self.records(index) {
             self.tasks[index].rare().cancels.asked_by(by);
             self.record_cancel(index, by);
         }
@@ -315,7 +315,7 @@ impl Core {
             message: cancels.messages.back().and_then(|(_, message)| message.clone()),
             by,
         };
-        self.tasks[index].gate = self.persist(Record::CancelRequested(Box::new(record)));
+        self.record(index, Record::CancelRequested(Box::new(record)));
     }
 
     /// Tells every watcher the new count; one note per watcher is enough, for it is read when it leaves.

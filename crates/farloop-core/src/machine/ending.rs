@@ -42,13 +42,12 @@ impl Core {
             let event = task.ending(outcome.clone());
             self.outputs.push_back(Output::Event(event));
         }
-        let gate = if self.config.durable {
-            self.persist(Record::Ended { task: id, outcome: outcome.clone(), at: self.now, all: family == Family::All })
-        } else {
-            0
-        };
+        if self.records(index) {
+            let (outcome, all) = (outcome.clone(), family == Family::All);
+            self.record(index, Record::Ended { task: id, outcome, at: self.now, all });
+        }
         let task = &mut self.tasks[index];
-        task.gate = gate;
+        let gate = task.gate;
         task.phase = Phase::Over;
         task.ended = self.now;
         task.outcome = Some(outcome.clone());

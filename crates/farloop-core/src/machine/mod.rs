@@ -24,6 +24,7 @@ use crate::frame::{Role, Up};
 use crate::id::{CallId, SessionId, TaskId};
 use crate::limits;
 use crate::outcome::Outcome;
+use crate::spec::Durability;
 use crate::time::Time;
 
 /// Whether a bug is planted: never, without the feature.
@@ -438,6 +439,21 @@ impl Core {
         self.seq += 1;
         self.outputs.push_back(Output::Persist { seq: self.seq, record });
         self.seq
+    }
+
+    /// Whether anything about this task is recorded.
+    fn records(&self, index: u32) -> bool {
+        self.config.durable && self.tasks[index].durability != Durability::Memory
+    }
+
+    /// Emits a record about a task that is recorded. What is told about it waits for its number, if the task asks for
+    /// that.
+    fn record(&mut self, index: u32, record: Record) {
+        let seq = self.persist(record);
+        let task = &mut self.tasks[index];
+        if task.durability == Durability::Durable {
+            task.gate = seq;
+        }
     }
 
     /// Sessions of workers that are still there, in the order of their slots.

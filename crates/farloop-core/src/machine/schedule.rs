@@ -208,8 +208,8 @@ impl Core {
         (task.sent, task.begun, task.recalled, task.blocked) = (false, false, false, false);
         let (epoch, id) = (task.epoch, task.id);
         if self.config.durable {
-            if self.tasks[index].spec.options.max_crashes == 0 {
-                self.tasks[index].gate = self.persist(Record::Started { task: id });
+            if self.tasks[index].spec.options.max_crashes == 0 && self.records(index) {
+                self.record(index, Record::Started { task: id });
             } else if self.tasks[index].rare.as_ref().is_some_and(|r| r.inputs.is_some()) {
                 // Its inputs rest on the ends of other tasks: whatever was recorded so far must be durable.
                 self.tasks[index].gate = self.seq;

@@ -186,10 +186,10 @@ impl Core {
         stream.window.give(value.len());
         let credit = stream.window.take(stream.owed.min(seq)) && !core::mem::replace(&mut stream.queued, true);
         let consumer = stream.consumer;
-        if self.config.durable && !self.tasks[index].once {
+        if self.records(index) && !self.tasks[index].once {
             // Told once, it must not start again after a restart of the coordinator either.
             self.tasks[index].once = true;
-            self.tasks[index].gate = self.persist(Record::Started { task: attempt.task });
+            self.record(index, Record::Started { task: attempt.task });
         }
         let gate = self.tasks[index].gate;
         self.tell(consumer, gate, Tell::Item(attempt.task, seq, value));

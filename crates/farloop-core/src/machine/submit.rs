@@ -162,6 +162,9 @@ impl Core {
             task.depth = parent.depth + 1;
             task.priority = task.spec.options.priority.unwrap_or(parent.priority);
             if owner != Owner::Nobody {
+                if parent.durability == Durability::Memory {
+                    task.durability = Durability::Memory;
+                }
                 task.root = parent.root;
                 if !planted!(self, DeadlineNotInherited) {
                     task.deadline = task.deadline.min(parent.deadline);
@@ -195,9 +198,9 @@ impl Core {
         self.open_stream(index, from);
         self.live += 1;
         self.join_limit(index);
-        if self.config.durable {
+        if self.records(index) {
             let record = self.submitted(index);
-            self.tasks[index].gate = self.persist(Record::Submitted(Box::new(record)));
+            self.record(index, Record::Submitted(Box::new(record)));
         }
         self.noted(index);
         if deadline != Time(u64::MAX) {

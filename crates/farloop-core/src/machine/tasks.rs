@@ -25,7 +25,7 @@ use crate::api::{TaskLog, TaskState};
 use crate::frame::{Activity, Owner};
 use crate::id::{AttemptId, CallId, Epoch, SessionId, TaskId, WorkerId};
 use crate::outcome::{Failure, Outcome};
-use crate::spec::{Policy, Spec};
+use crate::spec::{Durability, Policy, Spec};
 use crate::time::Time;
 
 /// A reference that notices when its slot was given to another task.
@@ -97,6 +97,8 @@ pub(crate) struct Task {
     pub(crate) errors: u32,
     pub(crate) crashes: u32,
     pub(crate) phase: Phase,
+    /// What its spec asks for. What belongs to a task that is not recorded is not recorded either.
+    pub(crate) durability: Durability,
     /// What readers that watch were told last.
     pub(crate) shown: TaskState,
     pub(crate) owner: Owner,
@@ -217,6 +219,7 @@ impl Task {
     pub(crate) fn new(id: TaskId, serial: u32, spec: Arc<Spec>, owner: Owner, now: Time) -> Self {
         let priority = spec.options.priority.unwrap_or(0);
         let keep = Keep::of(&spec);
+        let durability = spec.options.policy.as_ref().map_or(Durability::Durable, |p| p.durability);
         Self {
             id,
             parent: TaskId(0),
@@ -245,6 +248,7 @@ impl Task {
             errors: 0,
             crashes: 0,
             phase: Phase::Waiting,
+            durability,
             shown: TaskState::Pending,
             owner,
             activity: Activity::Running,

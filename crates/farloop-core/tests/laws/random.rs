@@ -79,6 +79,10 @@ enum Op {
         ms: u16,
     },
     Sync,
+    /// The coordinator dies; of what it has not heard to be durable that much is.
+    Restart {
+        durable: u8,
+    },
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -103,6 +107,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => a::<u8>().prop_map(|which| Op::Returned { which }),
         2 => (0..4_000u16).prop_map(|ms| Op::Pass { ms }),
         3 => Just(Op::Sync),
+        1 => a::<u8>().prop_map(|durable| Op::Restart { durable }),
     ]
 }
 
@@ -113,6 +118,8 @@ struct Life {
     done: BTreeSet<AttemptId>,
     /// Submitted or watched, and by whom: to be told once.
     asked: BTreeMap<(SessionId, TaskId), u32>,
+    /// Lives of the coordinator but one.
+    restarts: u32,
     seed: u64,
 }
 
@@ -121,14 +128,19 @@ const FUNCTIONS: [&str; 3] = ["f", "g", "nobody"];
 impl Life {
     fn new(seed: u64) -> Self {
         // Every second life is durable; every third remembers almost nothing.
-        let retained_tasks = if seed.is_multiple_of(3) { 2 } else { 1_000 };
+        // (Not a durable one: what comes again after a restart must be known, and these ids tell no age.)
+        let retained_tasks = if seed.is_multiple_of(3) && !seed.is_multiple_of(2) { 2 } else { 1_000 };
         let config = Config { seed, retained_tasks, durable: seed.is_multiple_of(2), ..Config::default() };
+        let durable = config.durable;
         let mut c = Cluster::with(config);
+        if durable {
+            c.first_life();
+        }
         c.client(1);
         c.client(2);
         c.worker(11, &["f", "g"], 3);
         c.worker(12, &["f"], 2);
-        Self { c, next: 0, done: BTreeSet::new(), asked: BTreeMap::new(), seed }
+        Self { c, next: 0, done: BTreeSet::new(), asked: BTreeMap::new(), restarts: 0, seed }
     }
 
     fn peer(&self, n: u8) -> SessionId {
@@ -257,6 +269,12 @@ impl Life {
                 }
             }
             Op::Sync => self.c.sync(),
+            Op::Restart { durable } if self.c.config.durable => {
+                let (least, most) = (self.c.synced, self.c.records.last().map_or(0, |(seq, _)| *seq));
+                self.restarts += 1;
+                self.c.restart_with(least + u64::from(durable) % (most - least + 1));
+            }
+            Op::Restart { .. } => {}
             Op::Pass { ms } => self.c.pass(Duration::from_millis(u64::from(ms))),
         }
     }
@@ -266,6 +284,10 @@ impl Life {
             return;
         }
         self.c.connect(peer, true);
+        if self.c.peers[&peer].conn.is_none() {
+            // It had said goodbye to a life that did not say that it heard it.
+            self.c.connect(peer, true);
+        }
         if !self.c.peers[&peer].resumed {
             // A fresh session: the peer's bodies and credits are those of a new process.
             let p = self.c.peers.get_mut(&peer).expect("is there");
@@ -308,7 +330,8 @@ impl Life {
         }
         for ((who, task), times) in &self.asked {
             let told = self.c.outcomes(*who, *task);
-            if told.is_empty() || told.len() > *times as usize {
+            // What came again after a restart may be answered again.
+            if told.is_empty() || told.len() > (times * (1 + self.restarts) + self.restarts) as usize {
                 return Err(format!("L10: {who} asked for {task} {times} times and was told {told:?}"));
             }
             // Refusals apart, all answers are the same one.

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use farloop_core::api::Input;
+use farloop_core::api::{Call, Config, Input, ListTasks, Output, Record, Reply};
 use farloop_core::frame::{Activity, Down, Held, Up};
-use farloop_core::id::{AttemptId, Life, SessionId, TaskId};
+use farloop_core::id::{AttemptId, CallId, Life, SessionId, TaskId};
+use farloop_core::limits;
 use farloop_core::machine::Core;
+use farloop_core::time::Time;
 
 use crate::driver::*;
 
@@ -19,6 +21,8 @@ pub(crate) struct Memory {
     pub(crate) starts: u64,
     /// Tasks whose outcome it asked for and was not told, with the number of the item that asked.
     pub(crate) waits: BTreeMap<TaskId, u64>,
+    /// Of those, the ones that it submitted and that cannot be refused, and was not told of yet.
+    pub(crate) submits: BTreeMap<TaskId, u64>,
     /// Attempts that it was told to drop.
     pub(crate) fenced: BTreeSet<AttemptId>,
 }
@@ -64,6 +68,7 @@ impl Memory {
             }
             Down::Resolved { task, .. } => {
                 self.waits.remove(task);
+                self.submits.remove(task);
             }
             _ => {}
         }
@@ -73,6 +78,9 @@ impl Memory {
         match frame {
             Up::Submit(submit) => {
                 self.waits.insert(submit.task, number);
+                if submit.creator.is_none() && submit.spec.dependencies.is_empty() {
+                    self.submits.insert(submit.task, number);
+                }
             }
             Up::Watch(task) => {
                 self.waits.insert(*task, number);
@@ -101,9 +109,13 @@ impl Cluster {
     pub(crate) fn durable() -> Self {
         let mut c =
             Self::with(farloop_core::api::Config { durable: true, wall_at_zero_ms: 1_000_000, ..Default::default() });
-        c.input(Input::Recovered { cluster: 7 });
-        c.sync();
+        c.first_life();
         c
+    }
+
+    pub(crate) fn first_life(&mut self) {
+        self.input(Input::Recovered { cluster: 7 });
+        self.sync();
     }
 
     /// The coordinator's process is killed, and starts again with what was durable. Nobody has come back yet.
@@ -118,11 +130,25 @@ impl Cluster {
             peer.conn = None;
             peer.link.cut();
         }
+        self.l1_what_was_acknowledged_is_recorded();
+        l17_the_same_is_known_after_all_was_carried(&self.config, &self.records);
         self.core = Core::new(self.config.clone());
         for (seq, record) in self.records.clone() {
             self.core.replay(seq, record);
         }
+        self.synced = durable;
         self.input(Input::Recovered { cluster: 8 });
+    }
+
+    /// What a peer was told to forget does not come again: it must be known.
+    fn l1_what_was_acknowledged_is_recorded(&self) {
+        let recorded = self.records.iter().filter_map(|(_, record)| record.begins()).collect::<BTreeSet<_>>();
+        for (id, peer) in &self.peers {
+            for (task, number) in &peer.memory.submits {
+                let acked = *number <= peer.link.acked();
+                assert!(!acked || recorded.contains(task), "L1: {task} of {id} was acknowledged and is lost");
+            }
+        }
     }
 
     /// Whoever was there comes back.
@@ -150,4 +176,56 @@ impl Cluster {
             self.peers.get_mut(&id).expect("a peer of this test").link.push(frame);
         }
     }
+}
+
+/// A core that has read these records, at the moment of the last one.
+fn read(config: &Config, records: &[(u64, Record)]) -> Core {
+    let mut core = Core::new(config.clone());
+    for (seq, record) in records {
+        core.replay(*seq, record.clone());
+    }
+    core
+}
+
+fn settle(core: &mut Core, now: Time) -> Vec<Output> {
+    while core.next_deadline().is_some_and(|due| due <= now) {
+        core.handle(now, Input::Tick);
+    }
+    std::iter::from_fn(|| core.poll_output()).collect()
+}
+
+/// What people see of all tasks.
+fn views(mut core: Core, now: Time) -> String {
+    core.handle(now, Input::Recovered { cluster: 9 });
+    let query = ListTasks { limit: limits::PAGE, ..ListTasks::default() };
+    core.handle(now, Input::Call { call: CallId(1), request: Call::List(query) });
+    core.handle(now, Input::Durable(u64::MAX));
+    let outputs = settle(&mut core, now);
+    core.check().expect("the laws hold");
+    let pages = outputs.into_iter().filter_map(|output| match output {
+        Output::Reply { reply, .. } => match *reply {
+            Ok(Reply::Tasks { tasks, total, .. }) => Some((tasks, total)),
+            other => panic!("{other:?}"),
+        },
+        _ => None,
+    });
+    format!("{:#?}", pages.collect::<Vec<_>>())
+}
+
+/// All that is known is said once more; then what was recorded before may leave, or not.
+fn l17_the_same_is_known_after_all_was_carried(config: &Config, records: &[(u64, Record)]) {
+    let now = records.iter().map(|(_, record)| record.newest()).max().unwrap_or_default();
+    let config = Config { worker_dead_after: std::time::Duration::from_secs(60), ..config.clone() };
+    let mut core = read(&config, records);
+    core.handle(now, Input::Recovered { cluster: 9 });
+    let tasks = records.iter().filter_map(|(_, record)| record.begins()).collect();
+    core.handle(now, Input::Carry { part: 1, tasks });
+    let said = settle(&mut core, now).into_iter().filter_map(|output| match output {
+        Output::Persist { seq, record } => Some((seq, record)),
+        _ => None,
+    });
+    let said: Vec<_> = said.collect();
+    let both: Vec<_> = records.iter().cloned().chain(said.iter().cloned()).collect();
+    let (whole, tail) = (views(read(&config, &both), now), views(read(&config, &said), now));
+    assert_eq!(whole, tail, "L17");
 }

@@ -34,7 +34,7 @@ impl Core {
                 return true;
             };
             self.touched += 1;
-            if let Some(index) = self.tasks.find(*task) {
+            if let Some(index) = self.tasks.find(*task).filter(|index| self.records(*index)) {
                 if self.tasks[index].over() && !self.tasks[index].children.is_empty() {
                     // Its end takes children along, and has not come to all of them yet.
                     return false;
@@ -56,10 +56,9 @@ impl Core {
         if self.tasks[index].over() && planted!(self, CarryForgetsOutcome) {
             return;
         }
+        // Nothing waits for it: until it is durable the part stays that says the same.
         let record = self.carried(index);
-        let seq = self.persist(Record::Carried(Box::new(record)));
-        // It says what has been told already, perhaps; but nothing that is told later may rest on less.
-        self.tasks[index].gate = self.tasks[index].gate.max(seq);
+        self.persist(Record::Carried(Box::new(record)));
     }
 
     /// All that is known of a task that must survive.
