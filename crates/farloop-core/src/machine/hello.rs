@@ -85,7 +85,7 @@ impl Core {
             recovered: resumed && recovered,
             clock_ms: self.wall_ms(),
         };
-        self.outputs.push_back(Output::Hello { conn, reply });
+        self.welcome(conn, reply);
         self.watch_liveness(index);
         if self.draining {
             self.tell_drain(index);

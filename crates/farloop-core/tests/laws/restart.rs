@@ -130,6 +130,7 @@ impl Cluster {
             peer.conn = None;
             peer.link.cut();
         }
+        self.forget_hellos();
         self.l1_what_was_acknowledged_is_recorded();
         l17_the_same_is_known_after_all_was_carried(&self.config, &self.records);
         self.core = Core::new(self.config.clone());
@@ -148,6 +149,15 @@ impl Cluster {
                 let acked = *number <= peer.link.acked();
                 assert!(!acked || recorded.contains(task), "L1: {task} of {id} was acknowledged and is lost");
             }
+        }
+    }
+
+    /// Nobody is welcomed before it is durable that this life began.
+    pub(crate) fn sync_life(&mut self) {
+        let life = self.records.iter().rev().find(|(_, record)| matches!(record, Record::Life(_))).map(|(seq, _)| *seq);
+        if let Some(seq) = life.filter(|seq| *seq > self.synced) {
+            self.synced = seq;
+            self.input(Input::Durable(seq));
         }
     }
 

@@ -4,8 +4,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::{Aftermath, LIFE_BITS};
-use crate::frame::{Owner, Role};
-use crate::id::{Life, SessionId, TaskId};
+use crate::api::Output;
+use crate::frame::{HelloReply, Owner, Role};
+use crate::id::{ConnId, Life, SessionId, TaskId};
 use crate::machine::hello::Opening;
 use crate::machine::lists::{Chain, NIL};
 use crate::machine::tasks::Phase;
@@ -25,7 +26,7 @@ impl Core {
         if !planted!(self, TokensBeginAgain) {
             self.sync.tokens_from(self.config.wall_at_zero_ms.saturating_mul(1_000).saturating_add(self.now.0));
         }
-        self.persist(Record::Life(began.clone()));
+        self.recovery.born = self.persist(Record::Life(began.clone()));
         self.recovery.began = Some(began);
         self.recovery.alive = true;
         self.recovery.reading.disordered = true;
@@ -40,6 +41,17 @@ impl Core {
             self.recovery.awaited.clear();
         }
         self.close_window_if_all_are_back();
+    }
+
+    /// Answers a peer. Not before it is durable that this life began: the next one must not take its number, nor give its
+    /// leases once more.
+    pub(crate) fn welcome(&mut self, conn: ConnId, reply: HelloReply) {
+        let output = Output::Hello { conn, reply };
+        if self.recovery.born > self.durable {
+            self.held.push_back((self.recovery.born, output));
+        } else {
+            self.outputs.push_back(output);
+        }
     }
 
     /// Sessions of former lives whose peers may come back: they have their time from now on.

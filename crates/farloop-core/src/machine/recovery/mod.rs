@@ -34,6 +34,8 @@ pub(crate) struct Recovery {
     began: Option<LifeBegan>,
     /// Records were read, and this life has begun.
     alive: bool,
+    /// The record of this life's beginning.
+    born: u64,
     /// Workers whose sessions are open by the records, with their names.
     roster: BTreeMap<WorkerId, String>,
     /// Of those, the ones that have not said yet what they hold.
