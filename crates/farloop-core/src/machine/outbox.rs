@@ -73,10 +73,12 @@ impl Tell {
     /// What it holds that may be large.
     fn weight(&self) -> usize {
         match self {
-            Self::Resolved { outcome: Outcome::Returned(value), .. } | Self::Item(_, _, value) => value.len(),
-            Self::Resolved { outcome: Outcome::Raised(failure), .. } => {
-                failure.message.len() + failure.details.as_ref().map_or(0, Bytes::len)
-            }
+            Self::Resolved { outcome, .. } | Self::Handed { outcome, .. } => match outcome {
+                Outcome::Returned(value) => value.len(),
+                Outcome::Raised(failure) => failure.message.len() + failure.details.as_ref().map_or(0, Bytes::len),
+                Outcome::Cancelled(_) => 0,
+            },
+            Self::Item(_, _, value) => value.len(),
             Self::Sync { answer, .. } => match &**answer {
                 SyncAnswer::Item(item) => item.len(),
                 _ => 0,
