@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::task::Context;
 
+use super::requests::mine;
 use super::scopes::{Ask, Origin};
-use super::{Body, PointKind, State, Who, mine};
+use super::{Body, PointKind, State, Who};
 use crate::cell::{Cell, Wakeable};
 use crate::error::{DeliveryToken, Error};
 

@@ -13,7 +13,8 @@ use std::task::{Context, Poll};
 
 use tokio::time::Instant;
 
-use super::{Body, Delivery, PointKind, State};
+use super::requests::Delivery;
+use super::{Body, PointKind, State};
 use crate::error::{Cancelled, DeliveryToken, Error};
 
 /// Whose request it is: a scope's, or (none) one to the body itself.
