@@ -110,6 +110,8 @@ impl Coordinator {
         let (records, took) = (replayed.records, replayed.took);
         let driver = Driver::new(replayed, store, bounds, retention);
         let stats = driver.begin_life();
+        // Nobody hears of a life that the next one would not know of: its number stands before its leases and tokens.
+        driver.flush().await;
         let (tasks, retained) = (stats.live, stats.retained);
         if let Some(standing) = driver.store_standing() {
             tracing::info!(tasks, retained, records, bytes = standing.bytes, ?took, "ready");

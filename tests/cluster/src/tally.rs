@@ -136,7 +136,8 @@ pub(crate) fn mark(what: &str, label: &str, task: &str) {
 }
 
 /// Whether a gate is open.
-pub(crate) fn is_open(gate: &str) -> bool {
+#[must_use]
+pub fn is_open(gate: &str) -> bool {
     place(gate).is_some_and(|path| path.exists())
 }
 

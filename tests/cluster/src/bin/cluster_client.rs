@@ -8,6 +8,7 @@
 //! `queues N`: submits that many no-ops, prints the id of the last one, and then how many of them returned.
 //! `hoards N`: schedules that many no-ops without awaiting any, prints how many were refused and by which limit; then
 //! submits one more, with patience, and prints what became of it.
+//! `dies in submit|gather|cancel|stream`: says a line in the middle of it, and waits to be killed.
 //! `awaits HANDLE`: awaits a task that somebody else started, and prints its value.
 
 use farloop::Task;
@@ -79,13 +80,57 @@ async fn main() -> farloop::Result<()> {
             println!("served");
             Ok(())
         }
+        ["dies", "in", what] => dies_in(what).await,
         ["awaits", handle] => {
             let task: Task<serde_json::Value> = serde_json::from_str(handle).map_err(farloop::Error::new)?;
             println!("{}", task.await?);
             Ok(())
         }
         _ => Err(farloop::Error::msg(
-            "usage: cluster_client owns | hears LABEL LINES .. | counts LABEL ITEMS | splits LABEL | queues N | hoards N | traced | awaits HANDLE",
+            "usage: cluster_client owns | hears LABEL LINES .. | counts LABEL ITEMS | splits LABEL | queues N | hoards N | traced | dies in WHAT | awaits HANDLE",
         )),
+    }
+}
+
+/// In the middle of something that needs a coordinator; killed there.
+async fn dies_in(what: &str) -> farloop::Result<()> {
+    match what {
+        "submit" => {
+            let mut parked = Vec::new();
+            for n in 0_u32.. {
+                parked.push(ensure_future(tasks::park("submitted")));
+                if n == 200 {
+                    println!("submitting");
+                }
+                farloop::yield_now().await?;
+            }
+            Ok(())
+        }
+        "gather" => {
+            let gathered = gather_all((0..50).map(|_| tasks::park("gathered")));
+            println!("gathering");
+            gathered.await.map(drop)
+        }
+        "cancel" => {
+            let task = ensure_future(tasks::defiant("asked", 300));
+            while !farloop_test_cluster::tally::is_open("it has begun") {
+                farloop::sleep(std::time::Duration::from_millis(10)).await?;
+            }
+            task.cancel("enough");
+            println!("cancelling");
+            task.await
+        }
+        _ => {
+            let mut items = tasks::yields("consumed", u64::MAX, 10, 0, "");
+            let mut seen = 0;
+            while let Some(item) = items.next().await {
+                item?;
+                seen += 1;
+                if seen == 100 {
+                    println!("consuming");
+                }
+            }
+            Ok(())
+        }
     }
 }
