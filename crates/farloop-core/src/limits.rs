@@ -89,6 +89,16 @@ pub const SYNC_QUEUE_BYTES: usize = 64 * 1024 * 1024;
 pub const SYNC_BYTES: usize = 512 * 1024 * 1024;
 /// Bytes of records that wait for the disk; above that nothing new is read from any connection.
 pub const JOURNAL_QUEUE: usize = 64 * 1024 * 1024;
+/// Bytes of one segment of the journal: records leave by whole segments.
+pub const JOURNAL_SEGMENT: u64 = 32 * 1024 * 1024;
+/// Segments that are taken from the disk ahead of need: what can still be written when it is full.
+pub const JOURNAL_RESERVE: usize = 2;
+/// Bytes of one frame of the journal, from which on the next one begins.
+pub const JOURNAL_FRAME: usize = 1024 * 1024;
+/// Bytes of a record that lies among the others; a larger one has a file of its own.
+pub const JOURNAL_BLOB: usize = 256 * 1024;
+/// Bytes of the journal, above which records leave before their retention is over; what is still known is carried.
+pub const JOURNAL_BYTES: u64 = 512 * 1024 * 1024;
 /// Sessions at once.
 pub const MAX_SESSIONS: usize = 10_000;
 /// Connections that a coordinator keeps open at once, those of sessions included.

@@ -1,5 +1,5 @@
 //! How many tasks per second become durable: a record when one is accepted and one when it ends, made by one thread and
-//! written by another, which syncs whenever it has something to sync.
+//! written by another, which syncs whenever it has something to sync. And how many records per second a start reads.
 //!
 //! ```text
 //! cargo run --release -p farloop-store --example durable_pairs [-- FOLDER]
@@ -90,6 +90,8 @@ struct Figures {
     pairs_per_second: f64,
     pairs_per_sync: f64,
     bytes_per_pair: f64,
+    /// Records that a start reads, checks and decodes.
+    read_per_second: f64,
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -107,12 +109,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let median = &figures[RUNS / 2];
             println!(
                 "{args:3} bytes of arguments, {result:2} of result, syncs {more:?} longer: {:7.0} pairs/s (of {RUNS}: {:.0} to \
-                 {:.0}), {:.0} pairs/sync, {:.0} bytes/pair",
+                 {:.0}), {:.0} pairs/sync, {:.0} bytes/pair, {:.0} records/s read",
                 median.pairs_per_second,
                 figures[0].pairs_per_second,
                 figures[RUNS - 1].pairs_per_second,
                 median.pairs_per_sync,
                 median.bytes_per_pair,
+                median.read_per_second,
             );
         }
     }
@@ -120,9 +123,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn measure(folder: &std::path::Path, more: Duration, args: usize, result: usize) -> Result<Figures, StoreError> {
-    let opened =
-        RealDisk::new(folder).map_err(|source| StoreError::Io { what: folder.display().to_string(), source })?;
-    let mut store = Journal::open(Slow(opened, more), JournalOptions::default())?;
+    let failed = |source| StoreError::Io { what: folder.display().to_string(), source };
+    let open = || RealDisk::new(folder).map_err(failed);
+    // Less than usual, so that parts leave while it is measured.
+    let options = JournalOptions { keep: 32 << 20, ..JournalOptions::default() };
+    let mut store = Journal::open(Slow(open()?, more), options)?;
     let (records, queue) = sync_channel(QUEUE);
     let began = Instant::now();
     let producer = thread::spawn(move || produce(&records, began, args, result));
@@ -130,8 +135,17 @@ fn measure(folder: &std::path::Path, more: Duration, args: usize, result: usize)
     let took = began.elapsed().as_secs_f64();
     let pairs = store.durable() as f64 / 2.0;
     producer.join().expect("it does not panic");
-    let bytes_per_pair = bytes as f64 / pairs;
-    Ok(Figures { pairs_per_second: pairs / took, pairs_per_sync: pairs / syncs as f64, bytes_per_pair })
+    drop(store);
+    let began = Instant::now();
+    let mut records = 0_u64;
+    Journal::open(open()?, options)?.replay(&mut |_| records += 1)?;
+    let read = began.elapsed().as_secs_f64();
+    Ok(Figures {
+        pairs_per_second: pairs / took,
+        pairs_per_sync: pairs / syncs as f64,
+        bytes_per_pair: bytes as f64 / pairs,
+        read_per_second: records as f64 / read,
+    })
 }
 
 /// What the coordinator's store thread does; parts leave as soon as they may.

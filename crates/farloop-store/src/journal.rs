@@ -17,6 +17,7 @@ mod write;
 
 use std::collections::VecDeque;
 
+use farloop_core::limits;
 use farloop_core::time::Time;
 use farloop_proto::convert::begins;
 
@@ -30,26 +31,33 @@ use self::segment::Segment;
 use crate::disk::Disk;
 use crate::{Entry, Part, Room, Store, StoreError};
 
-/// How a journal is kept. The default is for a coordinator.
+/// How a journal is kept. The default is for a coordinator: the limits of these names.
 #[derive(Clone, Copy, Debug)]
 pub struct JournalOptions {
-    /// Bytes of a segment: 32 MiB. Records leave by whole segments.
+    /// Bytes of a segment ([`JOURNAL_SEGMENT`](limits::JOURNAL_SEGMENT)). Records leave by whole segments.
     pub segment: u64,
-    /// Segments that are taken from the disk ahead of need, at least one: two. With the rest of the segment in use they
-    /// are what can still be written when the disk is full.
+    /// Segments that are taken from the disk ahead of need, at least one
+    /// ([`JOURNAL_RESERVE`](limits::JOURNAL_RESERVE)). With the rest of the segment in use they are what can still be
+    /// written when the disk is full.
     pub reserve: usize,
-    /// Bytes of a frame after which the next one begins: 1 MiB.
+    /// Bytes of a frame after which the next one begins ([`JOURNAL_FRAME`](limits::JOURNAL_FRAME)).
     pub frame: usize,
-    /// Bytes of a record above which it goes to a file of its own: 256 KiB.
+    /// Bytes of a record above which it goes to a file of its own ([`JOURNAL_BLOB`](limits::JOURNAL_BLOB)).
     pub blob: usize,
-    /// Bytes of the journal above which records leave before their time: 512 MiB. What is still known is carried, so a
-    /// journal of much that lives is larger.
+    /// Bytes of the journal above which records leave before their time ([`JOURNAL_BYTES`](limits::JOURNAL_BYTES)). What
+    /// is still known is carried, so a journal of much that lives is larger.
     pub keep: u64,
 }
 
 impl Default for JournalOptions {
     fn default() -> Self {
-        Self { segment: 32 << 20, reserve: 2, frame: 1 << 20, blob: 256 << 10, keep: 512 << 20 }
+        Self {
+            segment: limits::JOURNAL_SEGMENT,
+            reserve: limits::JOURNAL_RESERVE,
+            frame: limits::JOURNAL_FRAME,
+            blob: limits::JOURNAL_BLOB,
+            keep: limits::JOURNAL_BYTES,
+        }
     }
 }
 

@@ -38,8 +38,25 @@ fn what_is_whole_is_read() {
 fn any_flipped_bit_refuses_to_start_and_names_the_place_l17() {
     let whole = filled();
     let (last, end) = tail(&whole);
+    refuse_all_flips(&whole, &last, end);
+}
+
+/// The machine stopped before the mark was on the disk: each frame still vouches for those before it.
+#[test]
+fn without_the_mark_any_flipped_bit_but_of_the_last_batch_refuses_to_start_l17() {
+    let whole = filled();
+    let (last, mark) = tail(&whole);
+    let mut bytes = whole.bytes(&last);
+    bytes[mark..].fill(0);
+    let batch = bytes.windows(4).rposition(|bytes| bytes == b"fJr1").unwrap();
+    whole.put(&last, bytes);
+    refuse_all_flips(&whole, &last, batch);
+}
+
+/// Flips one bit of each byte of all segments, of the last one up to `end`.
+fn refuse_all_flips(whole: &SimDisk, last: &str, end: usize) {
     let mut dice = Dice(1);
-    for name in whole.files().into_iter().filter(|name| name.ends_with(".journal") && *name <= last) {
+    for name in whole.files().into_iter().filter(|name| name.ends_with(".journal") && name.as_str() <= last) {
         let len = if name == last { end } else { whole.bytes(&name).len() };
         for at in 0..len {
             let disk = whole.copy();
