@@ -119,6 +119,38 @@ says '"done": true'
 call $task/ListTasks '{"filter":"state=SUCCEEDED AND labels.team=core","pageSize":1}'
 says "$sum"
 
+# Options: what few calls need.
+call $task/SubmitTask '{"function":"demo.add","jsonArgs":[2,3],"timeout":"60s","maxAttempts":3,"maxCrashes":0,
+  "backoff":{"initialInterval":"0.1s","coefficient":2,"maximumInterval":"1s","jitter":0.5},
+  "scheduleToStartTimeout":"30s","startToCloseTimeout":"20s","heartbeatTimeout":"10s","cancelGrace":"5s","priority":1,
+  "limit":{"key":"printer","atOnce":2},"fairnessKey":"tenant","durability":"DURABILITY_BUFFERED","retention":{"for":"60s"}}'
+call $task/WaitTask "{\"taskId\":\"$(field taskId)\"}"
+says '"json": 5'
+call $task/SubmitTask '{"function":"demo.add","jsonArgs":[2,3],"backoff":{"coefficient":0.5}}'
+says backoff.initialInterval
+call $task/SubmitTask '{"function":"demo.add","jsonArgs":[2,3],"limit":{"key":"printer"}}'
+says limit.atOnce
+
+# A request by its name: once more is the same task, another call under the name is refused.
+name="order $$"
+call $task/SubmitTask "{\"function\":\"demo.add\",\"jsonArgs\":[20,3],\"requestId\":\"$name\",\"retention\":{\"pinned\":true}}"
+says '"pinned": true'
+order=$(field taskId)
+call $task/SubmitTask "{\"function\":\"demo.add\",\"jsonArgs\":[20,3],\"requestId\":\"$name\",\"retention\":{\"pinned\":true}}"
+says "$order"
+call $task/SubmitTask "{\"function\":\"demo.add\",\"jsonArgs\":[20,4],\"requestId\":\"$name\"}"
+says TASK_ALREADY_EXISTS
+call $task/WaitTask "{\"taskId\":\"$order\"}"
+says '"json": 23'
+# Released, it is forgotten; what is forgotten is released.
+call $task/ReleaseTask "{\"taskId\":\"$order\"}"
+call $task/GetTask "{\"taskId\":\"$order\"}"
+says TASK_EXPIRED
+call $task/WaitTask "{\"taskId\":\"$order\"}"
+says TASK_EXPIRED
+call $task/ReleaseTask "{\"taskId\":\"$order\"}"
+says '{}'
+
 # What is wrong is said in words, with a reason for programs.
 call $task/GetTask '{"taskId":"0700c321"}'
 says TASK_NOT_FOUND

@@ -32,6 +32,13 @@ pub(crate) fn run(binary: &str, features: &[&str], arguments: &[String]) -> Resu
     Ok(())
 }
 
+/// Runs one file of tests with that in its environment, and shows what it prints.
+pub(crate) fn test(package: &str, file: &str, env: &[(&str, &str)]) -> Result<()> {
+    let mut command = cargo("test")?;
+    command.args(["--package", package, "--test", file, "--", "--nocapture"]).envs(env.iter().copied());
+    succeed(command.status(), &format!("the test `{file}`"))
+}
+
 /// The workspace, wherever the command was typed.
 pub(crate) fn root() -> Result<PathBuf> {
     let xtask = PathBuf::from(env!("CARGO_MANIFEST_DIR"));

@@ -14,6 +14,7 @@ Development commands of the workspace: cargo xtask <command>
   codegen [--check]        proto/ to generated Rust; --check only says whether what is checked in is fresh
   conformance [args]       asyncio's laws, one scenario each, judged against CPython's recorded answers
   sim [args]               seeded simulation of whole clusters under faults: --seeds N, --seed S, --planted BUG
+  soak [TASKS]             ten million tasks through a coordinator that keeps its records: memory and disk stay flat
   floor [--quick] [args]   farloop beside a bare tonic relay: the figures and their ratios
 
 Every command but codegen passes its arguments on; `cargo xtask sim --help` shows what the simulator takes.";
@@ -51,6 +52,14 @@ fn run(arguments: &[String]) -> Result<()> {
             let planted = rest.iter().any(|argument| argument.starts_with("--planted"));
             let features: &[&str] = if planted { &["farloop-test-simulation/planted-bugs"] } else { &[] };
             cargo::run("farloop-test-simulation", features, rest)
+        }
+        "soak" => {
+            let tasks = match rest {
+                [] => "10000000",
+                [tasks] if tasks.parse::<u64>().is_ok() => tasks,
+                _ => bail!("soak takes a number of tasks or nothing, not `{}`", rest.join(" ")),
+            };
+            cargo::test("farloop-test-cluster", "soak", &[("FARLOOP_SOAK_TASKS", tasks)])
         }
         "floor" => {
             cargo::build(&["farloop", "relay", "load", "durable", "floor"])?;

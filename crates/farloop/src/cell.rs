@@ -393,6 +393,13 @@ impl Cell {
         }
     }
 
+    /// The coordinator need not keep its outcome.
+    pub(crate) fn release(&self) {
+        if matches!(self.kind, Kind::Remote) {
+            self.home.session().release(self.id);
+        }
+    }
+
     /// What a task of this loop awaits now.
     pub(crate) fn waits_for(&self) -> Option<TaskId> {
         self.local_body()?.waits_for()

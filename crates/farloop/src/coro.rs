@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use farloop_core::spec::{Backoff, Dependency, Limit, Options};
+use farloop_core::spec::{Backoff, Dependency, Durability, Limit, Options, Retention};
 use serde::Serialize;
 
 use crate::arg::{ArgEncoder, IntoArg};
@@ -169,6 +169,20 @@ impl<T> Coro<T> {
         self.with(|call| call.options.policy_mut().fairness_key = Some(key))
     }
 
+    /// What becomes of the task when the coordinator's process or machine dies: [`Durability::Durable`] unless given, and
+    /// nothing survives a coordinator that keeps no records.
+    pub fn durability(self, durability: Durability) -> Self {
+        self.with(|call| call.options.policy_mut().durability = durability)
+    }
+
+    /// How long the outcome is kept for those who ask later, by id: as the coordinator does (an hour) unless given.
+    /// Whoever waits for it now gets it in any case. [`Retention::Pinned`] keeps it until
+    /// [`Task::release`](crate::Task::release); there may be only so many of these (`PINNED_TASKS`), and one more is refused as
+    /// [`ResourceExhausted`](Error::ResourceExhausted). What is forgotten answers [`Expired`](Error::Expired).
+    pub fn retention(self, retention: Retention) -> Self {
+        self.with(|call| call.options.policy_mut().retention = retention)
+    }
+
     /// Lost workers that the task survives; 3 unless given. With 0, and [`attempts`](Self::attempts) at 1, the body
     /// runs at most once.
     pub fn max_crashes(self, survived: u32) -> Self {
@@ -312,6 +326,7 @@ pub(crate) fn spec(
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use farloop_core::spec::Policy;
 
     fn coro() -> Coro<i64> {
         crate::call("demo.add").arg(2).arg(3).returns()
@@ -328,6 +343,8 @@ mod tests {
             .label("team", "a")
             .label("team", "b")
             .cancel_grace(None)
+            .durability(Durability::Buffered)
+            .retention(Retention::Pinned)
             .detached()
             .take();
         assert_eq!(call.name.as_deref(), Some("sum"));
@@ -338,7 +355,11 @@ mod tests {
             priority: Some(-1),
             cancel_grace: None,
             labels: vec![("team".into(), "b".into())],
-            policy: None,
+            policy: Some(Box::new(Policy {
+                durability: Durability::Buffered,
+                retention: Retention::Pinned,
+                ..Policy::default()
+            })),
         };
         assert_eq!(call.options, expected);
         assert!(call.detached);

@@ -94,7 +94,7 @@ pub use definition::TaskFn;
 pub use error::{Cancelled, Error, Failure, Recover, Result};
 pub use farloop_core::id::{SessionId, TaskId, WorkerId};
 pub use farloop_core::limits::{STREAM_BYTES, STREAM_ITEMS};
-pub use farloop_core::spec::Backoff;
+pub use farloop_core::spec::{Backoff, Durability, Retention};
 pub use farloop_macros::{main, stream, task, test};
 pub use future::{Fut, Promise, create_future};
 pub use futures_core::Stream;

@@ -233,6 +233,10 @@ impl SessionShared {
         self.push(Up::Cancel { task, message });
     }
 
+    pub(crate) fn release(&self, task: TaskId) {
+        self.push(Up::Release(task));
+    }
+
     pub(crate) fn uncancel(&self, task: TaskId) {
         self.push(Up::Uncancel(task));
     }

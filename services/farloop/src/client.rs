@@ -1,4 +1,4 @@
-//! What people ask a cluster: `list`, `get`, `wait`, `cancel`, `watch`, `explain`, `workers`, `functions`, `drain`,
+//! What people ask a cluster: `list`, `get`, `wait`, `cancel`, `release`, `watch`, `explain`, `workers`, `functions`, `drain`,
 //! `info`, and `api` for everything else. Each is one call of the public API; `--output json` prints its answer as it is.
 
 use std::process::ExitCode;
@@ -76,6 +76,14 @@ pub(crate) enum Client {
         #[command(flatten)]
         common: Common,
     },
+    /// Let go of outcomes: each is forgotten once its task is over
+    Release {
+        /// Their ids, or the last 6 or more characters
+        #[arg(required = true)]
+        tasks: Vec<String>,
+        #[command(flatten)]
+        common: Common,
+    },
     /// Show tasks, then each change as it happens, until Ctrl-C
     Watch {
         #[command(flatten)]
@@ -150,6 +158,16 @@ async fn ask(command: Client) -> anyhow::Result<ExitCode> {
                     Output::Json => print(&answer)?,
                     Output::Table if answer["cancelRequested"] == true => out(&format!("{task}: asked to stop"))?,
                     Output::Table => out(&format!("{task}: was over already"))?,
+                }
+            }
+        }
+        Client::Release { tasks, common } => {
+            let mut api = common.at.connect().await?;
+            for task in tasks {
+                let answer = api.call("TaskService/ReleaseTask", json!({"taskId": task})).await?;
+                match common.output {
+                    Output::Json => print(&answer)?,
+                    Output::Table => out(&format!("{task}: released"))?,
                 }
             }
         }

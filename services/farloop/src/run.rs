@@ -4,6 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
+use farloop::{Durability, Retention};
 use tonic::transport::Endpoint;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
@@ -26,6 +27,12 @@ pub(crate) struct Args {
     /// Time for the task, in seconds
     #[arg(long, env = "FARLOOP_RUN_TIMEOUT")]
     timeout: Option<f64>,
+    /// How long the outcome is kept: seconds, `consumed` (until it was taken), or `pinned` (until `farloop release`)
+    #[arg(long, env = "FARLOOP_RUN_RETENTION", value_parser = retention)]
+    retention: Option<Retention>,
+    /// What becomes of the task if the coordinator dies: `durable`, `buffered` or `memory`
+    #[arg(long, env = "FARLOOP_RUN_DURABILITY", value_parser = durability)]
+    durability: Option<Durability>,
     /// Submit, print the task's id, and don't wait; the task is owned by nobody
     #[arg(long, env = "FARLOOP_DETACH")]
     detach: bool,
@@ -56,6 +63,12 @@ async fn run(args: Args, timeout: Option<Duration>) -> anyhow::Result<ExitCode> 
     let mut coro = call.coro();
     if let Some(timeout) = timeout {
         coro = coro.timeout(timeout);
+    }
+    if let Some(retention) = args.retention {
+        coro = coro.retention(retention);
+    }
+    if let Some(durability) = args.durability {
+        coro = coro.durability(durability);
     }
     if args.detach {
         let task = farloop::ensure_future(coro.detached());
@@ -99,6 +112,26 @@ async fn run(args: Args, timeout: Option<Duration>) -> anyhow::Result<ExitCode> 
     };
     event_loop.close().await;
     Ok(code)
+}
+
+fn retention(text: &str) -> Result<Retention, String> {
+    match text {
+        "consumed" => Ok(Retention::UntilConsumed),
+        "pinned" => Ok(Retention::Pinned),
+        _ => {
+            let seconds: f64 = text.parse().map_err(|_| "give seconds, `consumed` or `pinned`".to_owned())?;
+            Duration::try_from_secs_f64(seconds).map(Retention::For).map_err(|error| error.to_string())
+        }
+    }
+}
+
+fn durability(text: &str) -> Result<Durability, String> {
+    match text {
+        "durable" => Ok(Durability::Durable),
+        "buffered" => Ok(Durability::Buffered),
+        "memory" => Ok(Durability::Memory),
+        _ => Err("there are `durable`, `buffered` and `memory`".into()),
+    }
 }
 
 /// Returns when the coordinator gives no sign of life; never, if it does.

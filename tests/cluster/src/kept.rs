@@ -15,6 +15,8 @@ use crate::within;
 
 /// Seconds of silence after which a worker is dead, for [`serve`].
 pub const DEAD_AFTER: &str = "FARLOOP_TEST_DEAD_AFTER";
+/// Outcomes that are kept at most, for [`serve`].
+pub const RETAINED: &str = "FARLOOP_TEST_RETAINED";
 /// Long enough that no worker is taken for dead while it comes back, on however slow a machine.
 const LONG: u64 = 30;
 
@@ -24,7 +26,8 @@ pub struct Kept {
     binary: &'static str,
     dir: TempDir,
     address: SocketAddr,
-    dead_after: u64,
+    /// Its environment.
+    env: Vec<(&'static str, String)>,
     node: Node,
 }
 
@@ -39,9 +42,18 @@ impl Kept {
     /// # Panics
     /// If it does not start.
     pub async fn start_with(binary: &'static str, dead_after: u64) -> Self {
+        Self::start_keeping(binary, &[(DEAD_AFTER, &dead_after.to_string())]).await
+    }
+
+    /// As [`start`](Self::start), with that in its environment.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub async fn start_keeping(binary: &'static str, env: &[(&'static str, &str)]) -> Self {
         let dir = TempDir::new().expect("a temporary directory");
-        let (node, address) = begin(binary, dir.path(), 0, dead_after);
-        let kept = Self { binary, dir, address, dead_after, node };
+        let env: Vec<_> = env.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        let (node, address) = begin(binary, dir.path(), 0, &env);
+        let kept = Self { binary, dir, address, env, node };
         kept.serves(Instant::now()).await;
         kept
     }
@@ -74,7 +86,7 @@ impl Kept {
     /// If it does not start.
     pub async fn again(&mut self) -> Duration {
         let began = Instant::now();
-        let (node, address) = begin(self.binary, self.dir.path(), self.address.port(), self.dead_after);
+        let (node, address) = begin(self.binary, self.dir.path(), self.address.port(), &self.env);
         assert_eq!(address, self.address);
         self.node = node;
         self.serves(began).await
@@ -92,9 +104,9 @@ impl Kept {
     }
 }
 
-fn begin(binary: &str, dir: &Path, port: u16, dead_after: u64) -> (Node, SocketAddr) {
+fn begin(binary: &str, dir: &Path, port: u16, env: &[(&str, String)]) -> (Node, SocketAddr) {
     let program = Program::new(binary).arg(&dir.display().to_string()).arg(&port.to_string());
-    let node = program.env(DEAD_AFTER, &dead_after.to_string()).start();
+    let node = env.iter().fold(program, |program, (name, value)| program.env(name, value)).start();
     let line = node.line();
     (node, line.parse().unwrap_or_else(|_| panic!("'{line}' is an address")))
 }
@@ -112,6 +124,9 @@ pub fn serve() -> Result<(), farloop_coordinator::StartError> {
     let listen = format!("127.0.0.1:{port}");
     let config = farloop_coordinator::Config { listen, ..Default::default() };
     let mut config = config.keeping_in(dir);
+    if let Some(retained) = std::env::var(RETAINED).ok().and_then(|text| text.parse().ok()) {
+        config.core.retained_tasks = retained;
+    }
     let seconds = std::env::var(DEAD_AFTER).ok().and_then(|text| text.parse().ok());
     config.core.worker_dead_after = Duration::from_secs(seconds.unwrap_or(LONG));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("an event loop");

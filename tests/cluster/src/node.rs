@@ -100,6 +100,17 @@ fn wait_with_open_input(mut child: Child) -> std::io::Result<std::process::Outpu
     output
 }
 
+/// Bytes of memory that a process holds at this moment: its id, or `self`.
+///
+/// # Panics
+/// If there is none of that id.
+#[must_use]
+pub fn memory_of(process: &str) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).expect("a process that runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS in /proc/PID/status");
+    line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number of kB") * 1_024
+}
+
 /// A process of the cluster.
 #[derive(Debug)]
 pub struct Node {
@@ -163,9 +174,7 @@ impl Node {
     /// If it has ended.
     #[must_use]
     pub fn memory(&self) -> usize {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("a process that runs");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS in /proc/PID/status");
-        line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number of kB") * 1_024
+        memory_of(&self.pid().to_string())
     }
 
     /// SIGKILL: it is gone without a word.

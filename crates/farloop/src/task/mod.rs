@@ -202,6 +202,13 @@ impl<T> Task<T> {
         self.cell().uncancel()
     }
 
+    /// Nobody needs the outcome any more, once those who wait for it have it: the coordinator forgets it then. Ends
+    /// [`Retention::Pinned`](crate::Retention::Pinned). Handles of this process keep what they have; a second release does
+    /// nothing, nor does one of what is no task of the cluster.
+    pub fn release(&self) {
+        self.cell().release();
+    }
+
     fn read_done(&self) -> Result<T> {
         read_outcome(self.cell(), self.read)
     }

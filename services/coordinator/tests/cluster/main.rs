@@ -5,6 +5,7 @@
 mod api;
 mod bad;
 mod durable;
+mod options;
 mod peer;
 mod session;
 mod setup;
