@@ -324,7 +324,16 @@ fn down() -> impl Strategy<Value = Down> {
         (attempt(), task(), payload()).prop_map(|(attempt, task, value)| Down::Input { attempt, task, value }),
         (attempt(), any::<u32>(), spec(), root, any::<u32>(), of(time()), any::<u32>(), of(payload())).prop_map(
             |(attempt, number, spec, root, depth, remaining, cancels, details)| {
-                Down::Start(Start { attempt, number, spec, root, depth, remaining, cancels, details })
+                Down::Start(Start {
+                    attempt,
+                    number,
+                    spec,
+                    root,
+                    depth,
+                    remaining,
+                    cancels,
+                    details: details.map(Box::new),
+                })
             }
         ),
         (task(), payload()).prop_map(|(task, value)| Down::TaskProgress { task, value }),

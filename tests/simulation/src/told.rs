@@ -396,10 +396,10 @@ fn too_early(now: Time, log: &TaskLog) -> Option<String> {
 
 /// It is not given the details that an attempt before it told.
 fn details_lost(log: &TaskLog, start: &Start) -> Option<String> {
-    let wrong = match &start.details {
+    let wrong = match start.details.as_deref() {
         Some(details) if log.expires() => !log.details.contains(details),
         None if log.expires() => false,
-        details => details.as_ref() != log.details.last(),
+        details => details != log.details.last(),
     };
     wrong.then(|| format!("it is given the details {:?}, and told were {:?}", start.details, log.details))
 }

@@ -432,7 +432,7 @@ impl Core {
             depth: task.depth,
             remaining: (task.deadline.0 != u64::MAX).then(|| task.deadline.since(now)),
             cancels: task.standing(),
-            details: task.extra().and_then(|e| e.details.clone()).filter(|_| !forgotten),
+            details: task.extra().and_then(|e| e.details.clone()).filter(|_| !forgotten).map(Box::new),
         }));
         self.changed(at);
         bytes

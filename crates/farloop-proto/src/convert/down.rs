@@ -33,7 +33,7 @@ pub(crate) fn to_wire(item: Item<Down>) -> v1::DownItem {
             depth: start.depth,
             remaining: start.remaining.map(duration_to_wire),
             cancels: start.cancels,
-            details: start.details,
+            details: start.details.map(|details| *details),
         }),
         Down::TaskProgress { task, value } => Wire::ProgressValue(v1::ProgressValue { task: Some(task.into()), value }),
         Down::Cancel { attempt, number, message } => {
@@ -78,7 +78,7 @@ pub(crate) fn from_wire(wire: v1::DownItem) -> Result<Item<Down>, WireError> {
             depth: s.depth,
             remaining: s.remaining.map(|d| duration_from_wire(d, "remaining")).transpose()?,
             cancels: s.cancels,
-            details: s.details,
+            details: s.details.map(Box::new),
         }),
         Wire::ProgressValue(p) => Down::TaskProgress { task: scalar::id(p.task, "the task")?, value: p.value },
         Wire::Cancel(c) => Down::Cancel { attempt: scalar::attempt(c.attempt)?, number: c.number, message: c.message },

@@ -355,7 +355,7 @@ impl Host {
             body.set_context(context::Context::from_spec(start.spec.context.clone()));
         }
         let heartbeat = start.spec.options.policy.as_ref().and_then(|p| p.heartbeat);
-        body.given(start.details.clone(), heartbeat);
+        body.given(start.details.as_deref().cloned(), heartbeat);
         if let Some(mut placed) = self.worker.placed.get_mut(&start.attempt.task) {
             placed.body = Some(body.clone());
         }
