@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+use tokio::signal::unix::{SignalKind, signal};
 use tonic::transport::Channel;
 use tonic_health::ServingStatus;
 use tonic_health::pb::HealthCheckRequest;
@@ -128,11 +129,13 @@ pub fn serve() -> Result<(), farloop_coordinator::StartError> {
         config.core.retained_tasks = retained;
     }
     let seconds = std::env::var(DEAD_AFTER).ok().and_then(|text| text.parse().ok());
+    config.stop_within = Duration::from_secs(1);
     config.core.worker_dead_after = Duration::from_secs(seconds.unwrap_or(LONG));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("an event loop");
     runtime.block_on(async {
         let coordinator = farloop_coordinator::Coordinator::bind(config).await?;
+        let mut asked = signal(SignalKind::terminate()).expect("signal handlers can be installed here");
         println!("{}", coordinator.local_addr());
-        coordinator.serve(std::future::pending()).await
+        coordinator.serve(async move { drop(asked.recv().await) }).await
     })
 }

@@ -51,6 +51,29 @@ fn a_stream_goes_on_over_a_restart_or_says_how_far_it_came() {
     });
 }
 
+/// A planned restart: what runs is not waited for, and not interrupted.
+#[test]
+fn a_coordinator_that_is_asked_to_stop_leaves_everything_to_its_next_life() {
+    bounded(async {
+        let mut kept = Kept::start(KEPT).await;
+        let tally = Tally::new();
+        let mut worker = worker(&kept, "one", &tally);
+        People::at(&kept.url()).await.joined(&["one"]).await;
+        let _event_loop = farloop::connect(kept.url()).await.unwrap();
+        let running = ensure_future(gated("running", "gate"));
+        tally.sees(1, "begun", "running").await;
+        kept.node().terminate();
+        assert!(kept.node().ended().await.success());
+        let meanwhile = ensure_future(number(7, 0));
+        kept.again().await;
+        assert_eq!(meanwhile.await.unwrap(), 7);
+        tally.open("gate");
+        assert_eq!(running.await.unwrap(), worker.pid());
+        assert_eq!(tally.of("begun", "running").len(), 1);
+        assert!(worker.runs());
+    });
+}
+
 /// A life that ends before its window is over, with one worker that never comes back.
 #[test]
 fn l16_what_a_worker_that_is_gone_held_runs_elsewhere() {
