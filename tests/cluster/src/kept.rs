@@ -136,6 +136,9 @@ pub fn serve() -> Result<(), farloop_coordinator::StartError> {
         let coordinator = farloop_coordinator::Coordinator::bind(config).await?;
         let mut asked = signal(SignalKind::terminate()).expect("signal handlers can be installed here");
         println!("{}", coordinator.local_addr());
-        coordinator.serve(async move { drop(asked.recv().await) }).await
+        let stop = async move {
+            asked.recv().await;
+        };
+        coordinator.serve(stop).await
     })
 }
