@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
-use farloop_core::api::{Call, Reply, TaskState};
-use farloop_core::frame::Down;
+use farloop_core::api::{Call, Input, Reply, TaskState};
+use farloop_core::frame::{Down, Owner, Submit, Up};
+use farloop_core::id::TaskId;
+use farloop_core::limits;
+use farloop_core::outcome::{FailureKind, Outcome};
+use farloop_core::spec::{Dependency, Durability, Spec};
 
 use crate::driver::*;
 
@@ -64,4 +68,307 @@ pub(crate) fn l5_nothing_from_before_starts_until_its_worker_is_back_or_dead() {
     c.sync();
     assert!(c.got(lost).contains(&Down::Fence(first)));
     assert!(c.running(id(1)).1.epoch > first.epoch);
+}
+
+/// A cancel that was counted is delivered by the next life, or is the outcome; and counted once, though it comes again.
+#[test]
+pub(crate) fn l6_a_cancel_that_was_counted_is_delivered_after_a_restart_once() {
+    let mut c = Cluster::durable();
+    let (client, worker) = (c.client(1), c.worker(2, &["f"], 2));
+    c.sync();
+    c.submit(client, id(1), spec("f"));
+    c.submit(client, id(2), spec("f"));
+    c.sync();
+    c.cut(worker);
+    c.send(client, Up::Cancel { task: id(1), message: Some("enough".into()) });
+    c.send(client, Up::Cancel { task: id(2), message: None });
+    // On disk, and nobody was told: the client sends it again.
+    let last = c.records.last().expect("records").0;
+    c.restart_with(last);
+    c.connect(client, true);
+    assert_eq!(c.view(id(1)).cancelling, 1, "counted once");
+    c.connect(worker, true);
+    c.sync();
+    let asked = |c: &Cluster| -> Vec<Option<String>> {
+        let cancel = |d: &Down| match d {
+            Down::Cancel { message, number: 1, .. } => Some(message.clone()),
+            _ => None,
+        };
+        c.got(worker).iter().filter_map(cancel).collect()
+    };
+    assert_eq!(asked(&c), [Some("enough".into()), None]);
+    c.end_delivered(id(1), Outcome::Cancelled(Default::default()), 1);
+    // The worker dies before it could deliver the other.
+    c.cut(worker);
+    c.pass(Duration::from_secs(4));
+    c.sync();
+    for n in 1..=2 {
+        assert!(matches!(c.outcome(client, id(n)), Outcome::Cancelled(_)));
+    }
+}
+
+#[test]
+pub(crate) fn l6_a_cancel_that_came_before_its_task_is_kept_for_it() {
+    let mut c = Cluster::durable();
+    let (client, worker) = (c.client(1), c.worker(2, &["f"], 2));
+    c.sync();
+    c.send(client, Up::Cancel { task: id(1), message: None });
+    c.sync();
+    c.deliver(client);
+    c.restart();
+    c.all_back();
+    c.submit(client, id(1), spec("f"));
+    c.sync();
+    assert!(c.starts(worker).is_empty());
+    assert!(matches!(c.outcome(client, id(1)), Outcome::Cancelled(_)));
+}
+
+/// The parent's attempt does not come back: what it created is asked to stop, and it starts again after that.
+#[test]
+pub(crate) fn l7_children_of_an_attempt_that_does_not_come_back_are_cancelled() {
+    let mut c = Cluster::durable();
+    let (client, lost, other) = (c.client(1), c.worker(2, &["f"], 1), c.worker(3, &["g"], 9));
+    c.sync();
+    c.submit(client, id(1), spec("f"));
+    c.sync();
+    let (_, parent) = c.running(id(1));
+    for (n, owner) in [(2, Owner::Await), (3, Owner::Root), (4, Owner::Nobody)] {
+        c.submit_as(lost, id(n), spec("g"), owner, Some(parent));
+    }
+    c.sync();
+    c.restart();
+    c.connect(client, true);
+    c.connect(other, true);
+    c.pass(Duration::from_secs(4));
+    c.sync();
+    let asked = |c: &Cluster, n: u128| {
+        c.got(other).iter().filter(|d| matches!(d, Down::Cancel { attempt, .. } if attempt.task == id(n))).count()
+    };
+    assert_eq!((asked(&c, 2), asked(&c, 3), asked(&c, 4)), (1, 1, 0));
+    // The attempt that created them comes back too late.
+    c.connect(lost, true);
+    c.grant(lost, 1);
+    c.sync();
+    assert!(c.got(lost).contains(&Down::Fence(parent)));
+    assert!(c.running(id(1)).1.epoch > parent.epoch, "it starts again");
+}
+
+/// A parent that comes back finds its children as it left them, those that ended meanwhile as well.
+#[test]
+pub(crate) fn l10_a_parent_that_comes_back_is_told_of_its_children() {
+    let mut c = Cluster::durable();
+    let (client, worker) = (c.client(1), c.worker(2, &["f"], 3));
+    c.sync();
+    c.submit(client, id(1), spec("f"));
+    c.sync();
+    let (_, parent) = c.running(id(1));
+    for n in 2..=3 {
+        c.submit_as(worker, id(n), spec("f"), Owner::Await, Some(parent));
+    }
+    c.sync();
+    c.end(id(2), returned("a"));
+    // Recorded, and told to nobody.
+    let last = c.records.last().expect("records").0;
+    c.restart_with(last);
+    c.all_back();
+    assert_eq!(c.outcome(worker, id(2)), returned("a"));
+    c.end(id(3), returned("b"));
+    c.sync();
+    assert_eq!(c.outcome(worker, id(3)), returned("b"));
+    c.end(id(1), returned("c"));
+    c.sync();
+    assert_eq!(c.outcome(client, id(1)), returned("c"));
+    assert_eq!(c.starts(worker).len(), 3, "nothing ran twice");
+}
+
+/// One that must not run twice does not, unless its worker comes back with it.
+#[test]
+pub(crate) fn l5_what_may_run_once_is_lost_with_its_worker() {
+    let mut c = Cluster::durable();
+    let (client, back, lost) = (c.client(1), c.worker(2, &["f"], 1), c.worker(3, &["g"], 1));
+    c.sync();
+    for (n, function) in [(1, "f"), (2, "g")] {
+        let mut once = spec(function);
+        once.options.max_crashes = 0;
+        c.submit(client, id(n), once);
+    }
+    c.sync();
+    c.restart();
+    c.connect(client, true);
+    c.connect(back, true);
+    c.pass(Duration::from_secs(4));
+    c.sync();
+    assert_eq!(c.failure(client, id(2)).kind, FailureKind::WorkerLost);
+    c.end(id(1), returned("v"));
+    c.sync();
+    assert_eq!(c.outcome(client, id(1)), returned("v"));
+    assert_eq!((c.starts(back).len(), c.starts(lost).len()), (1, 1));
+}
+
+#[test]
+pub(crate) fn l22_arguments_that_were_there_are_still_there() {
+    let mut c = Cluster::durable();
+    let (client, worker) = (c.client(1), c.worker(2, &["f"], 2));
+    c.sync();
+    c.submit(client, id(1), spec("f"));
+    c.submit(client, id(2), spec("f"));
+    let on =
+        |tasks: Vec<TaskId>| Spec { dependencies: vec![Dependency { position: 0, tasks, list: true }], ..spec("f") };
+    c.submit(client, id(3), on(vec![id(1), id(2)]));
+    c.sync();
+    c.submit(client, id(4), on(vec![id(2)]));
+    c.end(id(1), returned("a"));
+    c.sync();
+    c.restart();
+    c.all_back();
+    c.grant(worker, 2);
+    c.end(id(2), raised("no"));
+    c.sync();
+    for n in 3..=4 {
+        assert!(matches!(c.failure(client, id(n)).kind, FailureKind::DependencyFailed(_)));
+    }
+}
+
+/// What an item told is not told anew: the stream goes on at its worker, or ends and says so.
+#[test]
+pub(crate) fn l23_a_stream_goes_on_where_its_consumer_is_or_says_that_it_cannot() {
+    let mut c = Cluster::durable();
+    let (client, back, lost) = (c.client(1), c.worker(2, &["f"], 1), c.worker(3, &["g"], 1));
+    c.sync();
+    for (n, function) in [(1, "f"), (2, "g")] {
+        c.submit(client, id(n), Spec { stream: true, ..spec(function) });
+    }
+    c.sync();
+    let item = |c: &mut Cluster, n: u128, seq: u64| {
+        let (worker, attempt) = c.running(id(n));
+        c.send(worker, Up::Item { attempt, seq, value: bytes::Bytes::from(format!("{seq}")) });
+    };
+    for seq in 1..=3 {
+        item(&mut c, 1, seq);
+    }
+    item(&mut c, 2, 1);
+    c.sync();
+    c.send(client, Up::Credit { task: id(1), taken: 2 });
+    c.sync();
+    c.restart();
+    c.connect(client, true);
+    c.connect(back, true);
+    c.sync();
+    // What was not taken comes again, then what is new.
+    item(&mut c, 1, 3);
+    item(&mut c, 1, 4);
+    c.sync();
+    let told: Vec<u64> = c
+        .got(client)
+        .iter()
+        .filter_map(|d| match d {
+            Down::Item { task, seq, .. } if *task == id(1) => Some(*seq),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, [1, 2, 3, 3, 4]);
+    c.pass(Duration::from_secs(4));
+    c.sync();
+    assert_eq!(c.failure(client, id(2)).kind, FailureKind::WorkerLost);
+    assert_eq!(c.starts(lost).len(), 1, "it does not start again");
+    c.end(id(1), returned(""));
+    c.sync();
+    assert_eq!(c.outcome(client, id(1)), returned(""));
+}
+
+/// A peer forgets what was acknowledged: so only what is durable is, and a payload only when it is whole.
+#[test]
+pub(crate) fn l1_nothing_is_acknowledged_before_it_is_durable() {
+    let mut c = Cluster::durable();
+    let client = c.client(1);
+    c.sync();
+    let acked = |c: &Cluster| c.peers[&client].link.acked();
+    c.submit(client, id(1), spec("f"));
+    assert!(c.core.poll_batch(c.now, client, true).is_none(), "nothing may be said yet");
+    assert_eq!(acked(&c), 0);
+    c.sync();
+    assert_eq!(acked(&c), 1, "it is told at once when it may be");
+    let large = bytes::Bytes::from(vec![7; limits::WINDOW_BYTES + 3 * limits::PART]);
+    c.submit(client, id(2), Spec { args: large, ..spec("f") });
+    c.core.poll_batch(c.now, client, true);
+    c.sync();
+    assert_eq!(c.peers[&client].link.in_flight(), 0, "one that exceeds the window is not stuck in it");
+    assert_eq!(c.core.stats().live, 2);
+}
+
+/// What a task asks for: everything waits for the disk, or nothing does, or nothing is recorded.
+#[test]
+pub(crate) fn a_submission_says_what_its_records_promise() {
+    let mut c = Cluster::durable();
+    let (client, worker) = (c.client(1), c.worker(2, &["f"], 9));
+    c.sync();
+    let with = |durability: Durability| {
+        let mut s = spec("f");
+        s.options.policy_mut().durability = durability;
+        s
+    };
+    c.submit(client, id(1), with(Durability::Buffered));
+    c.submit(client, id(2), with(Durability::Memory));
+    let before = c.records.len();
+    assert_eq!(c.starts(worker).len(), 2, "neither waits");
+    let attempt = c.running(id(2)).1;
+    c.submit_as(worker, id(3), spec("f"), Owner::Await, Some(attempt));
+    c.submit_as(worker, id(4), spec("f"), Owner::Nobody, Some(attempt));
+    c.end(id(3), returned("v"));
+    let recorded: Vec<_> = c.records[before..].iter().filter_map(|(_, record)| record.begins()).collect();
+    assert_eq!(recorded, [id(4)], "what belongs to a task that is not recorded is not recorded");
+    c.end(id(1), returned("v"));
+    c.end(id(2), returned("v"));
+    assert_eq!((c.outcomes(client, id(1)).len(), c.outcomes(client, id(2)).len()), (1, 1));
+    c.sync();
+    c.restart();
+    c.sync();
+    assert_eq!(c.view(id(1)).state, TaskState::Succeeded);
+    assert!(c.ask(Call::Get(id(2))).is_err());
+}
+
+/// A full disk refuses what is new; what was accepted ends.
+#[test]
+pub(crate) fn l18_a_store_without_room_refuses_new_tasks_and_ends_old_ones() {
+    let mut c = Cluster::durable();
+    let (client, _) = (c.client(1), c.worker(2, &["f"], 9));
+    c.submit(client, id(1), spec("f"));
+    c.sync();
+    c.input(Input::Room(false));
+    c.submit(client, id(2), spec("f"));
+    c.submit(client, id(1), spec("f"));
+    c.end(id(1), returned("v"));
+    c.sync();
+    let refused = c.failure(client, id(2));
+    assert!(refused.kind == FailureKind::ResourceExhausted && refused.message.contains("disk"), "{refused:?}");
+    assert_eq!(c.outcome(client, id(1)), returned("v"));
+    c.input(Input::Room(true));
+    c.submit(client, id(3), spec("f"));
+    c.sync();
+    assert_eq!(c.view(id(3)).state, TaskState::Running);
+}
+
+/// More than one call may touch.
+#[test]
+pub(crate) fn l21_what_nobody_came_back_with_is_taken_on_in_pieces_and_in_order() {
+    let mut c = Cluster::durable();
+    let (client, _) = (c.client(1), c.worker(2, &["nothing"], 0));
+    let many = 2 * limits::TOUCH as u128;
+    for n in 1..=many {
+        let peer = c.peers.get_mut(&client).expect("is there");
+        let (spec, owner) = (std::sync::Arc::new(spec("f")), Owner::Root);
+        peer.link.push(Up::Submit(Submit { task: id(n), spec, owner, creator: None, within: None }));
+    }
+    c.deliver(client);
+    c.sync();
+    c.restart();
+    c.now = c.now + Duration::from_secs(4);
+    c.core.handle(c.now, Input::Tick);
+    assert!(c.core.next_deadline() == Some(c.now) && c.core.stats().queued < many as usize, "in pieces");
+    c.settle();
+    let other = c.worker(3, &["f"], 2);
+    c.sync();
+    c.settle();
+    let started: Vec<_> = c.starts(other).iter().map(|s| s.attempt.task).collect();
+    assert_eq!(started, [id(1), id(2)], "the oldest first");
 }
