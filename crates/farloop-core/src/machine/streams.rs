@@ -55,6 +55,8 @@ impl Stream {
         self.window = Window::after(taken);
         self.told = taken;
         self.renewed = true;
+        // More cannot be: its producer keeps what is above within the window.
+        self.owed = self.owed.min(taken + limits::STREAM_ITEMS as u64);
         self.early.clear();
     }
 
@@ -252,14 +254,17 @@ impl Core {
         let task = &mut self.tasks[index];
         let leased = task.phase == Phase::Leased && task.sent;
         let (epoch, place) = (task.epoch, task.place);
+        let former = task.phase == Phase::Held || (leased && self.recovery.before(epoch));
         let Some(stream) = task.rare.as_mut().and_then(|r| r.stream.as_mut()) else { return };
         if stream.consumer != here {
             return;
         }
         let mut taken = taken;
-        if stream.renewed || taken > stream.window.given() {
+        if stream.renewed || former {
             // Taken in a former life; it may be said before the worker is back with the stream.
-            stream.owed = stream.owed.max(taken);
+            // Its window says what can be, as soon as it is known.
+            let most = if stream.renewed { stream.window.taken() + limits::STREAM_ITEMS as u64 } else { u64::MAX };
+            stream.owed = stream.owed.max(taken.min(most));
             taken = taken.min(stream.window.given());
         }
         if !stream.window.take(taken) {

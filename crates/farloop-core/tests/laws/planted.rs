@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use farloop_core::api::Planted;
 
-use crate::{answers, cancelling, pace, printing, retention, running, sessions, streams, syncing, turns};
+use crate::{answers, cancelling, pace, printing, recovery, retention, running, sessions, streams, syncing, turns};
 
 thread_local! {
     /// The bug in every core that this thread makes.
@@ -51,6 +51,25 @@ fn every_planted_bug_fails_the_test_of_its_law() {
             Planted::PermitOfTheDeadKept => syncing::l24_an_attempt_that_ends_lets_go_however_it_ends,
             Planted::TokenReused => syncing::l24_a_lock_has_one_holder_in_order_and_its_tokens_grow,
             Planted::ItemOfTheDeadLost => syncing::l25_an_item_on_its_way_to_one_that_is_lost_goes_back_to_its_place,
+            Planted::AckedBeforeDurable => recovery::l1_nothing_is_acknowledged_before_it_is_durable,
+            Planted::ToldBeforeDurable | Planted::StartedBeforeDurable => {
+                running::records_leave_before_what_rests_on_them
+            }
+            Planted::HeldLeasedInWindow | Planted::RosterForgotten => {
+                recovery::l5_nothing_from_before_starts_until_its_worker_is_back_or_dead
+            }
+            Planted::EpochNotRaised | Planted::ReturnedAttemptIgnored | Planted::StartsForgotten => {
+                recovery::l1_what_ran_goes_on_and_what_waited_is_served
+            }
+            Planted::StaleEpochAdopted => recovery::l4_an_attempt_that_was_lost_before_stays_lost,
+            Planted::CancelCountedTwice => recovery::l6_a_cancel_that_was_counted_is_delivered_after_a_restart_once,
+            Planted::CarryForgetsCancel | Planted::CarryForgetsOutcome => {
+                recovery::l1_what_was_carried_is_known_without_what_was_said_before
+            }
+            Planted::StartForgotten => recovery::l5_what_may_run_once_is_lost_with_its_worker,
+            Planted::DeadlineForgotten => recovery::l19_a_deadline_goes_on_over_a_restart,
+            Planted::EndForgotten => recovery::a_submission_says_what_its_records_promise,
+            Planted::TokensBeginAgain => syncing::l24_tokens_grow_over_a_restart,
             other => panic!("{other:?} has no test"),
         }
     };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use farloop_core::api::{Call, Input, Reply, TaskState};
+use farloop_core::api::{Call, Input, Record, Reply, TaskState};
 use farloop_core::frame::{Down, Owner, Submit, Up};
 use farloop_core::id::TaskId;
 use farloop_core::limits;
@@ -371,4 +371,85 @@ pub(crate) fn l21_what_nobody_came_back_with_is_taken_on_in_pieces_and_in_order(
     c.settle();
     let started: Vec<_> = c.starts(other).iter().map(|s| s.attempt.task).collect();
     assert_eq!(started, [id(1), id(2)], "the oldest first");
+}
+
+/// Its worker did not hear that it was given up, and comes back with it.
+#[test]
+pub(crate) fn l4_an_attempt_that_was_lost_before_stays_lost() {
+    let mut c = Cluster::durable();
+    let (client, lost) = (c.client(1), c.worker(2, &["f"], 1));
+    c.sync();
+    c.submit(client, id(1), spec("f"));
+    c.sync();
+    let (_, first) = c.running(id(1));
+    c.cut(lost);
+    c.pass(Duration::from_secs(4));
+    c.sync();
+    c.restart();
+    c.connect(client, true);
+    c.connect(lost, true);
+    c.sync();
+    assert!(c.got(lost).contains(&Down::Fence(first)));
+    c.send(lost, Up::Ended { attempt: first, outcome: returned("late"), delivered: 0 });
+    c.sync();
+    assert!(c.outcomes(client, id(1)).is_empty());
+    c.grant(lost, 1);
+    c.end(id(1), returned("v"));
+    c.sync();
+    assert_eq!(c.outcome(client, id(1)), returned("v"));
+}
+
+/// The old part of the store leaves when all that is known was said once more.
+#[test]
+pub(crate) fn l1_what_was_carried_is_known_without_what_was_said_before() {
+    let mut c = Cluster::durable();
+    let (client, worker) = (c.client(1), c.worker(2, &["f"], 9));
+    c.sync();
+    let large = bytes::Bytes::from(vec![1; 1_000]);
+    let with_args = |args: &bytes::Bytes| Spec { args: args.clone(), ..spec("f") };
+    c.submit(client, id(1), with_args(&large));
+    c.submit(client, id(2), spec("f"));
+    c.submit(client, id(3), spec("nobody"));
+    c.sync();
+    c.end(id(1), returned("v"));
+    c.cut(worker);
+    c.send(client, Up::Cancel { task: id(2), message: Some("enough".into()) });
+    c.sync();
+    c.input(Input::Carry { part: 7, tasks: (1..=4).map(id).collect() });
+    let (part, seq) = c.carried.pop().expect("answered");
+    c.sync();
+    assert_eq!((part, seq), (7, c.records.last().expect("records").0));
+    c.records.retain(|(_, record)| matches!(record, Record::Carried(_) | Record::Standing(_)));
+    c.restart();
+    c.all_back();
+    let (one, two) = (c.view(id(1)), c.view(id(2)));
+    assert_eq!((one.outcome, two.cancelling, two.state), (Some(returned("v")), 1, TaskState::Running));
+    assert_eq!(c.view(id(3)).state, TaskState::Pending);
+    // L2: the same body is the same, another is not, though its arguments were dropped two lives ago.
+    let other = c.client(4);
+    c.submit(other, id(1), with_args(&large));
+    c.sync();
+    assert_eq!(c.outcome(other, id(1)), returned("v"));
+    let another = c.client(5);
+    c.submit(another, id(1), with_args(&bytes::Bytes::from(vec![2; 1_000])));
+    c.sync();
+    assert_eq!(c.failure(another, id(1)).kind, FailureKind::AlreadyExists);
+}
+
+#[test]
+pub(crate) fn l19_a_deadline_goes_on_over_a_restart() {
+    let mut c = Cluster::durable();
+    let client = c.client(1);
+    let mut late = spec("f");
+    late.options.timeout = Some(Duration::from_secs(10));
+    c.submit(client, id(1), late);
+    c.sync();
+    c.pass(Duration::from_secs(6));
+    c.restart();
+    c.all_back();
+    c.pass(Duration::from_secs(3));
+    assert_eq!(c.view(id(1)).state, TaskState::Pending);
+    c.pass(Duration::from_secs(2));
+    c.sync();
+    assert_eq!(c.failure(client, id(1)).kind, FailureKind::TimedOut);
 }

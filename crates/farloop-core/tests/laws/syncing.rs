@@ -478,3 +478,18 @@ fn l15_a_task_says_what_it_waits_for_and_who_has_it() {
     let holds = why(id(1));
     assert!(holds.contains("it holds lock 'db' (token 1)"), "{holds}");
 }
+
+/// Whoever holds a token of a former life holds one that is lower than all that are given now.
+#[test]
+pub(crate) fn l24_tokens_grow_over_a_restart() {
+    let mut c = Cluster::durable();
+    let a = c.client(1);
+    c.ask_sync(a, 1, lock(), ACQUIRE);
+    let first = c.token(a, 1);
+    c.pass(Duration::from_secs(1));
+    c.restart();
+    c.all_back();
+    let b = c.client(2);
+    c.ask_sync(b, 1, lock(), ACQUIRE);
+    assert!(c.token(b, 1) > first);
+}

@@ -92,6 +92,9 @@ impl Core {
         }
         if let Some(rare) = &mut task.rare {
             rare.cancels.new_attempt();
+            if let Some(stream) = &mut rare.stream {
+                stream.new_attempt();
+            }
         }
         if self.tasks[index].children.is_empty() {
             self.again(index, true);
