@@ -195,6 +195,7 @@ impl Core {
     /// Gives the task to a worker under a new epoch (L5). The start leaves when its records are durable.
     fn lease(&mut self, index: u32, function: u32, worker: u32) {
         self.take_permits(index, function);
+        self.give_up_former_attempts(index);
         self.epoch += 1;
         let key = self.session_key(worker);
         let worker_id = self.sessions[worker as usize].worker_id();

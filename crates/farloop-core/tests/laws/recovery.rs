@@ -394,6 +394,7 @@ pub(crate) fn l4_an_attempt_that_was_lost_before_stays_lost() {
     c.sync();
     assert!(c.outcomes(client, id(1)).is_empty());
     c.grant(lost, 1);
+    c.sync();
     c.end(id(1), returned("v"));
     c.sync();
     assert_eq!(c.outcome(client, id(1)), returned("v"));
@@ -452,4 +453,30 @@ pub(crate) fn l19_a_deadline_goes_on_over_a_restart() {
     c.pass(Duration::from_secs(2));
     c.sync();
     assert_eq!(c.failure(client, id(1)).kind, FailureKind::TimedOut);
+}
+
+/// What was given up in one life, and handed to another worker, is given up in the next one as well.
+#[test]
+pub(crate) fn l4_an_attempt_that_was_given_up_in_one_life_is_too_late_in_the_next() {
+    let mut c = Cluster::durable();
+    let (client, late) = (c.client(1), c.worker(2, &["f"], 1));
+    c.sync();
+    c.submit(client, id(1), spec("f"));
+    c.sync();
+    let (_, first) = c.running(id(1));
+    c.restart();
+    c.connect(client, true);
+    c.pass(Duration::from_secs(4));
+    let other = c.worker(3, &["f"], 1);
+    c.sync();
+    assert_eq!(c.starts(other).len(), 1);
+    c.restart();
+    c.connect(client, true);
+    c.connect(late, true);
+    c.sync();
+    assert!(c.got(late).contains(&Down::Fence(first)));
+    c.connect(other, true);
+    c.end(id(1), returned("v"));
+    c.sync();
+    assert_eq!(c.outcome(client, id(1)), returned("v"));
 }

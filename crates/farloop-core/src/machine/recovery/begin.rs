@@ -27,6 +27,7 @@ impl Core {
             self.sync.tokens_from(self.config.wall_at_zero_ms.saturating_mul(1_000).saturating_add(self.now.0));
         }
         self.recovery.born = self.persist(Record::Life(began.clone()));
+        self.recovery.former = self.serial;
         self.recovery.began = Some(began);
         self.recovery.alive = true;
         self.recovery.reading.disordered = true;

@@ -34,6 +34,8 @@ pub(crate) struct Recovery {
     began: Option<LifeBegan>,
     /// Records were read, and this life has begun.
     alive: bool,
+    /// Serial of the last task that was read from records.
+    former: u32,
     /// The record of this life's beginning.
     born: u64,
     /// Workers whose sessions are open by the records, with their names.

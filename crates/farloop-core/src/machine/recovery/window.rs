@@ -1,5 +1,6 @@
 //! The recovery window: from the beginning of a life until every worker of the roster is back or was declared dead.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -13,7 +14,7 @@ use crate::machine::lists::Chain;
 use crate::machine::tasks::Phase;
 use crate::machine::{Core, Work};
 use crate::outcome::{Cancellation, Failure, FailureKind, Outcome};
-use crate::record::{Record, Rostered};
+use crate::record::{AttemptFailed, Record, Rostered};
 
 use super::LIFE_BITS;
 
@@ -106,6 +107,22 @@ impl Core {
         }
         let key = self.tasks.key(index);
         self.work.push_back(Work::Children { key, family: Family::All, retry: Some(true) });
+    }
+
+    /// A task of a former life is handed out anew: whoever comes back with an attempt of then is too late, in this life and
+    /// in the next one, which finds it on record.
+    pub(crate) fn give_up_former_attempts(&mut self, index: u32) {
+        let Some(life) = self.recovery.life() else { return };
+        let last = Epoch((life.number << LIFE_BITS) - 1);
+        let task = &mut self.tasks[index];
+        if task.serial > self.recovery.former || task.epoch > last {
+            return;
+        }
+        task.extra_mut().lost = last;
+        let told = self.attempts_so_far(index).map(|failed| AttemptFailed { at: self.now, next_at: None, ..failed });
+        if let Some(record) = told {
+            self.record(index, Record::AttemptFailed(Box::new(record)));
+        }
     }
 
     /// How a task ends that may have run and must not start again.
