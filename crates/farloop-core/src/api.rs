@@ -258,11 +258,27 @@ pub enum Call {
     Workers,
     /// A worker is to leave: a whole id, or a unique ending of one. Answered at once by [`Reply::Worker`].
     DrainWorker(String),
+    /// Whoever started a worker's process says how it ended. Answered at once by [`Reply::WorkerExit`].
+    WorkerExit {
+        /// Which process.
+        who: Exited,
+        /// How: `exit code 3`, `signal 9 (SIGKILL)`; at most [`MAX_NAME`](crate::limits::MAX_NAME) bytes are kept.
+        ending: String,
+    },
     /// Answered at once by [`Reply::Explained`] (L15).
     Explain(TaskId),
     /// Turns text into a task id: whole, or a unique ending of 6 or more hexadecimal digits.
     /// Answered at once by [`Reply::Task`].
     Find(String),
+}
+
+/// Whose process ended.
+#[derive(Clone, Debug)]
+pub enum Exited {
+    /// A worker's: a whole id, or an ending of one.
+    Worker(String),
+    /// That of all workers which said this in their [`Hello::process`].
+    Process(u128),
 }
 
 /// When a gather is over.
@@ -319,6 +335,11 @@ pub enum Reply {
     Opened,
     /// One worker.
     Worker(WorkerView),
+    /// Of how many workers that was the process: connected ones, and ones that were lost lately.
+    WorkerExit {
+        /// That many.
+        workers: usize,
+    },
     /// Whether the request was counted (false: the task was over).
     Cancelled {
         /// Counted.

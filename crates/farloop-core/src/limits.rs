@@ -156,6 +156,15 @@ pub const LOG: usize = 16 * 1_024;
 pub const CRASH_LOG: usize = 2 * 1_024;
 /// Lost workers that are kept with a task: the last ones.
 pub const CRASHES: usize = 8;
+/// Lost workers beyond `max_crashes` that a task survives because others ran there, too.
+pub const ALONE_RUNS: u32 = 3;
+/// Longest time for which a worker is kept for one task that is to run alone: until the worker holds nothing else, and
+/// again while the task runs.
+pub const ALONE: Duration = Duration::from_secs(30);
+/// Lost workers of which a report may still come how they ended: the last ones.
+pub const DEPARTED: usize = 64;
+/// Tasks that were lost with one of them and are told when it does.
+pub const DEPARTED_TASKS: usize = 1_024;
 /// Bytes of what all tasks printed that are kept.
 pub const LOGS: usize = 64 * 1_024 * 1_024;
 }

@@ -108,7 +108,7 @@ fn judge(asked: &Asked, reply: &Reply, now: Time) -> Option<Complaint> {
         | Reply::Cancelled { task: view, .. }
         | Reply::Explained { task: view, .. } => std::slice::from_ref(view),
         Reply::Tasks { tasks, .. } | Reply::Gathered { tasks, .. } => tasks,
-        Reply::Workers(_) | Reply::Worker(_) | Reply::Opened | Reply::Released => &[],
+        Reply::Workers(_) | Reply::Worker(_) | Reply::WorkerExit { .. } | Reply::Opened | Reply::Released => &[],
     };
     if let Some(view) = views.iter().find(|v| over(v) != v.outcome.is_some() || over(v) != v.ended.is_some()) {
         return Some(("L3", format!("state and outcome disagree: {view:?}")));
@@ -138,7 +138,7 @@ fn judge(asked: &Asked, reply: &Reply, now: Time) -> Option<Complaint> {
             let right = view.draining && view.worker.to_string() == *text;
             (!right).then(|| ("L14", format!("another worker, or one that does not drain: {view:?}")))
         }
-        (Call::Workers, Reply::Workers(_)) => None,
+        (Call::Workers, Reply::Workers(_)) | (Call::WorkerExit { .. }, Reply::WorkerExit { .. }) => None,
         (Call::Explain(task), Reply::Explained { task: view, why }) => {
             let silent = why.is_empty() || why.iter().any(String::is_empty);
             (silent || view.task != *task).then(|| ("L15", format!("no explanation for {view:?}")))

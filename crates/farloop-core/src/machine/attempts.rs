@@ -26,6 +26,14 @@ fn about_worker(kind: FailureKind, message: String) -> CallError {
     CallError { about: About::Worker, ..error(kind, message) }
 }
 
+/// What a worker's id is where the mask has ones.
+pub(crate) fn worker_mask(text: &str) -> Result<(u128, u128), CallError> {
+    WorkerId::parse(text).map(|w| (w.0, u128::MAX)).or_else(|| ending(text)).ok_or_else(|| {
+        let message = format!("'{text}' is no worker id, nor the last 6 or more hexadecimal digits of one");
+        about_worker(FailureKind::BadArguments, message)
+    })
+}
+
 /// How an attempt was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lost {
@@ -170,11 +178,7 @@ impl Core {
     }
 
     fn worker_by_text(&self, text: &str) -> Result<u32, CallError> {
-        let value = WorkerId::parse(text).map(|w| (w.0, u128::MAX)).or_else(|| ending(text));
-        let Some((value, mask)) = value else {
-            let message = format!("'{text}' is no worker id, nor the last 6 or more hexadecimal digits of one");
-            return Err(about_worker(FailureKind::BadArguments, message));
-        };
+        let (value, mask) = worker_mask(text)?;
         let mut found = self.workers().filter(|(_, s)| s.id.0 & mask == value);
         match (found.next(), found.next()) {
             (Some((index, _)), None) => Ok(index),
@@ -242,6 +246,8 @@ impl Core {
     pub(crate) fn lose_attempt(&mut self, index: u32, how: Lost) {
         let crash = how != Lost::HandedBack;
         let sent = self.tasks[index].sent;
+        // Whether others were at the worker, while the lease still says which that was.
+        let alone = how == Lost::Crashed && sent && self.tasks[index].standing() == 0 && self.suspect(index) == 0;
         self.leave_place(index);
         let task = &mut self.tasks[index];
         if task.standing() > 0 {
@@ -261,7 +267,10 @@ impl Core {
         // An attempt whose start never left the coordinator cannot have crashed.
         if crash && sent {
             task.crashes += 1;
-            if task.crashes > task.spec.options.max_crashes {
+            // With others there it is a suspect, no more, unless that happened every time it was to be alone.
+            let once = task.spec.options.max_crashes == 0;
+            let never = task.crashes > task.spec.options.max_crashes.saturating_add(limits::ALONE_RUNS);
+            if task.suspected() && (alone || once || never || how == Lost::Silent) {
                 let outcome = match how {
                     Lost::Silent => Outcome::Raised(self.heartbeat_missed(index)),
                     Lost::HandedBack | Lost::Crashed => self.worker_lost(index),
@@ -273,28 +282,14 @@ impl Core {
         if planted!(self, LostRequeue) && crash {
             return;
         }
-        self.retry(index, true);
+        self.retry(index, true, how == Lost::Crashed && sent);
     }
 
-    fn worker_lost(&self, index: u32) -> Outcome {
-        let task = &self.tasks[index];
-        let session = self.sessions.iter().map(|(_, s)| s).find(|s| s.worker_id() == task.worker);
-        let name = session.map_or("", |s| &s.name);
-        let message = format!(
-            "worker '{name}' ({}) was lost while it ran this task; workers lost so far: {}, allowed (max_crashes): {}",
-            task.worker, task.crashes, task.spec.options.max_crashes
-        );
-        Outcome::Raised(Arc::new(Failure {
-            task: Some(task.id),
-            worker: Some(task.worker),
-            attempt: task.attempts,
-            ..Failure::new(FailureKind::WorkerLost, task.spec.function.clone(), message)
-        }))
-    }
-
-    /// Another attempt: the children of the last one first, for the next will create them again.
-    pub(crate) fn retry(&mut self, index: u32, front: bool) {
+    /// Another attempt: the children of the last one first, for the next will create them again. `crashed`: its
+    /// worker was lost, as the last crash in its dossier tells.
+    pub(crate) fn retry(&mut self, index: u32, front: bool, crashed: bool) {
         self.leave_place(index);
+        self.tasks[index].next_log();
         let key = self.tasks.key(index);
         let task = &mut self.tasks[index];
         task.activity = Activity::Running;
@@ -324,7 +319,7 @@ impl Core {
                 next_at: task.extra().and_then(|e| e.clocks.retry),
                 details: task.extra().and_then(|e| e.details.clone()),
                 failure: task.extra().and_then(|e| e.failed.clone()),
-                crash: None,
+                crash: task.dossier().filter(|_| crashed).and_then(|d| d.crashes.last().cloned()),
             };
             self.record(index, Record::AttemptFailed(Box::new(record)));
         }

@@ -115,6 +115,7 @@ impl Core {
             },
             Call::WatchTasks(query) => self.watch_tasks(call, query),
             Call::DrainWorker(text) => self.drain_worker(&text),
+            Call::WorkerExit { who, ending } => self.worker_exit(&who, ending),
             Call::Workers => Ok(Reply::Workers(self.workers().filter_map(|(i, _)| self.worker_view(i)).collect())),
             Call::Explain(task) => {
                 self.known(task).map(|index| Reply::Explained { task: self.full_view(index), why: self.explain(index) })

@@ -422,7 +422,7 @@ impl Core {
     pub(crate) fn on_scope_over(&mut self, key: TaskKey) {
         // One that runs is its caller's to stop; between two attempts it is looked at when the next is due.
         let waits = |t: &Task| match t.phase {
-            Phase::Waiting | Phase::Paused | Phase::Ready => true,
+            Phase::Waiting | Phase::Paused | Phase::Ready | Phase::Aside => true,
             Phase::Leased => !t.sent,
             Phase::Held | Phase::Parked | Phase::Over => false,
         };

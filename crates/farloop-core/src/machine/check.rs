@@ -36,6 +36,7 @@ impl Core {
         self.check_workers()?;
         self.check_queues()?;
         self.check_limits()?;
+        self.check_suspects()?;
         self.check_retained()?;
         self.check_held()?;
         self.check_prints()?;
@@ -62,6 +63,7 @@ impl Core {
             ("PINNED_TASKS", self.retained.pins(), self.config.pinned_tasks),
             ("PINNED_BYTES", self.retained.pinned_bytes(), self.config.pinned_bytes),
             ("FORGOTTEN", self.forgotten.len(), limits::FORGOTTEN),
+            ("DEPARTED", self.departed.len(), limits::DEPARTED),
             ("WATCHES", self.watches.len(), limits::WATCHES),
             (
                 "WATCH_CHANGES",
@@ -244,7 +246,7 @@ impl Core {
             return if held { broken("L3", format!("task {} is over and still in a list", task.id)) } else { Ok(()) };
         }
         let within = task.rare.as_ref().and_then(|r| r.within);
-        let may_start = matches!(task.phase, Phase::Waiting | Phase::Paused | Phase::Ready);
+        let may_start = matches!(task.phase, Phase::Waiting | Phase::Paused | Phase::Ready | Phase::Aside);
         if may_start && within.is_some_and(|at| at <= self.now) && self.timers_ran() {
             return broken("L19", format!("task {} may start, and the scope it was called in is over", task.id));
         }
@@ -257,7 +259,7 @@ impl Core {
         let inputs = task.rare.as_ref().and_then(|r| r.inputs.as_ref());
         let missing = inputs.map_or(0, |i| i.values.iter().filter(|(_, v)| v.is_none()).count());
         match task.phase {
-            Phase::Ready | Phase::Leased if missing > 0 => {
+            Phase::Ready | Phase::Aside | Phase::Leased if missing > 0 => {
                 return broken("L22", format!("task {} may start without {missing} of its arguments", task.id));
             }
             Phase::Waiting if missing == 0 && self.work.is_empty() => {

@@ -29,6 +29,7 @@ impl Core {
             Phase::Paused => why.push(self.explain_pause(index)),
             Phase::Held => why.push(self.explain_held()),
             Phase::Ready => why.push(self.explain_queued(index)),
+            Phase::Aside => why.push(self.explain_aside(index)),
             Phase::Leased if !task.sent => {
                 let stored = task.gate > self.durable;
                 why.push(format!("it is on its way to worker {}{}", task.worker, if stored { ", as soon as its record is durable" } else { "" }));

@@ -36,6 +36,8 @@ pub(crate) struct Function {
     /// Higher priority first, each first in, first out.
     pub(crate) levels: BTreeMap<Reverse<i32>, Level>,
     pub(crate) len: usize,
+    /// Tasks of it that wait for a worker which is kept for one that is to run alone.
+    pub(crate) aside: usize,
     /// How many of the function may be at workers at once; NIL: without limit.
     pub(crate) limit: u32,
     /// Its entry in the set of queues from which workers take.
@@ -95,6 +97,7 @@ impl Core {
             workers: Vec::new(),
             levels: BTreeMap::new(),
             len: 0,
+            aside: 0,
             entry: None,
             stranded_at: None,
             stranded: None,
@@ -193,7 +196,7 @@ impl Core {
     /// Forgets a queue that is empty and that nobody serves. Names come from submitters: they must not pile up.
     pub(crate) fn forget_function(&mut self, function: u32) -> bool {
         let Some(queue) = self.functions.get(function as usize) else { return true };
-        if queue.len > 0 || !queue.workers.is_empty() {
+        if queue.len + queue.aside > 0 || !queue.workers.is_empty() {
             return false;
         }
         let queue = self.functions.remove(function as usize);
@@ -217,7 +220,7 @@ impl Core {
             let name = queue.name.clone();
             let offered = self.names.get(&name).and_then(|q| q.iter().find(|(f, _)| *f == 0)).map(|(_, i)| *i);
             let worker = offered.and_then(|i| self.functions[i as usize].workers.first().copied());
-            let head = queue.levels.values().find_map(Level::any);
+            let head = queue.levels.values().find_map(Level::any).or_else(|| self.suspects.of(function).next());
             let (Some(worker), true, Some(head)) = (worker, queue.workers.is_empty(), head) else { return true };
             let message = self.mismatch(&name, queue.fingerprint, worker);
             let failure = Failure {
@@ -277,7 +280,8 @@ impl Core {
         let Some(queue) = self.functions.get(function as usize) else { return };
         let why = self.nobody_offers(&queue.name);
         let lists = queue.levels.values().flat_map(Level::lists);
-        let named: Vec<u32> = lists.flat_map(|l| l.iter(&self.tasks, Chain::Place)).take(STRANDED_NAMED).collect();
+        let queued = lists.flat_map(|l| l.iter(&self.tasks, Chain::Place));
+        let named: Vec<u32> = queued.chain(self.suspects.of(function)).take(STRANDED_NAMED).collect();
         let queue = &mut self.functions[function as usize];
         queue.stranded_at = None;
         queue.stranded = Some(why.clone());

@@ -24,6 +24,7 @@ pub(crate) struct Opening {
     connection: u64,
     reopened: bool,
     rejoining: bool,
+    process: Option<u128>,
 }
 
 impl Opening {
@@ -36,12 +37,13 @@ impl Opening {
             connection: hello.connection,
             reopened: hello.resume && !rejoining,
             rejoining,
+            process: hello.process,
         }
     }
 
     /// Of a session of a former life, whose peer may come back.
     pub(crate) fn stub(id: SessionId, role: Role, name: String) -> Self {
-        Self { id, role, name, conn: None, connection: 0, reopened: false, rejoining: false }
+        Self { id, role, name, conn: None, connection: 0, reopened: false, rejoining: false, process: None }
     }
 }
 
@@ -159,6 +161,10 @@ impl Core {
         session.conn = Some(conn);
         session.connection = hello.connection;
         session.outbox.awake = false;
+        if let Some(worker) = &mut session.worker {
+            // Whatever ended, it was not this process.
+            worker.ending = None;
+        }
         if session.name != hello.name {
             session.name.clone_from(&hello.name);
         }
@@ -183,7 +189,7 @@ impl Core {
 
     pub(crate) fn insert_session(&mut self, opening: Opening) -> u32 {
         self.generation = self.generation.wrapping_add(1);
-        let Opening { id, role, name, conn, connection, reopened, rejoining } = opening;
+        let Opening { id, role, name, conn, connection, reopened, rejoining, process } = opening;
         let index = self.sessions.insert(Session {
             id,
             generation: self.generation,
@@ -194,6 +200,7 @@ impl Core {
             reopened,
             stub: conn.is_none(),
             rejoining,
+            process,
             over: false,
             outbox: Outbox::new(self.link(0, 0)),
             last_heard: self.now,

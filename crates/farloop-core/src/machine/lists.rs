@@ -118,6 +118,19 @@ impl List {
         tasks[index].links[chain as usize].next
     }
 
+    /// From the last to the first.
+    pub(crate) fn iter_back(self, tasks: &Tasks, chain: Chain) -> impl Iterator<Item = u32> {
+        let mut at = self.tail;
+        core::iter::from_fn(move || {
+            let index = at;
+            if index == NIL {
+                return None;
+            }
+            at = tasks[index].links[chain as usize].prev;
+            Some(index)
+        })
+    }
+
     pub(crate) fn iter(self, tasks: &Tasks, chain: Chain) -> impl Iterator<Item = u32> {
         let mut at = self.head;
         core::iter::from_fn(move || {

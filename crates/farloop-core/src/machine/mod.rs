@@ -3,7 +3,8 @@
 //! Reading order, by file: `tasks` holds the records, and `lists` run through them; `submit` accepts tasks, `functions`
 //! queue them, `schedule` gives them to workers, `attempts` hears how they went, `ending` ends them, `retention` and
 //! `horizon` remember and forget them.
-//! `lanes` and `permits` say whose turn it is, `retry` what an attempt's end leads to and when time is over, `beats` keeps
+//! `dossier` keeps what is known of workers that were lost with a task, and `alone` lets a suspect run alone before it is
+//! blamed. `lanes` and `permits` say whose turn it is, `retry` what an attempt's end leads to and when time is over, `beats` keeps
 //! what bodies tell about themselves. `cancel`, `dependencies`, `streams` and `graph` are what asyncio adds to a job
 //! queue, and `sync` has the locks and queues that a cluster shares. `recovery` goes on where a former life of the
 //! coordinator ended. `hello`, `sessions` and `outbox` are the way in and
@@ -41,6 +42,7 @@ macro_rules! planted {
     }};
 }
 
+mod alone;
 mod answers;
 mod attempts;
 mod beats;
@@ -48,6 +50,7 @@ mod calls;
 mod cancel;
 mod check;
 mod dependencies;
+mod dossier;
 mod ending;
 mod explain;
 mod functions;
@@ -75,9 +78,11 @@ mod views;
 
 pub use check::LawViolation;
 
+use alone::Suspects;
 use answers::Watch;
 use calls::Waiting;
 use cancel::Tombstones;
+use dossier::Departures;
 use ending::Family;
 use functions::{Best, Function};
 use hash::{Keyed, Rng};
@@ -122,6 +127,8 @@ pub struct Core {
     /// Queues that are not empty and that somebody serves.
     ready: BTreeSet<Best>,
     limits: Limits,
+    suspects: Suspects,
+    departed: Departures,
 
     timers: BTreeSet<(Time, Timer)>,
     work: VecDeque<Work>,
@@ -165,6 +172,8 @@ pub(crate) enum Timer {
     CloseBy(TaskKey),
     /// A heartbeat was due.
     Beat(TaskKey),
+    /// A suspect has waited long enough for its worker to be idle, or has run alone.
+    Alone(TaskKey),
     /// Nobody has offered this function for a while.
     Stranded(u32),
     /// A call has waited long enough.
@@ -202,6 +211,8 @@ pub(crate) enum Work {
     Receipts(SessionKey),
     /// A queue may be served by workers that have credit.
     Serve(u32),
+    /// What a suspect called, and what waited for a slot beside it, waits where everybody does.
+    Kin(u64),
     Scan(Box<Scan>),
     /// Calls about primitives that an attempt has left open.
     EndCalls {
@@ -278,6 +289,8 @@ impl Core {
             names: HashMap::with_hasher(keyed),
             ready: BTreeSet::new(),
             limits: Limits::new(keyed),
+            suspects: Suspects::default(),
+            departed: Departures::default(),
             timers: BTreeSet::new(),
             work: VecDeque::new(),
             touched: 0,
@@ -315,7 +328,10 @@ impl Core {
         }
         // After the input: what was reported in time counts, even if this call comes late.
         self.run_timers();
+        // Before work, which fills workers that one of these may wait for; and after it, for what it set aside.
+        self.run_suspects();
         self.run_work();
+        self.run_suspects();
         self.evict();
     }
 
@@ -347,7 +363,7 @@ impl Core {
             forgotten: self.forgotten.len(),
             sessions: self.session_ids.len(),
             leases: self.sessions.iter().filter_map(|(_, s)| s.worker.as_ref()).map(|w| w.leases.len as usize).sum(),
-            queued: self.functions.iter().map(|(_, f)| f.len).sum(),
+            queued: self.functions.iter().map(|(_, f)| f.len).sum::<usize>() + self.suspects.len(),
             tombstones: self.tombstones.len(),
             timers: self.timers.len(),
             calls: self.calls.len(),
@@ -378,6 +394,7 @@ impl Core {
                 Timer::StartBy(key) => self.on_start_by(key),
                 Timer::CloseBy(key) => self.on_close_by(key),
                 Timer::Beat(key) => self.on_beat_due(key),
+                Timer::Alone(key) => self.on_alone_over(key),
                 Timer::Stranded(function) => self.on_stranded(function),
                 Timer::Call(call) => self.on_call_timeout(call),
                 Timer::Forget(key) => self.on_forget(key),
@@ -400,6 +417,7 @@ impl Core {
                 Work::Pull(key) => self.session(*key).is_none() || self.pull_some(key.index),
                 Work::Receipts(session) => self.receipts_some(*session),
                 Work::Serve(function) => self.serve_some(*function),
+                Work::Kin(number) => self.kin_some(*number),
                 Work::Scan(scan) => self.scan_some(scan),
                 Work::EndCalls { session, calls } => self.end_calls_some(*session, calls),
                 Work::Primitive { at, serial } => self.primitive_some(*at, *serial),

@@ -184,7 +184,7 @@ impl Core {
             + task.extra().and_then(|e| e.progress.as_ref()).map_or(0, bytes::Bytes::len)
             + match &task.outcome {
                 Some(Outcome::Returned(value)) => value.len(),
-                Some(Outcome::Raised(f)) => f.message.len() + f.details.as_ref().map_or(0, |d| d.len()),
+                Some(Outcome::Raised(f)) => f.weight(),
                 _ => 0,
             }
     }

@@ -137,7 +137,7 @@ impl Core {
             extra.clocks.retry = Some(at);
             extra.failed = Some(failure);
         }
-        self.retry(index, false);
+        self.retry(index, false, false);
     }
 
     /// The children of the last attempt were looked after: the next one, now or after the pause.
@@ -266,6 +266,7 @@ impl Core {
             task: Some(task.id),
             worker: (task.worker.0 != 0).then_some(task.worker),
             attempt: task.attempts,
+            crashes: self.lost_workers(index),
             ..Failure::new(kind, task.spec.function.clone(), text)
         })
     }

@@ -41,6 +41,9 @@ impl Core {
             }
         };
         self.start_by(index);
+        if (self.tasks[index].crashes > 0 || !self.suspects.is_empty()) && self.set_aside(index, function) {
+            return;
+        }
         // Nobody may be served before it: what is queued has to wait for its limits.
         if self.functions[function as usize].entry().is_none()
             && !self.recovery.queueing
@@ -193,7 +196,7 @@ impl Core {
     }
 
     /// Gives the task to a worker under a new epoch (L5). The start leaves when its records are durable.
-    fn lease(&mut self, index: u32, function: u32, worker: u32) {
+    pub(crate) fn lease(&mut self, index: u32, function: u32, worker: u32) {
         self.take_permits(index, function);
         self.give_up_former_attempts(index);
         self.epoch += 1;
@@ -250,6 +253,7 @@ impl Core {
             Phase::Ready => self.leave_queue(index),
             Phase::Leased => self.leave_worker(index),
             Phase::Held => self.leave_held(index),
+            Phase::Aside => self.leave_aside(index),
             _ => {}
         }
         self.tasks[index].phase = Phase::Parked;
@@ -268,9 +272,13 @@ impl Core {
             worker.starts -= 1;
         }
         let drained = worker.draining && worker.leases.is_empty();
+        let kept = worker.kept;
         self.tasks[index].place = NIL;
         self.give_permits(index);
         self.stop_attempt_clocks(index);
+        if kept > 0 {
+            self.left_kept(kept, index);
+        }
         if drained {
             self.work.push_back(Work::Drained(key));
         } else if !sent {

@@ -36,6 +36,8 @@ pub(crate) struct Session {
     pub(crate) generation: u32,
     pub(crate) role: Role,
     pub(crate) name: String,
+    /// Given to its process by whoever started it.
+    pub(crate) process: Option<u128>,
     pub(crate) conn: Option<ConnId>,
     /// Its number, as the peer counts.
     pub(crate) connection: u64,
@@ -85,6 +87,14 @@ pub(crate) struct Worker {
     pub(crate) said_bye: bool,
     /// Work to fill it is queued.
     pub(crate) pulling: bool,
+    /// Number under which it is kept for one task that is to run alone; 0: it takes what there is.
+    pub(crate) kept: u64,
+    /// Until then it is not kept unless it idles.
+    pub(crate) spared: Time,
+    /// How its process ended, as whoever started it says.
+    pub(crate) ending: Option<String>,
+    /// Once it is lost: attempts that it held, as far as their starts had left.
+    pub(crate) held: u32,
 }
 
 impl Worker {
@@ -106,8 +116,8 @@ impl Session {
     /// Whether it would take a start now.
     pub(crate) fn open_worker(&self) -> Option<&Worker> {
         let worker = self.worker.as_deref()?;
-        (self.conn.is_some() && !self.over && !self.rejoining && !worker.draining && worker.credit() > 0)
-            .then_some(worker)
+        let takes = self.conn.is_some() && !self.over && !self.rejoining && !worker.draining && worker.kept == 0;
+        (takes && worker.credit() > 0).then_some(worker)
     }
 }
 
@@ -252,6 +262,10 @@ impl Core {
         let Some(&index) = self.session_ids.get(&id) else { return };
         if self.sessions[index as usize].conn == Some(conn) {
             self.disconnected(index);
+            if self.sessions[index as usize].worker.as_ref().is_some_and(|w| w.ending.is_some()) {
+                // Its process is known to have ended: nobody will come back.
+                self.end_session(index, false);
+            }
         }
     }
 
@@ -311,10 +325,11 @@ impl Core {
     /// The session is over: it is forgotten by its id at once; its leases and the tasks it owns follow as queued
     /// work (L21).
     pub(crate) fn end_session(&mut self, index: u32, said_bye: bool) {
-        let session = &mut self.sessions[index as usize];
-        if session.over {
+        if self.sessions[index as usize].over {
             return;
         }
+        self.depart(index, said_bye);
+        let session = &mut self.sessions[index as usize];
         session.over = true;
         let id = session.id;
         session.outbox.clear();

@@ -292,7 +292,12 @@ impl Core {
     /// How a stream ends whose attempt is gone, some of its items being told.
     pub(crate) fn stream_lost(&self, index: u32, crash: bool) -> Outcome {
         let task = &self.tasks[index];
-        let how = if crash { "was lost" } else { "stopped" };
+        let ending = task.dossier().and_then(|d| d.crashes.last()).and_then(|c| c.ending.as_deref());
+        let how = match (crash, ending) {
+            (true, Some(ending)) => format!("was lost ({ending})"),
+            (true, None) => "was lost".into(),
+            (false, _) => String::from("stopped"),
+        };
         let session = self.sessions.iter().map(|(_, s)| s).find(|s| s.worker_id() == task.worker);
         let name = session.map_or("", |s| &s.name);
         let message = format!("worker '{name}' ({}) {how} in the middle of this stream", task.worker);
@@ -301,11 +306,13 @@ impl Core {
 
     fn stream_failure(&self, index: u32, kind: FailureKind, message: String) -> Outcome {
         let task = &self.tasks[index];
+        let crashes = self.lost_workers(index);
         let message = message + &came(task.items());
         Outcome::Raised(Arc::new(Failure {
             task: Some(task.id),
             worker: Some(task.worker),
             attempt: task.attempts,
+            crashes,
             ..Failure::new(kind, task.spec.function.clone(), message)
         }))
     }

@@ -180,6 +180,14 @@ impl Core {
         {
             task.root = self.sessions[key.index as usize].id;
         }
+        if !self.suspects.is_empty()
+            && let Some(parent) = parent
+        {
+            let number = self.kin_number(parent);
+            if number > 0 {
+                task.extra_mut().kin = number;
+            }
+        }
         let own = task.policy().and_then(|p| p.fairness_key.clone());
         // Whom work is done for does not change on the way down, unless somebody says so.
         let inherited = || parent.and_then(|p| self.tasks[p].extra()?.lane.key.clone());

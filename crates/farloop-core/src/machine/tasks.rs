@@ -13,6 +13,7 @@ use core::ops::{Index, IndexMut};
 use hashbrown::HashTable;
 use slab::Slab;
 
+use super::dossier::Dossier;
 use super::hash::Keyed;
 use super::lanes::Lane;
 use super::lists::{Links, List, NIL};
@@ -48,6 +49,8 @@ pub(crate) enum Phase {
     Held,
     /// In the queue of its function.
     Ready,
+    /// Waits for a worker that is kept for a task which is to run alone: this one, or one that called it.
+    Aside,
     /// Given to a worker.
     Leased,
     /// Has its outcome.
@@ -85,7 +88,7 @@ pub(crate) struct Task {
     pub(crate) parent_index: u32,
     /// Session in whose list of owned tasks this one hangs.
     pub(crate) owner_session: u32,
-    /// Ready: its function. Leased: its worker's session.
+    /// Ready, Aside: its function. Leased: its worker's session.
     pub(crate) place: u32,
     pub(crate) children: List,
     /// By [`Chain`].
@@ -175,6 +178,12 @@ pub(crate) struct Extra {
     pub(crate) progress: Option<Bytes>,
     /// Who wants to be told of progress.
     pub(crate) onlookers: Vec<Watcher>,
+    /// What is known of the workers that were lost with it.
+    pub(crate) dossier: Option<Box<Dossier>>,
+    /// Lines that earlier attempts printed.
+    pub(crate) printed_before: u64,
+    /// Number of the worker that is kept for a task which called it, directly or not; 0: none.
+    pub(crate) kin: u64,
 }
 
 /// Cancel requests of one task.
@@ -352,6 +361,10 @@ impl Tasks {
 
     pub(crate) fn get(&self, key: TaskKey) -> Option<&Task> {
         self.at(key.index).filter(|t| t.serial == key.serial)
+    }
+
+    pub(crate) fn get_mut(&mut self, key: TaskKey) -> Option<&mut Task> {
+        self.slab.get_mut(key.index as usize).filter(|t| t.serial == key.serial)
     }
 
     pub(crate) fn key(&self, index: u32) -> TaskKey {

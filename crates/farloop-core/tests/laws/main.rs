@@ -16,6 +16,7 @@ mod retention;
 mod running;
 mod sessions;
 mod streams;
+mod suspects;
 mod syncing;
 mod traces;
 mod turns;

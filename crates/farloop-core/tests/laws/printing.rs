@@ -7,7 +7,7 @@ use farloop_core::limits;
 
 use crate::driver::{Cluster, id, returned, spec};
 
-fn line(text: &str) -> Print {
+pub(crate) fn line(text: &str) -> Print {
     Print { stream: Stdio::Out, text: format!("{text}\n"), lost: 0 }
 }
 
@@ -18,7 +18,7 @@ fn long(n: usize) -> Print {
 }
 
 impl Cluster {
-    fn print(&mut self, task: TaskId, print: Print) {
+    pub(crate) fn print(&mut self, task: TaskId, print: Print) {
         let (worker, attempt) = self.running(task);
         self.send(worker, Up::Print { attempt, print });
     }

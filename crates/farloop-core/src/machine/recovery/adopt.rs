@@ -144,7 +144,7 @@ impl Core {
     /// with the later lease has it.
     fn may_adopt(&self, index: u32, attempt: AttemptId) -> bool {
         let task = &self.tasks[index];
-        let open = matches!(task.phase, Phase::Held | Phase::Ready | Phase::Paused | Phase::Leased);
+        let open = matches!(task.phase, Phase::Held | Phase::Ready | Phase::Aside | Phase::Paused | Phase::Leased);
         let later = attempt.epoch > task.epoch || planted!(self, StaleEpochAdopted);
         open && self.recovery.before(task.epoch) && self.recovery.before(attempt.epoch) && later
     }

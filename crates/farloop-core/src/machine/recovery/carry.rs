@@ -79,7 +79,7 @@ impl Core {
         Carried {
             submitted: self.submitted(index),
             attempts: self.attempts_so_far(index),
-            crashes: Vec::new(),
+            crashes: task.dossier().map_or_else(Vec::new, |d| d.crashes.clone()),
             started: task.once || (task.phase == Phase::Leased && task.spec.options.max_crashes == 0),
             cancel,
             inputs,

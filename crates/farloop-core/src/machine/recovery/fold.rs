@@ -295,6 +295,9 @@ impl Core {
         extra.lost = failed.epoch;
         extra.clocks.retry = failed.next_at;
         (extra.details, extra.failed) = (failed.details, failed.failure);
+        if let Some(crash) = failed.crash {
+            task.remember_crash(crash);
+        }
     }
 
     fn fold_cancel(&mut self, request: CancelRequested) {
@@ -310,7 +313,7 @@ impl Core {
     }
 
     fn fold_carried(&mut self, carried: Carried) {
-        let Carried { submitted, attempts, started, cancel, inputs, args_were, released, ended, .. } = carried;
+        let Carried { submitted, attempts, crashes, started, cancel, inputs, args_were, released, ended } = carried;
         let id = submitted.task;
         // What was carried is complete: what came before it does not matter any more.
         self.tombstones.take(id);
@@ -322,6 +325,9 @@ impl Core {
         if let Some(attempts) = attempts {
             self.now = self.now.max(attempts.at);
             self.fold_attempts(index, attempts);
+        }
+        if !crashes.is_empty() && ended.is_none() {
+            self.tasks[index].dossier_mut().crashes = crashes;
         }
         self.tasks[index].once |= started;
         if released {
