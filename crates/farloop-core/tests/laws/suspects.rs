@@ -264,6 +264,7 @@ fn the_dossier_tells_how_each_worker_ended_and_what_the_task_printed_there() {
 
     // Told while its connection stands: believed when that breaks, and nobody waits for it to come back.
     let first = c.worker(2, &["f"], 4);
+    c.sync();
     c.print(id(1), line("once"));
     let Ok(Reply::WorkerExit { workers: 1 }) = c.ask(said(2)) else { panic!("the worker is known") };
     assert_eq!(c.view(id(1)).state, TaskState::Running);
@@ -274,6 +275,7 @@ fn the_dossier_tells_how_each_worker_ended_and_what_the_task_printed_there() {
 
     // Told after it was given up.
     let second = c.worker(3, &["f"], 4);
+    c.sync();
     c.print(id(1), line("twice"));
     c.crash(second);
     c.sync();
@@ -281,6 +283,7 @@ fn the_dossier_tells_how_each_worker_ended_and_what_the_task_printed_there() {
 
     // Never told.
     let third = c.worker(4, &["f"], 4);
+    c.sync();
     c.print(id(1), line("three times"));
     c.print(id(1), line("and no more"));
     c.crash(third);

@@ -45,6 +45,7 @@ impl Core {
         session.name.clone_from(&hello.name);
         (session.conn, session.connection) = (Some(conn), hello.connection);
         (session.stub, session.rejoining) = (false, recovered);
+        session.process = hello.process;
         if hello.role == Role::Worker {
             session.worker.get_or_insert_default();
         }
