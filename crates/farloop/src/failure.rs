@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use farloop_core::id::{TaskId, WorkerId};
-use farloop_core::outcome::{Failure as Recorded, FailureKind};
+use farloop_core::outcome::{Failure as Recorded, FailureKind, LostWorker};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -90,6 +90,13 @@ impl Failure {
     /// The texts of the causes, nearest first.
     pub fn causes(&self) -> impl Iterator<Item = &str> {
         self.0.recorded.causes.iter().map(|(_, text)| text.as_str())
+    }
+
+    /// Workers that were lost with the task, oldest first: how each ended as far as somebody saw it, whether others ran
+    /// there, and the last lines that the task printed. The last eight are told.
+    #[must_use]
+    pub fn crashes(&self) -> &[LostWorker] {
+        &self.0.recorded.crashes
     }
 
     /// The argument that failed, if that is why this task did not run.

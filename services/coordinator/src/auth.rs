@@ -32,6 +32,9 @@ impl Granted {
     /// Workers do what clients do.
     const RUN: Self = Self { client: true, worker: true, operator: false };
 
+    /// Who starts workers has their token, or an operator's.
+    const STAFF: Self = Self { client: false, worker: true, operator: true };
+
     const fn meets(self, other: Self) -> bool {
         self.client && other.client || self.worker && other.worker || self.operator && other.operator
     }
@@ -82,6 +85,7 @@ const TABLE: &[(&str, Rule)] = &[
     ("/farloop.v1.ClusterService/ListWorkers", Rule::Roles(Granted::ALL)),
     ("/farloop.v1.ClusterService/ListFunctions", Rule::Roles(Granted::ALL)),
     ("/farloop.v1.ClusterService/DrainWorker", Rule::Roles(Granted::OPERATOR)),
+    ("/farloop.v1.ClusterService/ReportWorkerExit", Rule::Roles(Granted::STAFF)),
     ("/farloop.v1.ClusterService/GetServerInfo", Rule::Roles(Granted::ALL)),
     // Probes of orchestrators carry no token, and learn nothing but "serving".
     ("/grpc.health.v1.Health/Check", Rule::Open),

@@ -1,13 +1,15 @@
 //! `farloop dev`: a coordinator in this process and workers beside it, for development on one machine.
 
-use std::os::unix::process::ExitStatusExt as _;
-use std::process::{ExitCode, ExitStatus, Stdio};
+use std::collections::BTreeMap;
+use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
 
 use anyhow::Context;
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::sync::mpsc;
+
+use crate::supervise::{self, Backoff, Coordinator, Watched};
 
 /// How long workers may take to end when dev ends.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
@@ -28,6 +30,9 @@ pub(crate) struct Args {
     /// Directory for the records of tasks, to survive a restart; nothing is kept unless it is given
     #[arg(long, env = "FARLOOP_DATA_DIR", value_name = "DIR")]
     data_dir: Option<std::path::PathBuf>,
+    /// Start a worker again when it crashes, after a pause that grows
+    #[arg(long, env = "FARLOOP_RESTART")]
+    restart: bool,
     /// Your own worker program, started in place of the demo workers: `farloop dev -- cargo run --bin my-worker`. It
     /// finds the coordinator by FARLOOP_ADDRESS
     #[arg(last = true)]
@@ -67,7 +72,7 @@ async fn dev(mut args: Args) -> anyhow::Result<ExitCode> {
                 ended.context("the coordinator broke")??;
                 anyhow::bail!("the coordinator ended by itself");
             }
-            Some((name, status)) = workers.next_end() => workers.say(&name, status, &address),
+            Some(event) = workers.next() => workers.on(event)?,
         }
     }
     eprintln!("stopping");
@@ -78,82 +83,104 @@ async fn dev(mut args: Args) -> anyhow::Result<ExitCode> {
 }
 
 /// The worker processes, each watched by a task of its own.
-struct Workers {
-    groups: Vec<Pid>,
-    ends: mpsc::UnboundedReceiver<(String, std::io::Result<ExitStatus>)>,
-    left: usize,
+struct Workers<'a> {
+    args: &'a Args,
+    to: Coordinator,
+    groups: BTreeMap<u32, Pid>,
+    backoffs: BTreeMap<u32, Backoff>,
+    tell: mpsc::UnboundedSender<Event>,
+    events: mpsc::UnboundedReceiver<Event>,
 }
 
-impl Workers {
-    fn start(args: &Args, address: &str, count: u32) -> anyhow::Result<Self> {
-        let (tell, ends) = mpsc::unbounded_channel();
-        let mut workers = Self { groups: Vec::new(), ends, left: 0 };
+/// What happens to a worker.
+enum Event {
+    Ended { n: u32, ran_well: bool, status: std::io::Result<ExitStatus> },
+    Due(u32),
+}
+
+impl<'a> Workers<'a> {
+    fn start(args: &'a Args, address: &str, count: u32) -> anyhow::Result<Self> {
+        let (tell, events) = mpsc::unbounded_channel();
+        let to = Coordinator { address: format!("http://{address}"), token: args.token.clone() };
+        let mut workers = Self { args, to, groups: BTreeMap::new(), backoffs: BTreeMap::new(), tell, events };
         for n in 0..count {
-            let name = format!("dev-{n}");
-            let mut child = start(args, address, &name)?;
-            workers.groups.extend(child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw));
-            workers.left += 1;
-            let tell = tell.clone();
-            drop(tokio::spawn(async move {
-                let status = child.wait().await;
-                // Nobody listens any more when dev ends.
-                let _ = tell.send((name, status));
-            }));
+            workers.start_one(n)?;
         }
         Ok(workers)
     }
 
-    async fn next_end(&mut self) -> Option<(String, std::io::Result<ExitStatus>)> {
-        let end = self.ends.recv().await;
-        self.left -= usize::from(end.is_some());
-        end
+    fn start_one(&mut self, n: u32) -> anyhow::Result<()> {
+        let mut worker = Watched::start(command(self.args, &self.to.address, &format!("dev-{n}"))?)?;
+        self.groups.extend(worker.pid.map(|pid| (n, pid)));
+        let (tell, to) = (self.tell.clone(), self.to.clone());
+        drop(tokio::spawn(async move {
+            let status = worker.ended(&to).await;
+            // Nobody listens any more when dev ends.
+            let _ = tell.send(Event::Ended { n, ran_well: worker.ran_well(), status });
+        }));
+        Ok(())
     }
 
-    fn say(&self, name: &str, status: std::io::Result<ExitStatus>, address: &str) {
-        let how = match status {
-            Ok(status) => match (status.code(), status.signal()) {
-                (Some(code), _) => format!("with exit code {code}"),
-                (None, Some(signal)) => format!("by signal {signal}"),
-                (None, None) => status.to_string(),
-            },
-            Err(error) => format!("in a way nobody knows: {error}"),
+    async fn next(&mut self) -> Option<Event> {
+        let event = self.events.recv().await;
+        if let Some(Event::Ended { n, .. }) = &event {
+            self.groups.remove(n);
+        }
+        event
+    }
+
+    fn on(&mut self, event: Event) -> anyhow::Result<()> {
+        let (n, ran_well, status) = match event {
+            Event::Due(n) => return self.start_one(n),
+            Event::Ended { n, ran_well, status } => (n, ran_well, status),
         };
-        eprintln!("worker {name} ended {how}; {} workers are left", self.left);
-        if self.left == 0 {
+        let (how, left) = (supervise::how(&status), self.groups.len());
+        if self.args.restart && !status.is_ok_and(|status| status.success()) {
+            let pause = self.backoffs.entry(n).or_default().pause(ran_well);
+            eprintln!("worker dev-{n} ended {how}; it starts again in {pause:?}");
+            let tell = self.tell.clone();
+            drop(tokio::spawn(async move {
+                tokio::time::sleep(pause).await;
+                let _ = tell.send(Event::Due(n));
+            }));
+            return Ok(());
+        }
+        eprintln!("worker dev-{n} ended {how}; {left} workers are left");
+        if left == 0 {
             eprintln!(
-                "the coordinator goes on: start a worker with FARLOOP_ADDRESS=http://{address}, or end with Ctrl-C"
+                "the coordinator goes on: start a worker with FARLOOP_ADDRESS={}, or end with Ctrl-C",
+                self.to.address
             );
         }
+        Ok(())
     }
 
     /// Asks all to drain, the processes that they started included; those that take too long are killed.
     async fn stop(&mut self) {
         self.signal(Signal::TERM);
-        let all = async { while self.left > 0 && self.next_end().await.is_some() {} };
+        let all = async { while !self.groups.is_empty() && self.next().await.is_some() {} };
         if tokio::time::timeout(STOP_LIMIT, all).await.is_err() {
             self.signal(Signal::KILL);
         }
     }
 
     fn signal(&self, signal: Signal) {
-        for group in &self.groups {
+        for group in self.groups.values() {
             // One that has ended by itself is gone.
             let _ = kill_process_group(*group, signal);
         }
     }
 }
 
-impl Drop for Workers {
+impl Drop for Workers<'_> {
     fn drop(&mut self) {
-        if self.left > 0 {
-            self.signal(Signal::KILL);
-        }
+        self.signal(Signal::KILL);
     }
 }
 
-/// In a process group of its own: a program of the user's is often started by another (`cargo run`, a shell), and the
-/// end of dev must reach both.
-fn start(args: &Args, address: &str, name: &str) -> anyhow::Result<Child> {
+/// It gets a process group of its own: a program of the user's is often started by another (`cargo run`, a shell), and
+/// the end of dev must reach both.
+fn command(args: &Args, address: &str, name: &str) -> anyhow::Result<Command> {
     let mut worker = match args.command.split_first() {
         Some((program, rest)) => {
             let mut worker = Command::new(program);
@@ -167,19 +194,15 @@ fn start(args: &Args, address: &str, name: &str) -> anyhow::Result<Child> {
         }
     };
     worker
-        .env("FARLOOP_ADDRESS", format!("http://{address}"))
+        .env("FARLOOP_ADDRESS", address)
         .env("FARLOOP_WORKER_NAME", name)
         .env_remove("FARLOOP_TOKEN")
         .env_remove("FARLOOP_TOKEN_FILE")
-        .process_group(0)
-        .stdin(Stdio::null())
-        .kill_on_drop(true);
+        .env_remove("FARLOOP_RESTART");
     if let Some(token) = &args.token {
         worker.env("FARLOOP_TOKEN", token);
     }
-    worker
-        .spawn()
-        .with_context(|| format!("the worker program did not start: {}", worker.as_std().get_program().display()))
+    Ok(worker)
 }
 
 fn banner(address: &str, args: &Args, workers: u32) {

@@ -6,6 +6,7 @@ mod client;
 mod dev;
 mod health;
 mod run;
+mod supervise;
 mod table;
 mod token;
 mod worker;

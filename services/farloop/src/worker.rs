@@ -25,9 +25,18 @@ pub(crate) struct Args {
     /// Seconds that an event loop may be stuck in a body that nobody waits for; then the worker ends with an error
     #[arg(long, env = "FARLOOP_STUCK_SECONDS", default_value_t = farloop::STUCK_LIMIT.as_secs())]
     stuck_seconds: u64,
+    /// Run it as a child of this process, which starts it again when it crashes, after a pause that grows, and tells the
+    /// coordinator how it ended
+    #[arg(long, env = "FARLOOP_RESTART")]
+    restart: bool,
 }
 
 pub(crate) fn main(args: Args) -> anyhow::Result<ExitCode> {
+    if args.restart {
+        let token = farloop::token::from_env(farloop::token::Side::Worker)?;
+        let to = crate::supervise::Coordinator { address: args.address, token };
+        return crate::runtime()?.block_on(crate::supervise::restarting(to));
+    }
     let mut worker = farloop_worker::demo(farloop::Worker::from_env())
         .address(args.address)
         .slots(args.slots)

@@ -239,9 +239,23 @@ pub fn run_to_end(binary: &str, words: &[&str], variables: &[(&str, &str)]) -> O
     child.wait_with_output().expect("a child can be waited for")
 }
 
+/// Set for programs that another program of the test starts, without input of their own.
+pub const ORPHANS_END: &str = "FARLOOP_TEST_ORPHANS_END";
+
 /// For the `main` of such processes: ends this one when whoever started it is gone, however that came about. A test
 /// that is killed drops nothing, but its end of the pipe closes.
 pub fn end_with_the_parent() {
+    if std::env::var_os(ORPHANS_END).is_some() {
+        // It was given no input of its own.
+        let parent = std::os::unix::process::parent_id();
+        std::thread::spawn(move || {
+            while std::os::unix::process::parent_id() == parent {
+                std::thread::sleep(std::time::Duration::from_millis(50));
+            }
+            std::process::exit(0);
+        });
+        return;
+    }
     std::thread::spawn(|| {
         // The end of input, or an error: either way nobody is there any more.
         drop(std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));

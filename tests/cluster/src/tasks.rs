@@ -141,6 +141,19 @@ pub async fn gated(label: String, gate: String) -> u32 {
     std::process::id()
 }
 
+/// Prints two lines and kills its own worker.
+#[farloop::task(name = "count.deadly", max_crashes = 1)]
+pub async fn deadly(label: String) -> farloop::Result<()> {
+    let _body = Body::begin(&label);
+    println!("{label} takes aim");
+    println!("{label} shoots");
+    // Until what it printed has left.
+    farloop::sleep(Duration::from_millis(300)).await?;
+    let own = rustix::process::getpid();
+    rustix::process::kill_process(own, rustix::process::Signal::KILL).map_err(farloop::Error::new)?;
+    std::future::pending().await
+}
+
 /// Prints that many lines, the last one without an end, and one to standard error; then it waits for the gate, if one
 /// is named.
 #[farloop::task(name = "count.says")]
@@ -345,6 +358,7 @@ fn offer_all(worker: farloop::Worker) -> farloop::Worker {
         .task::<resumes>()
         .task::<parent>()
         .task::<says>()
+        .task::<deadly>()
         .task::<flaky>()
         .task::<pair>()
         .task::<yields>()

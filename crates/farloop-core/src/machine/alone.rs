@@ -319,10 +319,10 @@ impl Core {
 
     fn stop_looking(&mut self, index: u32) {
         let key = self.tasks.key(index);
-        if let Some(dossier) = self.tasks[index].if_dossier() {
-            if let Some(at) = dossier.look.take() {
-                self.timers.remove(&(at, Timer::Alone(key)));
-            }
+        if let Some(dossier) = self.tasks[index].if_dossier()
+            && let Some(at) = dossier.look.take()
+        {
+            self.timers.remove(&(at, Timer::Alone(key)));
         }
     }
 

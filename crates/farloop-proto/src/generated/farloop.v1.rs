@@ -199,6 +199,32 @@ pub struct DrainWorkerResponse {
     #[prost(message, optional, tag = "1")]
     pub worker: ::core::option::Option<Worker>,
 }
+/// Request of ReportWorkerExit. Names the worker or the process, and one way to end.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReportWorkerExitRequest {
+    /// Worker whose process it was.
+    #[prost(string, tag = "50")]
+    pub worker_id: ::prost::alloc::string::String,
+    /// UUID that the process was given as FARLOOP_PROCESS: all workers that ran in it.
+    #[prost(string, tag = "51")]
+    pub process: ::prost::alloc::string::String,
+    /// Number of the process, for people.
+    #[prost(int32, optional, tag = "52")]
+    pub pid: ::core::option::Option<i32>,
+    /// Code with which it ended by itself.
+    #[prost(int32, optional, tag = "53")]
+    pub exit_code: ::core::option::Option<i32>,
+    /// Signal that ended it.
+    #[prost(int32, optional, tag = "54")]
+    pub signal: ::core::option::Option<i32>,
+}
+/// Response of ReportWorkerExit.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReportWorkerExitResponse {
+    /// Workers that this was about: connected ones, and ones that were lost lately.
+    #[prost(int32, optional, tag = "50")]
+    pub worker_count: ::core::option::Option<i32>,
+}
 /// Generated client implementations.
 pub mod cluster_service_client {
     #![allow(unused_variables, dead_code, missing_docs, clippy::wildcard_imports, clippy::let_unit_value)]
@@ -328,6 +354,26 @@ pub mod cluster_service_client {
             req.extensions_mut().insert(GrpcMethod::new("farloop.v1.ClusterService", "DrainWorker"));
             self.inner.unary(req, path, codec).await
         }
+        /// Tells how the process of a worker ended; for whoever started it. The worker's tasks go on elsewhere at once, and the
+        /// failure of one that ends its workers tells it.
+        ///
+        /// ```text
+        /// grpcurl -plaintext -d '{"workerId":"0700c321","signal":9}' localhost:7171 farloop.v1.ClusterService/ReportWorkerExit
+        /// ```
+        pub async fn report_worker_exit(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ReportWorkerExitRequest>,
+        ) -> std::result::Result<tonic::Response<super::ReportWorkerExitResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/farloop.v1.ClusterService/ReportWorkerExit");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("farloop.v1.ClusterService", "ReportWorkerExit"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Tells version, limits and age of the coordinator.
         ///
         /// ```text
@@ -384,6 +430,16 @@ pub mod cluster_service_server {
             &self,
             request: tonic::Request<super::DrainWorkerRequest>,
         ) -> std::result::Result<tonic::Response<super::DrainWorkerResponse>, tonic::Status>;
+        /// Tells how the process of a worker ended; for whoever started it. The worker's tasks go on elsewhere at once, and the
+        /// failure of one that ends its workers tells it.
+        ///
+        /// ```text
+        /// grpcurl -plaintext -d '{"workerId":"0700c321","signal":9}' localhost:7171 farloop.v1.ClusterService/ReportWorkerExit
+        /// ```
+        async fn report_worker_exit(
+            &self,
+            request: tonic::Request<super::ReportWorkerExitRequest>,
+        ) -> std::result::Result<tonic::Response<super::ReportWorkerExitResponse>, tonic::Status>;
         /// Tells version, limits and age of the coordinator.
         ///
         /// ```text
@@ -542,6 +598,34 @@ pub mod cluster_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = DrainWorkerSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/farloop.v1.ClusterService/ReportWorkerExit" => {
+                    #[allow(non_camel_case_types)]
+                    struct ReportWorkerExitSvc<T: ClusterService>(pub Arc<T>);
+                    impl<T: ClusterService> tonic::server::UnaryService<super::ReportWorkerExitRequest> for ReportWorkerExitSvc<T> {
+                        type Response = super::ReportWorkerExitResponse;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::ReportWorkerExitRequest>) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as ClusterService>::report_worker_exit(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ReportWorkerExitSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(accept_compression_encodings, send_compression_encodings)

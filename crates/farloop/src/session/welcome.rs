@@ -47,7 +47,7 @@ impl SessionShared {
             connection: self.connections.fetch_add(1, Ordering::Relaxed) + 1,
             acked,
             life: *lock(&self.life),
-            process: None,
+            process: worker.and_then(|_| process_mark()),
         }
     }
 
@@ -123,4 +123,9 @@ fn why_lost(before: Option<Life>, now: Option<Life>) -> &'static str {
              after a restart"
         }
     }
+}
+
+/// What whoever started this process called it, to tell the coordinator how it ended.
+fn process_mark() -> Option<u128> {
+    SessionId::parse(&std::env::var("FARLOOP_PROCESS").ok()?).map(|id| id.0)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use farloop_core::api::{Call, CallError, Reply, WorkerView};
+use farloop_core::api::{Call, CallError, Exited, Reply, WorkerView};
 use farloop_core::frame::PROTOCOL_VERSION;
 use farloop_core::id::WorkerId;
 use farloop_core::outcome::FailureKind;
@@ -16,6 +16,23 @@ use super::{request, view};
 use crate::driver::Driver;
 use crate::errors;
 
+/// Signals that end processes, on Linux.
+const SIGNALS: &[(i32, &str)] = &[
+    (1, "SIGHUP"),
+    (2, "SIGINT"),
+    (3, "SIGQUIT"),
+    (4, "SIGILL"),
+    (6, "SIGABRT"),
+    (7, "SIGBUS"),
+    (8, "SIGFPE"),
+    (9, "SIGKILL"),
+    (11, "SIGSEGV"),
+    (13, "SIGPIPE"),
+    (15, "SIGTERM"),
+    (24, "SIGXCPU"),
+    (31, "SIGSYS"),
+];
+
 /// The service.
 #[derive(Clone, Debug)]
 pub(crate) struct Cluster {
@@ -24,6 +41,22 @@ pub(crate) struct Cluster {
 
 fn unexpected() -> Status {
     errors::status(Code::Internal, "INTERNAL", "the core gave an answer to another question; please report this")
+}
+
+/// `exit code 3`, `signal 9 (SIGKILL) of process 4711`.
+fn ending(request: &v1::ReportWorkerExitRequest) -> Result<String, Status> {
+    let how = match (request.exit_code, request.signal) {
+        (Some(code), None) => format!("exit code {code}"),
+        (None, Some(signal)) => match SIGNALS.iter().find(|(number, _)| *number == signal) {
+            Some((_, name)) => format!("signal {signal} ({name})"),
+            None => format!("signal {signal}"),
+        },
+        _ => return Err(errors::bad_field("exitCode", "or `signal` says how the process ended: give one of them")),
+    };
+    Ok(match request.pid {
+        Some(pid) => format!("{how} of process {pid}"),
+        None => how,
+    })
 }
 
 impl Cluster {
@@ -89,6 +122,32 @@ impl ClusterService for Cluster {
             Ok(_) => Err(unexpected()),
             Err(CallError { kind: FailureKind::BadArguments, message, about }) => {
                 Err(errors::bad_id("workerId", about, message))
+            }
+            Err(refused) => Err(errors::refused(refused)),
+        }
+    }
+
+    async fn report_worker_exit(
+        &self,
+        request: Request<v1::ReportWorkerExitRequest>,
+    ) -> Result<Response<v1::ReportWorkerExitResponse>, Status> {
+        let request = request.into_inner();
+        let who = match (request.worker_id.as_str(), request.process.as_str()) {
+            ("", "") => return Err(errors::bad_field("workerId", "is missing; so is `process`")),
+            (worker, "") => Exited::Worker(worker.into()),
+            ("", process) => {
+                Exited::Process(WorkerId::parse(process).ok_or_else(|| errors::bad_field("process", "is no UUID"))?.0)
+            }
+            _ => return Err(errors::bad_field("process", "stands beside `workerId`; one of them says which is meant")),
+        };
+        let ending = ending(&request)?;
+        match self.driver.call(Call::WorkerExit { who, ending }).await {
+            Ok(Reply::WorkerExit { workers }) => {
+                Ok(Response::new(v1::ReportWorkerExitResponse { worker_count: Some(view::clamp(workers)) }))
+            }
+            Ok(_) => Err(unexpected()),
+            Err(CallError { kind: FailureKind::BadArguments, message, .. }) => {
+                Err(errors::bad_field("workerId", message))
             }
             Err(refused) => Err(errors::refused(refused)),
         }
