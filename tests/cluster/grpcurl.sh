@@ -172,6 +172,10 @@ says FAILURE_KIND_BAD_ARGUMENTS
 
 call farloop.v1.ClusterService/DrainWorker '{"workerId":"ffffffff"}'
 says WORKER_NOT_FOUND
+call farloop.v1.ClusterService/ReportWorkerExit '{"workerId":"ffffffff","signal":9}'
+says '"workerCount": 0'
+call farloop.v1.ClusterService/ReportWorkerExit '{"workerId":"ffffffff"}'
+says 'how the process ended'
 if [ "${DRAIN:-no}" = yes ]; then
     # It finishes what it runs, and ends.
     call farloop.v1.ClusterService/ListWorkers
