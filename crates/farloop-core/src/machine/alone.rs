@@ -161,16 +161,21 @@ impl Core {
         for number in numbers {
             self.serve_kin(number);
         }
-        let mut from = 0;
-        while self.touched < limits::TOUCH
+        // The first of each function, and of those the more urgent and the older ones first: they compete for workers.
+        let (mut from, mut waiting) = (0, Vec::new());
+        while waiting.len() < limits::TOUCH
             && let Some(&(function, ..)) = self.suspects.waiting.range(first(from)..).next()
         {
             from = function + 1;
-            let waiting: Vec<u32> = self.suspects.of(function).take(LOOK_AT).collect();
-            for index in waiting {
-                self.touched += 1;
-                self.serve_suspect(index, function);
-            }
+            let these = self.suspects.waiting.range(first(function)..first(from));
+            waiting.extend(
+                these.take(LOOK_AT).map(|&(function, priority, serial, index)| (priority, serial, index, function)),
+            );
+        }
+        waiting.sort_unstable();
+        for (.., index, function) in waiting {
+            self.touched += 1;
+            self.serve_suspect(index, function);
         }
     }
 

@@ -331,3 +331,27 @@ fn l18_the_dossier_has_bounds() {
     assert!(failure.crashes.iter().all(|lost| lost.log.len() <= limits::CRASH_LOG && !lost.log.is_empty()));
     assert!(failure.message.len() < 4_096, "{}", failure.message.len());
 }
+
+#[test]
+fn suspects_of_several_functions_run_by_priority_and_age() {
+    let mut c = Cluster::new();
+    let client = c.client(1);
+    let of = |function: &str, priority: i32| {
+        let mut spec = Spec { function: function.into(), ..fragile(1) };
+        spec.options.priority = Some(priority);
+        spec
+    };
+    for (n, function, priority) in [(1, "z", 0), (2, "a", 0), (3, "m", 1)] {
+        c.submit(client, id(n), of(function, priority));
+    }
+    for n in 2..4 {
+        let worker = c.worker(n, &["a", "m", "z"], 4);
+        assert_eq!(c.started(worker).len(), 3);
+        c.crash(worker);
+    }
+    let worker = c.worker(4, &["a", "m", "z"], 4);
+    for n in [3, 1, 2] {
+        assert_eq!(c.started(worker).last(), Some(&id(n)), "{:?}", c.started(worker));
+        c.end(id(n), returned("v"));
+    }
+}
