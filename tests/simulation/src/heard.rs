@@ -88,6 +88,7 @@ impl History {
         match request {
             Call::Submit { task, spec, .. } => {
                 let claim = self.claim(now, spec, Owner::Nobody, None, None);
+                self.forget_if_expired(*task, now);
                 let log = self.tasks.entry(*task).or_default();
                 if log.accepted_at.is_none() {
                     self.accept(*task, claim);
@@ -133,6 +134,7 @@ impl History {
         let own = within.map(|left| now + left);
         let parent = creator.and_then(|c| self.tasks.get(&c.task)).filter(|_| *owner != Owner::Nobody);
         claim.within = (own, own.into_iter().chain(parent.and_then(|p| p.within.1)).min());
+        self.forget_if_expired(*task, now);
         let log = self.tasks.entry(*task).or_default();
         if log.accepted_at.is_some() {
             if log.spec.as_ref().is_some_and(|s| **s != **spec) {

@@ -61,6 +61,8 @@ pub struct History {
     pub(crate) fold: Fold,
     /// Items of links that were counted as requests to stop, or not to stop.
     pub(crate) counted: BTreeSet<(TaskId, SessionId, u64)>,
+    /// Lives of the coordinator.
+    pub(crate) life: u64,
     /// The last record before each session was opened.
     pub(crate) opened: BTreeMap<SessionId, u64>,
     /// The latest lease that was seen, and the latest one of earlier lives.
@@ -104,6 +106,7 @@ impl History {
             written: BTreeMap::new(),
             fold: Fold::default(),
             counted: BTreeSet::new(),
+            life: 0,
             opened: BTreeMap::new(),
             epochs_seen: Epoch(0),
             epochs_before: Epoch(0),
@@ -245,7 +248,9 @@ impl History {
         let HelloReply::Welcome { resumed, received, recovered, .. } = reply else { return };
         let session = hello.session;
         let known = self.sessions.get(&session).map(|l| (l.up.count, l.up_safe, l.rejoining));
-        if *recovered {
+        // Once more in the same life: the first welcome did not arrive.
+        let here = self.sessions.get(&session).is_some_and(|l| l.recovered_in == self.life);
+        if *recovered && !here {
             if !*resumed || *received != hello.acked || hello.life.is_none() {
                 return self.fail("L10", format!("session {session} recovers with {reply:?} after {hello:?}"));
             }
@@ -345,7 +350,11 @@ impl History {
                 None
             }
             Record::CancelRequested(cancel) => {
-                if cancel.by.is_some_and(|(session, item)| !self.counted.insert((cancel.task, session, item))) {
+                // What came before its task may be forgotten with its part of the journal.
+                let live = self.tasks.get(&cancel.task).is_some_and(|t| t.recorded && t.told.is_none());
+                let by = cancel.by.filter(|_| live);
+                let again = by.is_some_and(|(session, item)| !self.counted.insert((cancel.task, session, item)));
+                if again {
                     let what = format!("a request of {:?} for {} counts twice", cancel.by, cancel.task);
                     self.fail("L6", what);
                 }

@@ -72,6 +72,8 @@ pub(crate) struct SessionLog {
     pub(crate) owed: BTreeSet<AttemptId>,
     /// The coordinator started again, and the peer has not yet said all that it holds.
     pub(crate) rejoining: bool,
+    /// Life of the coordinator in which its peer came back.
+    pub(crate) recovered_in: u64,
     /// Items from the peer that were seen in any life of the coordinator: those below come once more.
     pub(crate) up_seen: u64,
     /// Items that the peer was told to be safe.
@@ -97,6 +99,7 @@ impl SessionLog {
             early: BTreeSet::new(),
             owed: BTreeSet::new(),
             rejoining: false,
+            recovered_in: 0,
             up_seen: 0,
             up_safe: 0,
             unsafe_items: BTreeMap::new(),
@@ -246,6 +249,11 @@ impl TaskLog {
     pub(crate) fn expires(&self) -> bool {
         let policy = self.spec.as_ref().and_then(|s| s.options.policy.as_deref());
         policy.is_some_and(|p| p.start_to_close.is_some() || p.heartbeat.is_some())
+    }
+
+    /// Whether items that came are told, or about to be: a crash takes back those of which nothing was told.
+    pub(crate) fn items_count(&self) -> bool {
+        !self.crossed || self.told_items.is_some()
     }
 
     /// Whether only the core knows what became of the last attempt.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use farloop_core::api::{Call, CallError, ListTasks, Record, Reply};
 use farloop_core::frame::Up;
-use farloop_core::id::{AttemptId, SessionId};
+use farloop_core::id::{AttemptId, SessionId, TaskId};
 use farloop_core::time::Time;
 use farloop_store::Entry;
 
@@ -42,8 +42,13 @@ impl History {
             }
         }
         self.written.split_off(&(last + 1));
+        let mut begun = BTreeSet::new();
         let cancels = self.written.iter().filter_map(|(seq, record)| match record {
-            Record::CancelRequested(cancel) => {
+            Record::Submitted(submitted) => {
+                begun.insert(submitted.task);
+                None
+            }
+            Record::CancelRequested(cancel) if begun.contains(&cancel.task) => {
                 let (session, item) = cancel.by?;
                 (self.opened.get(&session) < Some(seq)).then_some((cancel.task, session, item))
             }
@@ -53,6 +58,7 @@ impl History {
         self.persisted = last;
         self.durable = last;
         self.records.clear();
+        self.life += 1;
         self.sessions.values_mut().for_each(|log| log.unsafe_items.clear());
         self.epochs_before = self.epochs_seen;
         self.synced.coordinator_died();
@@ -89,9 +95,11 @@ impl History {
             let what = format!("session {session}: {acked} items count as acknowledged, told were {}", log.up_safe);
             return self.fail("L10", what);
         }
+        log.up_safe = acked;
         log.up = Mirror::at(acked);
         log.down = Mirror::at(received);
         log.rejoining = true;
+        log.recovered_in = self.life;
         log.granted = 0;
         log.asked.clear();
         log.early.clear();
@@ -184,6 +192,19 @@ impl History {
         }
     }
 
+    /// A task that was over in a former life, and whose time is over as well: an id of which nothing is on record any more
+    /// is a new one, unless it is older than any clock excuses (L2).
+    pub(crate) fn forget_if_expired(&mut self, task: TaskId, now: Time) {
+        let Some((_, at)) = self.fold.tasks.get(&task).and_then(|t| t.ended.as_ref()) else { return };
+        if *at + self.config.retention <= now
+            && let Some(log) = self.tasks.get_mut(&task)
+        {
+            log.told = None;
+            log.accepted_at = None;
+            log.recorded = false;
+        }
+    }
+
     /// Whether a coordinator that starts again knows this session, because of what it owns.
     pub(crate) fn owns_something(&self, session: SessionId) -> bool {
         self.fold.tasks.values().any(|t| t.ended.is_none() && t.submitted.root == Some(session))
@@ -199,7 +220,7 @@ impl History {
                 (*task, self.item_of(|f| matches!(f, Up::Ended { attempt, .. } if attempt.task == *task)))
             }
             Record::AttemptFailed(failed) => {
-                (failed.task, self.item_of(|f| matches!(f, Up::Ended { attempt, .. } if attempt.task == failed.task)))
+                (failed.task, self.item_of(|f| matches!(f, Up::Ended { attempt, .. } if attempt.task == failed.task && attempt.epoch == failed.epoch)))
             }
             Record::CancelRequested(cancel) => (cancel.task, cancel.by),
             _ => return,

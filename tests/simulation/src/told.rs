@@ -240,11 +240,14 @@ impl History {
             Some(("L1", "the record that it is accepted is not durable".into()))
         } else if epoch <= before {
             Some(("L5", format!("leases up to {before:?} were given in earlier lives")))
-        } else if start.spec.options.max_crashes == 0 && log.attempts.iter().any(|a| a.over == Some(Over::Lost)) {
+        } else if start.spec.options.max_crashes == 0
+            && start.spec.options.max_attempts <= 1
+            && log.attempts.iter().any(|a| a.over == Some(Over::Lost))
+        {
             Some(("L5", format!("it may run once at most, and was lost: {:?}", log.attempts)))
         } else if log.attempts.last().is_some_and(|a| a.epoch >= epoch) {
             Some(("L5", format!("its epochs do not grow: {:?}", log.attempts)))
-        } else if !log.expires() && log.attempts.iter().any(|a| !a.items.is_empty()) {
+        } else if !log.expires() && log.attempts.iter().any(|a| !a.items.is_empty()) && log.items_count() {
             Some(("L23", "it is a stream of which items have come".into()))
         } else if log.attempts.last().is_some_and(|a| a.over.is_none()) {
             Some(("L5", format!("another attempt is live: {:?}", log.attempts)))
@@ -397,6 +400,8 @@ fn too_early(now: Time, log: &TaskLog) -> Option<String> {
 /// It is not given the details that an attempt before it told.
 fn details_lost(log: &TaskLog, start: &Start) -> Option<String> {
     let wrong = match start.details.as_deref() {
+        // Those of a live attempt may be on record, or not.
+        _ if log.crossed => false,
         Some(details) if log.expires() => !log.details.contains(details),
         None if log.expires() => false,
         details => details != log.details.last(),
