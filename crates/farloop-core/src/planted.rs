@@ -82,6 +82,8 @@ pub enum Planted {
     CarryForgetsCancel,
     /// L1: outcomes leave with their part of the journal, whatever their retention.
     CarryForgetsOutcome,
+    /// L22: an argument leaves with the record of the task that returned it.
+    CarryForgetsArgument,
     /// L5: after a restart a task that may run once at most, and may have run, runs again.
     StartForgotten,
     /// L5: a new life does not know which workers may come back.
@@ -96,7 +98,7 @@ pub enum Planted {
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 45] = [
         Self::StaleReportAccepted,
         Self::CancelLostWhileLeased,
         Self::ResolveTwice,
@@ -136,6 +138,7 @@ impl Planted {
         Self::CancelCountedTwice,
         Self::CarryForgetsCancel,
         Self::CarryForgetsOutcome,
+        Self::CarryForgetsArgument,
         Self::StartForgotten,
         Self::RosterForgotten,
         Self::DeadlineForgotten,

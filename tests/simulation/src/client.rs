@@ -19,6 +19,8 @@ pub struct Client {
     pub actions: usize,
     /// Futures without an outcome (L10).
     pub outstanding: BTreeSet<TaskId>,
+    /// Futures that were open when the coordinator started again.
+    crossed: BTreeSet<TaskId>,
     told: BTreeMap<TaskId, Outcome>,
     mine: Vec<TaskId>,
     /// Ids it tried to take from others: the answer to those is not their outcome.
@@ -61,6 +63,7 @@ impl Client {
     pub(crate) fn rejoin(&mut self, unsaid: &BTreeSet<TaskId>, out: &mut Vec<Up>) {
         out.extend(self.outstanding.difference(unsaid).map(|task| Up::Watch(*task)));
         out.extend(self.follows.iter().map(|task| Up::WatchProgress(*task)));
+        self.crossed.extend(&self.outstanding);
         out.push(Up::Rejoined { starts: 0 });
         // Said before, and perhaps lost on its way to the producer.
         let taken = self.consumed.iter().filter(|(_, stream)| stream.taken > 0);
@@ -83,6 +86,11 @@ impl Client {
                 });
                 if seq <= stream.received {
                     // A coordinator that started again cannot know what came.
+                    return;
+                }
+                if seq != stream.received + 1 && self.crossed.contains(&task) {
+                    // What was on its way when the coordinator died is lost if the body had ended by then: the items
+                    // are not whole, and the end says so to whoever counts them.
                     return;
                 }
                 if seq != stream.received + 1 && !stream.dropped {

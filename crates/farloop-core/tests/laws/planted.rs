@@ -66,6 +66,7 @@ fn every_planted_bug_fails_the_test_of_its_law() {
             Planted::CarryForgetsCancel | Planted::CarryForgetsOutcome => {
                 recovery::l1_what_was_carried_is_known_without_what_was_said_before
             }
+            Planted::CarryForgetsArgument => recovery::l22_an_argument_outlives_the_task_that_returned_it,
             Planted::StartForgotten => recovery::l5_what_may_run_once_is_lost_with_its_worker,
             Planted::DeadlineForgotten => recovery::l19_a_deadline_goes_on_over_a_restart,
             Planted::EndForgotten => recovery::a_submission_says_what_its_records_promise,

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use farloop_core::api::{Call, Input, Record, Reply, TaskState};
+use farloop_core::api::{Call, Config, Input, Record, Reply, TaskState};
 use farloop_core::frame::{Down, Owner, Submit, Up};
 use farloop_core::id::TaskId;
 use farloop_core::limits;
 use farloop_core::outcome::{FailureKind, Outcome};
-use farloop_core::spec::{Dependency, Durability, Spec};
+use farloop_core::spec::{Dependency, Durability, Retention, Spec};
 
 use crate::driver::*;
 
@@ -435,6 +435,77 @@ pub(crate) fn l1_what_was_carried_is_known_without_what_was_said_before() {
     c.submit(another, id(1), with_args(&bytes::Bytes::from(vec![2; 1_000])));
     c.sync();
     assert_eq!(c.failure(another, id(1)).kind, FailureKind::AlreadyExists);
+}
+
+/// The result of a task that is forgotten is the argument of one that waits: it must not leave with the forgotten one.
+#[test]
+pub(crate) fn l22_an_argument_outlives_the_task_that_returned_it() {
+    let mut c = Cluster::durable();
+    let (client, worker) = (c.client(1), c.worker(2, &["f", "g"], 9));
+    c.sync();
+    let mut fleeting = spec("f");
+    fleeting.options.policy_mut().retention = Retention::UntilConsumed;
+    c.submit(client, id(1), fleeting);
+    c.submit(client, id(2), spec("g"));
+    let takes = vec![Dependency { position: 0, tasks: vec![id(1), id(2)], list: true }];
+    c.submit(client, id(3), Spec { dependencies: takes, ..spec("f") });
+    c.sync();
+    c.end(id(1), returned("a"));
+    for _ in 0..3 {
+        c.send(client, Up::Heartbeat);
+        c.sync();
+    }
+    assert_eq!(c.core.stats().retained, 0, "its outcome was consumed");
+    c.input(Input::Carry { part: 7, tasks: vec![id(1)] });
+    c.sync();
+    assert_eq!(c.carried.pop().map(|(part, _)| part), Some(7));
+    let of_the_first = |record: &Record| match record {
+        Record::Submitted(submitted) => submitted.task == id(1),
+        Record::Ended { task, .. } => *task == id(1),
+        _ => false,
+    };
+    c.records.retain(|(_, record)| !of_the_first(record));
+    c.restart();
+    c.all_back();
+    c.grant(worker, 9);
+    c.end(id(2), returned("b"));
+    c.sync();
+    c.end(id(3), returned("c"));
+    c.sync();
+    assert_eq!(c.outcome(client, id(3)), returned("c"));
+}
+
+/// A result that is carried is read after the task that takes it, and may be forgotten before all is read.
+#[test]
+fn l22_an_argument_that_was_carried_is_found_before_it_is_forgotten() {
+    let mut c = Cluster::with(Config { durable: true, retained_tasks: 1, ..Config::default() });
+    c.input(Input::Recovered { cluster: 7 });
+    let (client, worker) = (c.client(1), c.worker(2, &["f"], 9));
+    c.sync();
+    c.submit(client, id(1), spec("f"));
+    c.submit(client, id(2), spec("f"));
+    c.submit(client, id(4), spec("f"));
+    c.sync();
+    c.end(id(1), returned("a"));
+    let takes = vec![Dependency { position: 0, tasks: vec![id(1), id(2)], list: true }];
+    c.submit(client, id(3), Spec { dependencies: takes, ..spec("f") });
+    c.sync();
+    c.input(Input::Carry { part: 7, tasks: vec![id(1)] });
+    c.end(id(4), returned("of no use"));
+    c.sync();
+    c.records.retain(|(_, record)| match record {
+        Record::Submitted(submitted) => submitted.task != id(1),
+        Record::Ended { task, .. } => *task != id(1),
+        _ => true,
+    });
+    c.restart();
+    c.all_back();
+    c.grant(worker, 9);
+    c.end(id(2), returned("b"));
+    c.sync();
+    c.end(id(3), returned("c"));
+    c.sync();
+    assert_eq!(c.outcome(client, id(3)), returned("c"));
 }
 
 #[test]

@@ -90,6 +90,7 @@ impl Core {
                 self.open_stream(index, Some(key));
             }
         }
+        self.recovery.reading.late = true;
         for index in core::mem::take(&mut self.recovery.reading.unlinked) {
             self.link_late(index);
         }

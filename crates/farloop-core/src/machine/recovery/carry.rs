@@ -18,32 +18,71 @@ pub(crate) struct Carrying {
     tasks: Vec<TaskId>,
     /// How many of them were looked at.
     done: usize,
+    /// Those that are forgotten. A task that runs may still have the result of one as its argument, and then no other
+    /// record has that.
+    gone: Vec<TaskId>,
+    /// Of all tasks, how many were looked at for such arguments.
+    searched: u32,
 }
 
 impl Core {
     pub(crate) fn carry(&mut self, part: u64, tasks: Vec<TaskId>) {
-        self.work.push_back(Work::Carry(Box::new(Carrying { part, tasks, done: 0 })));
+        self.work.push_back(Work::Carry(Box::new(Carrying { part, tasks, done: 0, gone: Vec::new(), searched: 0 })));
     }
 
     /// A piece of it. True when all was said, and the shell was told.
     pub(crate) fn carry_some(&mut self, carrying: &mut Carrying) -> bool {
-        while self.touched < limits::TOUCH {
-            let Some(task) = carrying.tasks.get(carrying.done) else {
-                let seq = self.say_standing();
-                self.outputs.push_back(Output::Carried { part: carrying.part, seq });
-                return true;
-            };
+        if !self.carry_named(carrying) || !self.carry_takers(carrying) {
+            return false;
+        }
+        let seq = self.say_standing();
+        self.outputs.push_back(Output::Carried { part: carrying.part, seq });
+        true
+    }
+
+    /// The tasks whose beginning is in the part.
+    fn carry_named(&mut self, carrying: &mut Carrying) -> bool {
+        while let Some(task) = carrying.tasks.get(carrying.done) {
+            if self.touched >= limits::TOUCH {
+                return false;
+            }
             self.touched += 1;
-            if let Some(index) = self.tasks.find(*task).filter(|index| self.records(*index)) {
-                if self.tasks[index].over() && !self.tasks[index].children.is_empty() {
-                    // Its end takes children along, and has not come to all of them yet.
-                    return false;
-                }
-                self.carry_task(index);
+            match self.tasks.find(*task) {
+                None => carrying.gone.push(*task),
+                Some(index) if !self.records(index) => {}
+                // Its end takes children along, and has not come to all of them yet.
+                Some(index) if self.tasks[index].over() && !self.tasks[index].children.is_empty() => return false,
+                Some(index) => self.carry_task(index),
             }
             carrying.done += 1;
         }
-        false
+        true
+    }
+
+    /// Tasks with an argument that is the result of one that is forgotten. None can come to that while this goes on.
+    fn carry_takers(&mut self, carrying: &mut Carrying) -> bool {
+        if carrying.gone.is_empty() || planted!(self, CarryForgetsArgument) {
+            return true;
+        }
+        if carrying.searched == 0 {
+            carrying.gone.sort_unstable();
+        }
+        while carrying.searched < self.tasks.slots() {
+            if self.touched >= limits::TOUCH {
+                return false;
+            }
+            self.touched += 1;
+            let index = carrying.searched;
+            carrying.searched += 1;
+            let gone = |task: &TaskId| carrying.gone.binary_search(task).is_ok();
+            let inputs = self.tasks.at(index).filter(|t| !t.over()).and_then(|t| t.rare.as_ref()?.inputs.as_ref());
+            if inputs.is_some_and(|i| i.values.iter().any(|(of, value)| value.is_some() && gone(of)))
+                && self.records(index)
+            {
+                self.carry_task(index);
+            }
+        }
+        true
     }
 
     fn say_standing(&mut self) -> u64 {

@@ -102,6 +102,9 @@ impl Core {
             self.name_request(index, name);
         }
         self.live += 1;
+        if let Some(asked) = self.recovery.reading.missing.remove(&id) {
+            self.tasks[index].rare().dependents = asked;
+        }
         self.join_limit(index);
         let key = self.tasks.key(index);
         if let Some(at) = deadline {
@@ -172,10 +175,13 @@ impl Core {
         for of in missing {
             let Some(on) = self.tasks.find(of) else {
                 self.recovery.reading.unlinked.insert(index);
+                self.recovery.reading.missing.entry(of).or_default().push(key);
                 continue;
             };
             match self.tasks[on].outcome.clone() {
                 Some(outcome) => self.fold_input(index, of, &outcome),
+                // It asked before the other one was known, perhaps.
+                None if self.recovery.reading.late && self.tasks[on].rare().dependents.contains(&key) => {}
                 None => self.tasks[on].rare().dependents.push(key),
             }
         }
@@ -351,6 +357,14 @@ impl Core {
         }
         if known.is_none() {
             self.fold_inputs(index, &inputs);
+            self.hold_if_complete(index);
+            return;
+        }
+        // The records of those that returned them may have left.
+        for (of, value) in inputs {
+            self.fold_input(index, of, &Outcome::Returned(value));
+        }
+        if self.tasks[index].phase == Phase::Waiting {
             self.hold_if_complete(index);
         }
     }

@@ -14,9 +14,11 @@ mod window;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use super::lists::List;
-use crate::id::{Epoch, Life, SessionId, WorkerId};
+use super::tasks::TaskKey;
+use crate::id::{Epoch, Life, SessionId, TaskId, WorkerId};
 use crate::outcome::Outcome;
 use crate::record::LifeBegan;
 
@@ -58,8 +60,13 @@ pub(crate) struct Recovery {
 struct Reading {
     /// Lists of tasks are not in the order of time: records that were carried came between.
     disordered: bool,
+    /// All is read: what is not known now is gone.
+    late: bool,
     /// Tasks whose creator or arguments were not known when they were read.
     unlinked: BTreeSet<u32>,
+    /// Tasks that were not known when they were asked for as arguments, and who asked. One that is carried is read late,
+    /// and may be over and forgotten before all is read.
+    missing: BTreeMap<TaskId, Vec<TaskKey>>,
     /// Tasks that were about to be asked to stop: who created them is over.
     orphans: BTreeSet<u32>,
     /// Tasks that were about to end: an argument failed, or a cancel had come before them.
