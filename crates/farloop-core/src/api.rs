@@ -599,6 +599,7 @@ pub fn may_send(role: Role, frame: &Up) -> bool {
         | Up::Returned(_)
         | Up::Print { .. }
         | Up::Item { .. }
+        | Up::Snapshot(_)
         | Up::Drain => role == Role::Worker,
     }
 }

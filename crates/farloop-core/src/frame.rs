@@ -59,6 +59,8 @@ pub struct Hello {
     pub acked: u64,
     /// Life of the coordinator that welcomed the peer last on this session; none if it keeps no records.
     pub life: Option<Life>,
+    /// Labels of a worker, for the placement of actors.
+    pub labels: Vec<(String, String)>,
     /// Given to the process by whoever started it, and who will say how it ended
     /// ([`Call::WorkerExit`](crate::api::Call::WorkerExit)).
     pub process: Option<u128>,
@@ -293,6 +295,8 @@ pub enum Up {
     WatchProgress(TaskId),
     /// Worker: threads that bodies hold which nobody waits for any more.
     Abandoned(u32),
+    /// Worker: an actor saved its state. It counts if the incarnation does (L11).
+    Snapshot(Box<Snapshot>),
     /// Worker: give me no new work; end the session when the last attempt is over.
     Drain,
     /// The session ends now; what it owns is cancelled. A worker's attempts count as handed back, not as crashed.
@@ -330,7 +334,8 @@ pub enum Down {
         /// What.
         print: Print,
     },
-    /// Worker: value of a dependency, sent before the [`Down::Start`] that needs it.
+    /// Worker: value of a dependency, sent before the [`Down::Start`] that needs it. Under the task's own id: the last
+    /// snapshot of the actor that is started.
     Input {
         /// Attempt that it is for.
         attempt: AttemptId,
@@ -386,6 +391,11 @@ pub enum Down {
     },
     /// Peer: no new work; the coordinator is about to stop.
     Drain,
+    /// Worker: no further call comes for this incarnation; let it stop. Answered by its [`Up::Ended`].
+    Stop(AttemptId),
+    /// Worker: let this incarnation end its turn, save its state and leave. Calls that have not begun are given back
+    /// ([`Up::Returned`]), and then the incarnation itself.
+    Move(AttemptId),
     /// Worker: take no new work, let what runs end within the drain limit, hand the rest back, and end.
     Leave,
     /// Consumer: an item of a stream that this session submitted; all come before its [`Down::Resolved`].
@@ -423,8 +433,30 @@ pub struct Start {
     pub remaining: Option<Duration>,
     /// Cancel requests that stood before the start (and made it moot on arrival, unless withdrawn).
     pub cancels: u32,
-    /// Details of the last heartbeat of the attempts before. Few starts have any, and every frame is as large as the largest.
-    pub details: Option<Box<Bytes>>,
+    /// What few starts have; every frame is as large as the largest.
+    pub more: Option<Box<StartMore>>,
+}
+
+/// What few starts have.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StartMore {
+    /// Details of the last heartbeat of the attempts before.
+    pub details: Option<Bytes>,
+    /// A call: the incarnation that it is for, which is at this worker.
+    pub incarnation: Option<AttemptId>,
+    /// A call made, directly or not, by a call that runs there: it does not queue behind others.
+    pub reenters: bool,
+}
+
+/// See [`Up::Snapshot`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    /// The incarnation.
+    pub incarnation: AttemptId,
+    /// The state, encoded; at most [`limits::SNAPSHOT`](crate::limits::SNAPSHOT) bytes.
+    pub state: Bytes,
+    /// It counts together with the outcome of this call, whose [`Up::Ended`] follows, or not at all.
+    pub with: Option<AttemptId>,
 }
 
 // Frames are moved from queue to queue: what is larger than this is moved by calls of memcpy, which showed (a tenth of what
@@ -450,6 +482,7 @@ impl LinkFrame for Up {
                 _ => None,
             },
             Self::TaskHeartbeat { details: value, .. } | Self::TaskProgress { value, .. } => Some(value),
+            Self::Snapshot(snapshot) => Some(&mut snapshot.state),
             _ => None,
         }
     }
@@ -462,6 +495,7 @@ impl LinkFrame for Up {
                 _ => 0,
             },
             Self::TaskHeartbeat { details: value, .. } | Self::TaskProgress { value, .. } => value.len(),
+            Self::Snapshot(snapshot) => snapshot.state.len(),
             _ => 0,
         }
     }
@@ -511,7 +545,10 @@ impl LinkFrame for Down {
     }
     fn aside_len(&self) -> usize {
         match self {
-            Self::Start(s) => s.spec.aside_len() + s.details.as_ref().map_or(0, |details| details.len()),
+            Self::Start(s) => {
+                let details = s.more.as_ref().and_then(|more| more.details.as_ref());
+                s.spec.aside_len() + details.map_or(0, Bytes::len)
+            }
             Self::Resolved { outcome: Outcome::Raised(failure), .. } => failure.weight(),
             Self::Stranded { why, .. } => why.len(),
             Self::Print { print, .. } => print.text.len(),

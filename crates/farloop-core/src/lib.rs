@@ -11,6 +11,7 @@
 #![no_std]
 extern crate alloc;
 
+pub mod actor;
 pub mod api;
 pub mod bounds;
 pub mod frame;

@@ -165,6 +165,24 @@ pub const ALONE: Duration = Duration::from_secs(30);
 pub const DEPARTED: usize = 64;
 /// Tasks that were lost with one of them and are told when it does.
 pub const DEPARTED_TASKS: usize = 1_024;
+/// Calls that may wait for one actor, of all callers, unless its type says otherwise.
+pub const MAILBOX: u32 = 10_000;
+/// Calls of one caller that may be under way at one actor or wait for it, unless its type says otherwise.
+pub const MAILBOX_PER_CALLER: u32 = 1_024;
+/// Calls that wait for room in the mailbox of one actor, because their callers chose to.
+pub const MAILBOX_LINES: usize = 65_536;
+/// Calls of one actor that are at its worker at once: the one that runs, and those that wait there for their turn.
+pub const CALLS_AHEAD: usize = 256;
+/// How long a named actor is somebody's after its worker was heard last. Its worker stops it when two thirds are over.
+pub const ACTOR_LEASE: Duration = Duration::from_secs(10);
+/// Bytes of an actor's snapshot.
+pub const SNAPSHOT: usize = 16 * 1024 * 1024;
+/// Bytes of the snapshots of all actors.
+pub const SNAPSHOTS: usize = 1024 * 1024 * 1024;
+/// Actors that wait for a worker which fits them and are looked at when one has room.
+pub const FITTING_LOOKS: usize = 64;
+/// Labels of one worker.
+pub const WORKER_LABELS: usize = 64;
 /// Bytes of what all tasks printed that are kept.
 pub const LOGS: usize = 64 * 1_024 * 1_024;
 }

@@ -53,6 +53,8 @@ pub struct Failure {
     pub location: Option<String>,
     /// Whether another attempt may help; none if the body did not say.
     pub retryable: Option<bool>,
+    /// Of a call of an actor that has no value to return: whether its method may have run. None if nobody asks.
+    pub may_have_run: Option<bool>,
     /// Workers that were lost with the task, oldest first; the last [`limits::CRASHES`](crate::limits::CRASHES).
     pub crashes: Vec<LostWorker>,
 }
@@ -96,6 +98,7 @@ impl Failure {
             attempt: 0,
             location: None,
             retryable: None,
+            may_have_run: None,
             crashes: Vec::new(),
         }
     }
@@ -213,6 +216,10 @@ pub enum FailureKind {
     SessionLost,
     /// The definition at the caller and at the workers disagree.
     SignatureMismatch,
+    /// The actor is not there now and will be again; [`Failure::may_have_run`] says whether the call had begun.
+    ActorUnavailable,
+    /// The actor is over, or never was.
+    ActorDied,
     /// Several failures at once, of a task group, in the order in which they happened.
     Group(Vec<Arc<Failure>>),
 }

@@ -43,7 +43,11 @@ pub enum Record {
         at: Time,
         /// Whether all that its last attempt created and that is not detached is cancelled, rather than what it awaited.
         all: bool,
+        /// State that its actor saved together with the outcome.
+        snapshot: Option<Box<Saved>>,
     },
+    /// An actor saved its state.
+    Snapshot(Saved),
     /// An attempt failed or was lost, and another will follow.
     AttemptFailed(Box<AttemptFailed>),
     /// Written before dispatch when `max_crashes = 0`, and before the first item of a stream is told: from here on it
@@ -61,6 +65,15 @@ pub enum Record {
     },
     /// All that is known of a task, once more: takes the place of what was said of it before.
     Carried(Box<Carried>),
+}
+
+/// The state of an actor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Saved {
+    /// The actor.
+    pub actor: TaskId,
+    /// The state, encoded.
+    pub state: Bytes,
 }
 
 /// See [`Record::Life`].
@@ -199,6 +212,8 @@ pub struct Carried {
     pub inputs: Vec<(TaskId, Bytes)>,
     /// Length and hash of arguments that were dropped when it was over.
     pub args_were: Option<(u64, u64)>,
+    /// State that it saved, if it is an actor.
+    pub snapshot: Option<Bytes>,
     /// It was released.
     pub released: bool,
     /// How it ended, and when.
@@ -216,7 +231,8 @@ impl Record {
             Self::Ended { at, .. } => *at,
             Self::AttemptFailed(failed) => failed.at,
             Self::Carried(carried) => carried.ended.as_ref().map_or(carried.submitted.at, |(_, at)| *at),
-            Self::WorkerJoined(_)
+            Self::Snapshot(_)
+            | Self::WorkerJoined(_)
             | Self::WorkerLeft { .. }
             | Self::Started { .. }
             | Self::Released { .. }

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::time::Duration;
 
+use crate::actor::{ActorDef, Part};
 use crate::id::TaskId;
 
 /// A described call. Shared, never changed: submit frame, task record and start frame hold the same one.
@@ -31,6 +32,8 @@ pub struct Spec {
     /// The caller wants the items one by one: the submitting session is their consumer. Not set for a call of a stream
     /// function whose caller wants all items as one list.
     pub stream: bool,
+    /// What it is to an actor, if it has to do with one.
+    pub actor: Option<Arc<Part>>,
 }
 
 impl Spec {
@@ -43,7 +46,8 @@ impl Spec {
         let context = self.context_len();
         let policy = self.options.policy.as_ref().map_or(0, |p| p.keys_len());
         let name = self.name.as_ref().map_or(0, |n| n.len());
-        self.function.len() + name + dependencies + labels + trace + context + policy
+        let actor = self.actor.as_ref().map_or(0, |part| part.weight());
+        self.function.len() + name + dependencies + labels + trace + context + policy + actor
     }
 
     /// Bytes of the context variables.
@@ -275,7 +279,7 @@ pub struct Trace {
 }
 
 /// A function that a worker offers.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct FunctionDef {
     /// `package.function`.
     pub name: Arc<str>,
@@ -287,4 +291,6 @@ pub struct FunctionDef {
     pub returns: String,
     /// Tasks of the function that may be at workers at once, over the whole cluster; 0: without limit.
     pub concurrency: u32,
+    /// What it is to an actor, if it has to do with one.
+    pub actor: Option<Arc<ActorDef>>,
 }

@@ -44,7 +44,7 @@ impl Core {
         }
         if self.records(index) {
             let (outcome, all) = (outcome.clone(), family == Family::All);
-            self.record(index, Record::Ended { task: id, outcome, at: self.now, all });
+            self.record(index, Record::Ended { task: id, outcome, at: self.now, all, snapshot: None });
         }
         let task = &mut self.tasks[index];
         let gate = task.gate;

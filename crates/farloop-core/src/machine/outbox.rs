@@ -10,7 +10,7 @@ use super::Core;
 use super::sessions::SessionKey;
 use super::tasks::{Phase, TaskKey};
 use crate::api::Output;
-use crate::frame::{Down, Print, Start};
+use crate::frame::{Down, Print, Start, StartMore};
 use crate::id::{AttemptId, Epoch, SessionId, TaskId};
 use crate::limits;
 use crate::link::{Batch, FRAME_BYTES, Item, Link};
@@ -424,6 +424,8 @@ impl Core {
                 link.push(Down::Input { attempt, task: *dependency, value });
             }
         }
+        let details = task.extra().and_then(|e| e.details.clone()).filter(|_| !forgotten);
+        let more = details.map(|details| Box::new(StartMore { details: Some(details), ..StartMore::default() }));
         link.push(Down::Start(Start {
             attempt,
             number: task.attempts,
@@ -432,7 +434,7 @@ impl Core {
             depth: task.depth,
             remaining: (task.deadline.0 != u64::MAX).then(|| task.deadline.since(now)),
             cancels: task.standing(),
-            details: task.extra().and_then(|e| e.details.clone()).filter(|_| !forgotten).map(Box::new),
+            more,
         }));
         self.changed(at);
         bytes

@@ -226,6 +226,7 @@ impl Core {
                     worker.abandoned = threads;
                 }
             }
+            Up::Snapshot(_) => {}
             Up::Bye => {
                 self.drop_conn(index, "the peer said goodbye");
                 self.end_session(index, true);

@@ -122,6 +122,7 @@ impl Core {
             started: task.once || (task.phase == Phase::Leased && task.spec.options.max_crashes == 0),
             cancel,
             inputs,
+            snapshot: None,
             released: task.keep == Keep::Released,
             args_were: rare.and_then(|r| r.args_were),
             ended: task.outcome.clone().map(|outcome| (outcome, task.ended)),

@@ -36,7 +36,7 @@ impl Core {
                 self.recovery.roster.remove(&worker);
             }
             Record::Submitted(submitted) => self.fold_submitted(*submitted),
-            Record::Ended { task, outcome, at, all } => self.fold_ended(task, outcome, at, all),
+            Record::Ended { task, outcome, at, all, snapshot: _ } => self.fold_ended(task, outcome, at, all),
             Record::AttemptFailed(failed) => self.fold_failed(*failed),
             Record::Started { .. } if planted!(self, StartForgotten) => {}
             Record::Started { task } => {
@@ -50,6 +50,7 @@ impl Core {
                     self.unpin(index);
                 }
             }
+            Record::Snapshot(_) => {}
             Record::CancelRequested(request) => self.fold_cancel(*request),
             Record::Carried(carried) => self.fold_carried(*carried),
         }
@@ -319,7 +320,7 @@ impl Core {
     }
 
     fn fold_carried(&mut self, carried: Carried) {
-        let Carried { submitted, attempts, crashes, started, cancel, inputs, args_were, released, ended } = carried;
+        let Carried { submitted, attempts, crashes, started, cancel, inputs, args_were, released, ended, snapshot: _ } = carried;
         let id = submitted.task;
         // What was carried is complete: what came before it does not matter any more.
         self.tombstones.take(id);
