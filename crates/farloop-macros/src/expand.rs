@@ -154,6 +154,7 @@ fn definition(item: &FunctionItem, task: &Task<'_>, options: &Options) -> TokenS
                 concurrency: #concurrency,
                 location: (::core::file!(), #line),
                 body: #body,
+                actor: ::core::option::Option::None,
             };
             type Output = #output;
         }

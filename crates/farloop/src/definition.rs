@@ -1,8 +1,13 @@
 //! What runs for a call: the definition that `#[farloop::task]` writes for a function, and the register of them.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
 
+use bytes::Bytes;
+use farloop_core::actor::{ActorDef, Turns};
 use farloop_core::spec::FunctionDef;
 
 use crate::error::{Error, Misuse};
@@ -13,7 +18,7 @@ pub use crate::stream::Outlet;
 pub use futures_util::future::LocalBoxFuture;
 
 /// How a body ends: the encoded value, or its error.
-pub type BodyEnd = std::result::Result<bytes::Bytes, BodyError>;
+pub type BodyEnd = std::result::Result<Bytes, BodyError>;
 
 /// A function that can run elsewhere: its name on the wire, its signature, and its body where this process has it.
 #[derive(Clone, Copy)]
@@ -32,6 +37,17 @@ pub struct Definition {
     pub location: (&'static str, u32),
     /// What runs; none for a definition that only lets a client call.
     pub body: Option<Body>,
+    /// What it is to an actor, if it has to do with one.
+    pub actor: Option<ActorInfo>,
+}
+
+/// What a definition is to an actor.
+#[derive(Clone, Copy, Debug)]
+pub struct ActorInfo {
+    /// The type, with the options of its actors, or a method.
+    pub def: fn() -> ActorDef,
+    /// The type, and its methods: who offers one of them offers all.
+    pub family: fn() -> &'static [&'static Definition],
 }
 
 /// The code of a body.
@@ -43,6 +59,60 @@ pub enum Body {
     Blocking(fn(Invocation) -> BodyEnd),
     /// A `#[farloop::stream]` function: as `Async`, and items go to the outlet.
     Stream(fn(Invocation, Outlet) -> LocalBoxFuture<'static, BodyEnd>),
+    /// A type of actors: what makes one stays.
+    Actor(ActorBody),
+    /// A method of an actor.
+    Method(MethodBody),
+}
+
+/// The state of an actor, as its worker holds it: an `Rc<tokio::sync::RwLock<A>>`. The worker lets methods have their
+/// turns, so nobody ever waits at that lock.
+pub type Instance = Rc<dyn Any>;
+
+/// The code of an actor's type.
+#[derive(Clone, Copy)]
+pub struct ActorBody {
+    /// Runs `new`, or reads the snapshot, and then `on_start` or `on_restart`.
+    pub make: fn(Invocation, Origin) -> LocalBoxFuture<'static, std::result::Result<Instance, BodyError>>,
+    /// Runs `on_stop`.
+    pub stop: fn(Instance) -> LocalBoxFuture<'static, BodyEnd>,
+    /// Encodes the state, between two turns; none if the type has no snapshots.
+    pub save: Option<fn(&Instance) -> BodyEnd>,
+}
+
+/// Where an incarnation comes from.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// State that an earlier incarnation saved last.
+    pub snapshot: Option<Bytes>,
+    /// It is not the first one.
+    pub again: bool,
+}
+
+/// The code of a method.
+#[derive(Clone, Copy)]
+pub struct MethodBody {
+    /// With which others it may run.
+    pub turns: Turns,
+    /// What runs, when its turn has come.
+    pub run: MethodRun,
+}
+
+/// How a method gives what it gives.
+#[derive(Clone, Copy)]
+pub enum MethodRun {
+    /// One value.
+    Value(fn(Instance, Invocation) -> LocalBoxFuture<'static, BodyEnd>),
+    /// Items.
+    Stream(fn(Instance, Invocation, Outlet) -> LocalBoxFuture<'static, BodyEnd>),
+}
+
+/// Implemented by `#[farloop::actor]` for the type of the state: `worker.actor::<Counter>()`.
+pub trait ActorType: 'static {
+    /// The definition of the type.
+    const DEFINITION: &'static Definition;
+    /// The reference that callers hold.
+    type Ref;
 }
 
 /// Implemented by the type that `#[farloop::task]` puts beside each function, under the function's own name:
@@ -70,6 +140,7 @@ impl Definition {
             args: self.args.iter().map(|(name, of)| ((*name).to_owned(), (*of).to_owned())).collect(),
             returns: self.returns.into(),
             concurrency: self.concurrency,
+            actor: self.actor.map(|actor| Arc::new((actor.def)())),
         }
     }
 
@@ -90,6 +161,8 @@ impl fmt::Debug for Definition {
             Some(Body::Async(_)) => "async",
             Some(Body::Blocking(_)) => "blocking",
             Some(Body::Stream(_)) => "stream",
+            Some(Body::Actor(_)) => "actor",
+            Some(Body::Method(_)) => "method",
             None => "none",
         };
         f.debug_struct("Definition")
@@ -106,6 +179,8 @@ impl fmt::Debug for Body {
             Self::Async(_) => "Async",
             Self::Blocking(_) => "Blocking",
             Self::Stream(_) => "Stream",
+            Self::Actor(_) => "Actor",
+            Self::Method(_) => "Method",
         })
     }
 }

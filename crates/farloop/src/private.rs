@@ -12,7 +12,10 @@ use crate::failure::{self, BoxError, Failure};
 use crate::stream::Items;
 
 pub use crate::coro::{TypedCall, WireName};
-pub use crate::definition::{Body, BodyEnd, BodyError, Definition, LocalBoxFuture, TaskFn, fingerprint};
+pub use crate::definition::{
+    ActorBody, ActorInfo, ActorType, Body, BodyEnd, BodyError, Definition, Instance, LocalBoxFuture, MethodBody, MethodRun,
+    Origin, TaskFn, fingerprint,
+};
 pub use crate::invocation::Invocation;
 pub use crate::stream::{Outlet, drive};
 pub use futures_util::future::{FutureExt, ready};
