@@ -47,6 +47,7 @@ impl Bench {
             trace: None,
             context: None,
             stream: false,
+            actor: None,
         };
         let mut bench = Self {
             core: Core::new(config),
@@ -66,6 +67,7 @@ impl Bench {
                 args: Vec::new(),
                 returns: "()".into(),
                 concurrency: 0,
+                actor: None,
             };
             let functions = if role == Role::Worker { vec![def] } else { Vec::new() };
             let (name, protocol) = (String::new(), PROTOCOL_VERSION);
@@ -81,6 +83,7 @@ impl Bench {
                 connection: 1,
                 acked: 0,
                 life: None,
+                labels: Vec::new(),
                 process: None,
             };
             bench.core.handle(Time(0), Input::Hello { conn: ConnId(session.0 as u64), hello });

@@ -70,6 +70,7 @@ impl Definition {
             args: self.args.iter().map(|(name, of)| ((*name).to_owned(), (*of).to_owned())).collect(),
             returns: self.returns.into(),
             concurrency: self.concurrency,
+            actor: None,
         }
     }
 

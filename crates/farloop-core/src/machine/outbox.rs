@@ -464,6 +464,7 @@ mod tests {
             connection: 1,
             acked: 0,
             life: None,
+            labels: Vec::new(),
             process: None,
         };
         core.handle(Time(0), Input::Hello { conn, hello });

@@ -79,6 +79,7 @@ pub(crate) fn def(name: &str, fingerprint: u64) -> FunctionDef {
         args: vec![("x".into(), "f64".into())],
         returns: "f64".into(),
         concurrency: 0,
+        actor: None,
     }
 }
 
@@ -93,6 +94,7 @@ pub(crate) fn spec(function: &str) -> Spec {
         trace: None,
         context: None,
         stream: false,
+        actor: None,
     }
 }
 
@@ -184,6 +186,7 @@ impl Cluster {
             connection: self.conns,
             acked: peer.link.acked(),
             life: peer.memory.life,
+            labels: Vec::new(),
             process: None,
         };
         self.hellos.insert(id, conn);

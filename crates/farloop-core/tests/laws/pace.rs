@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use farloop_core::api::{Call, Reply, TaskState};
-use farloop_core::frame::{Activity, Down, Owner, Up};
+use farloop_core::frame::{Activity, Down, Owner, Start, Up};
 use farloop_core::id::{AttemptId, SessionId};
 use farloop_core::outcome::{Failure, FailureKind, Outcome};
 use farloop_core::spec::{Backoff, Policy, Spec};
@@ -48,6 +48,11 @@ fn begin(c: &mut Cluster, task: u128) -> AttemptId {
 
 fn beat(c: &mut Cluster, worker: SessionId, attempt: AttemptId, details: &'static [u8]) {
     c.send(worker, Up::TaskHeartbeat { attempt, details: Bytes::from_static(details) });
+}
+
+/// What the attempts before left.
+fn details(start: &Start) -> Option<&[u8]> {
+    start.more.as_ref()?.details.as_deref()
 }
 
 #[test]
@@ -249,7 +254,7 @@ pub(crate) fn a_silent_attempt_is_fenced_and_the_next_is_given_the_last_details(
     });
     c.submit(client, id(1), spec);
     let first = begin(&mut c, 1);
-    assert_eq!(c.starts(worker)[0].details, None);
+    assert_eq!(c.starts(worker)[0].more, None);
     for step in [&b"one"[..], b"two", b"three"] {
         c.pass(Duration::from_millis(1_900));
         beat(&mut c, worker, first, step);
@@ -258,7 +263,7 @@ pub(crate) fn a_silent_attempt_is_fenced_and_the_next_is_given_the_last_details(
     c.pass(Duration::from_millis(2_100));
     assert!(c.got(worker).contains(&Down::Fence(first)));
     assert_eq!(c.starts(worker).len(), 2);
-    assert_eq!(c.starts(worker)[1].details.as_deref().map(|details| &details[..]), Some(&b"three"[..]));
+    assert_eq!(details(&c.starts(worker)[1]), Some(&b"three"[..]));
     // What the fenced one says counts no more (L4).
     beat(&mut c, worker, first, b"ghost");
     begin(&mut c, 1);
@@ -278,7 +283,7 @@ fn the_next_attempt_is_given_the_details_also_after_its_worker_was_lost() {
     let second = c.worker(3, &["f"], 10);
     c.cut(first);
     c.pass(secs(4));
-    assert_eq!(c.starts(second)[0].details.as_deref().map(|details| &details[..]), Some(&b"halfway"[..]));
+    assert_eq!(details(&c.starts(second)[0]), Some(&b"halfway"[..]));
 }
 
 #[test]
