@@ -208,6 +208,7 @@ pub struct Reminder {
 
 /// What a function is to an actor.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant)] // it is shared, and there is one for each function
 pub enum ActorDef {
     /// It makes actors. The options are those of actors made on demand, and the ones that `on_demand` allows.
     Type(Host),

@@ -312,6 +312,7 @@ impl SessionShared {
             trace: trace(),
             context: call.context.unwrap_or_else(Context::current).into_spec(),
             stream: call.inbox.is_some(),
+            actor: None,
         };
         if let Some(inbox) = call.inbox {
             self.streams.insert(id, inbox);
