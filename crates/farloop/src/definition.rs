@@ -216,6 +216,24 @@ impl Registry {
         }
     }
 
+    /// Adds a function, and with a type of actors or one of its methods the whole family. Gives those that were new.
+    ///
+    /// # Errors
+    /// As [`insert`](Self::insert); then none is added.
+    pub fn insert_family(&mut self, definition: &'static Definition) -> Result<Vec<&'static Definition>, Error> {
+        let family = definition.actor.map(|actor| (actor.family)()).unwrap_or_default();
+        let mut all = self.clone();
+        let mut new = Vec::new();
+        for one in std::iter::once(&definition).chain(family) {
+            if all.get(one.name).is_none() {
+                new.push(*one);
+            }
+            all.insert(one)?;
+        }
+        *self = all;
+        Ok(new)
+    }
+
     /// The function with that name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&'static Definition> {
