@@ -98,6 +98,7 @@ fn host_to_wire(host: &Host) -> v1::ActorHost {
     v1::ActorHost {
         name: host.name.as_deref().map(Into::into),
         on_demand: host.on_demand,
+        detached: host.detached,
         mailbox: host.mailbox,
         per_caller: host.per_caller,
         // Also where it is the default: a journal is read by later versions, and theirs may be another one.
@@ -121,6 +122,7 @@ fn read_host(host: v1::ActorHost) -> Result<Host, WireError> {
     Ok(Host {
         name: host.name.map(Into::into),
         on_demand: host.on_demand,
+        detached: host.detached,
         mailbox: host.mailbox,
         per_caller: host.per_caller,
         restart: host.restart.map_or_else(|| Ok(Restart::default()), read_restart)?,

@@ -1357,6 +1357,9 @@ pub struct ActorHost {
     /// Supervised one for all: when one of the group starts again, all do, and when one is over, all are.
     #[prost(message, optional, tag = "8")]
     pub group: ::core::option::Option<Id>,
+    /// Where a call or a Find makes it: nobody owns it.
+    #[prost(bool, tag = "9")]
+    pub detached: bool,
 }
 /// When an actor starts again, from its snapshot if it saved one, else from its first arguments.
 #[derive(Clone, Copy, PartialEq, ::prost::Message)]

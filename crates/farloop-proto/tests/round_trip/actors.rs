@@ -29,6 +29,7 @@ fn host() -> impl Strategy<Value = Host> {
         |(name, on_demand, (mailbox, per_caller), restart, idle, placement, group)| Host {
             name: name.map(Into::into),
             on_demand,
+            detached: !on_demand,
             mailbox,
             per_caller,
             restart,
