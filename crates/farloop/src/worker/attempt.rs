@@ -47,6 +47,15 @@ impl Role {
             Self::Make(actor, _) | Self::Call(actor) | Self::Stop(actor) => Some(actor),
         }
     }
+
+    /// What it is called where only farloop can wake it. An actor is suspended when it is up: until then, and when it
+    /// stops, its own code runs, wherever that is parked.
+    fn parked(&self) -> Activity {
+        match self {
+            Self::Task | Self::Call(_) => Activity::Suspended,
+            Self::Make(..) | Self::Stop(_) => Activity::Running,
+        }
+    }
 }
 
 pub(super) struct Attempt {
@@ -356,13 +365,13 @@ impl Attempt {
             self.told = None;
         }
         let parked = if foreign { None } else { self.body.parked() };
+        let suspended = parked.is_some();
         let now = match parked {
-            Some((awaits, blocked)) => Told { activity: Activity::Suspended, awaits, blocked },
+            Some((awaits, blocked)) => Told { activity: self.role.parked(), awaits, blocked },
             None => {
                 Told { awaits: self.body.parked().map(|(awaits, _)| awaits).unwrap_or_default(), ..Told::default() }
             }
         };
-        let suspended = now.activity == Activity::Suspended;
         // The coordinator takes a leased attempt for running until it hears otherwise.
         if self.told.as_deref().map_or_else(|| now != Told::default(), |before| *before != now) {
             let now = Arc::new(now);

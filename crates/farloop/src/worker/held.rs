@@ -84,6 +84,9 @@ fn tell_actor(actor: &Incarnation, mut tell: impl FnMut(Up)) {
         Some(body) => body.told().unwrap_or_default(),
         None => Arc::new(Told::parked()),
     };
+    if !actor.has_begun() {
+        return tell(not_begun(actor.attempt, actor.number, actor.cancels));
+    }
     actor.while_it_counts(|| {
         tell(Up::Attempt(Box::new(Held {
             attempt: actor.attempt,
@@ -116,9 +119,8 @@ impl WorkerShared {
     pub(crate) fn placed(&self) -> Vec<AttemptId> {
         let mut all = Vec::new();
         for actor in self.all_actors() {
-            if actor.has_begun() {
-                all.push(actor.attempt);
-            }
+            // Also one that waits for a slot, and is told of already: it may have been on its way to its loop then.
+            all.push(actor.attempt);
             all.extend(actor.calls());
         }
         all.extend(self.placed.iter().filter(|placed| placed.of.is_none()).map(|placed| placed.attempt));
