@@ -70,7 +70,7 @@ pub enum Body {
 pub type Instance = Rc<dyn Any>;
 
 /// The code of an actor's type.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct ActorBody {
     /// Runs `new`, or reads the snapshot, and then `on_start` or `on_restart`.
     pub make: fn(Invocation, Origin) -> LocalBoxFuture<'static, std::result::Result<Instance, BodyError>>,
@@ -90,7 +90,7 @@ pub struct Origin {
 }
 
 /// The code of a method.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct MethodBody {
     /// With which others it may run.
     pub turns: Turns,
@@ -99,7 +99,7 @@ pub struct MethodBody {
 }
 
 /// How a method gives what it gives.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub enum MethodRun {
     /// One value.
     Value(fn(Instance, Invocation) -> LocalBoxFuture<'static, BodyEnd>),

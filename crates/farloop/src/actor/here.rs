@@ -101,11 +101,6 @@ impl Stays {
             body.fence();
         }
     }
-
-    /// Whether it is still there.
-    pub(crate) fn is_there(&self) -> bool {
-        self.0.upgrade().is_some_and(|body| !body.is_fenced())
-    }
 }
 
 /// Runs a coroutine on the loop of the actor whose code runs here, for as long as this life of the actor lasts. It is
