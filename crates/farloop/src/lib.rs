@@ -36,6 +36,7 @@ compile_error!(
 #[cfg(test)]
 extern crate self as farloop;
 
+pub mod actor;
 mod ambient;
 pub mod arg;
 pub mod blocking;

@@ -1,0 +1,5 @@
+//! Actors.
+
+mod here;
+
+pub use here::*;
