@@ -87,6 +87,13 @@ impl Failure {
         self.0.recorded.retryable
     }
 
+    /// Of a call that an actor did not answer: whether its method may have run; none if that is not the question, or
+    /// nobody knows.
+    #[must_use]
+    pub fn may_have_run(&self) -> Option<bool> {
+        self.0.recorded.may_have_run
+    }
+
     /// The texts of the causes, nearest first.
     pub fn causes(&self) -> impl Iterator<Item = &str> {
         self.0.recorded.causes.iter().map(|(_, text)| text.as_str())
@@ -180,6 +187,10 @@ impl fmt::Display for Failure {
                 FailureKind::Raised | FailureKind::Group(_) => "failed",
                 FailureKind::Panicked => "panicked",
                 FailureKind::WorkerLost => "was lost",
+                FailureKind::ActorUnavailable | FailureKind::ActorDied => match failure.may_have_run {
+                    Some(true) => "was cut off",
+                    _ => "did not run",
+                },
                 FailureKind::DependencyFailed(_) => "did not run",
                 FailureKind::TimedOut
                 | FailureKind::ScheduleToStartTimeout
@@ -190,6 +201,9 @@ impl fmt::Display for Failure {
             write!(f, "{} {verb}: ", failure.function)?;
         }
         f.write_str(&failure.message)?;
+        if let Some(advice) = advice(failure) {
+            write!(f, "; {advice}")?;
+        }
         if f.alternate() {
             for cause in self.causes() {
                 write!(f, ": {cause}")?;
@@ -207,6 +221,19 @@ impl fmt::Display for Failure {
         ];
         let places: Vec<String> = places.into_iter().flatten().collect();
         if places.is_empty() { Ok(()) } else { write!(f, " ({})", places.join(", ")) }
+    }
+}
+
+/// What to do about a call that an actor did not answer.
+fn advice(failure: &Recorded) -> Option<&'static str> {
+    match (&failure.kind, failure.may_have_run) {
+        (FailureKind::ActorUnavailable, Some(false)) => Some("it will be back, and to call again is safe"),
+        (FailureKind::ActorUnavailable, _) => {
+            Some("it will be back; the call may have run, so ask it before you call again")
+        }
+        (FailureKind::ActorDied, Some(true)) => Some("it will not be back, and the call may have run"),
+        (FailureKind::ActorDied, _) => Some("it will not be back: spawn or look up another one"),
+        _ => None,
     }
 }
 

@@ -190,6 +190,7 @@ fn start(n: u64, definition: &'static farloop::definition::Definition, stream: b
         trace: None,
         context: None,
         stream,
+        actor: None,
     };
     Down::Start(Start {
         attempt: attempt(n),
