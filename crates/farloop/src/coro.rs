@@ -317,7 +317,8 @@ impl TypedCall {
 
     /// The actor that it makes.
     pub fn spawn<R: ActorRef>(self) -> Spawn<R> {
-        Spawn::of(self.coro(), self.definition)
+        let definition = self.definition;
+        Spawn::of(self.coro(), definition)
     }
 }
 

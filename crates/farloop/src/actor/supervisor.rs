@@ -77,9 +77,9 @@ impl Supervisor {
         let restart = lock(&self.0.restart).clone();
         let actor = own(actor)?.group(self.0.group).restart(restart);
         let (name, limit) = (actor.name_of(), actor.limit());
-        let made = Made::of(actor.begin(true, &here(true)));
+        let made = Made::<R>::of(actor.begin(true, &here(true)));
         let host = made.host.clone();
-        let up = made.up(name, limit).await?;
+        let up: R = made.up(name, limit).await?;
         if let Some(host) = host {
             // What becomes of it is told by `ended`, if somebody asks.
             host.mark_read();
