@@ -47,6 +47,7 @@ impl Bench {
             trace: None,
             context: None,
             stream: false,
+            actor: None,
         };
         let mut bench = Self {
             core: Core::new(config),
@@ -66,6 +67,7 @@ impl Bench {
                 args: Vec::new(),
                 returns: "()".into(),
                 concurrency: 0,
+                actor: None,
             };
             let functions = if role == Role::Worker { vec![def] } else { Vec::new() };
             let (name, protocol) = (String::new(), PROTOCOL_VERSION);

@@ -52,7 +52,9 @@ impl Part {
     #[must_use]
     pub fn weight(&self) -> usize {
         let address = match self.address() {
-            Some(Address::Name { name, make }) => name.len() + make.as_ref().map_or(0, |s| s.args.len() + s.aside_len()),
+            Some(Address::Name { name, make }) => {
+                name.len() + make.as_ref().map_or(0, |s| s.args.len() + s.aside_len())
+            }
             Some(Address::Actor(_)) => 16,
             None => 0,
         };
@@ -86,6 +88,8 @@ pub struct Host {
     pub name: Option<Arc<str>>,
     /// Made by the first call of its name; asleep, or forgotten, while nobody calls it.
     pub on_demand: bool,
+    /// Where a [`Part::Find`] or a call makes it: nobody owns it. Else the session at the top of who made it does.
+    pub detached: bool,
     /// Calls that may wait for it, of all callers together.
     pub mailbox: u32,
     /// Calls of one caller (a session) that may be under way or wait.
@@ -105,6 +109,7 @@ impl Default for Host {
         Self {
             name: None,
             on_demand: false,
+            detached: false,
             mailbox: crate::limits::MAILBOX,
             per_caller: crate::limits::MAILBOX_PER_CALLER,
             restart: Restart::default(),

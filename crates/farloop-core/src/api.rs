@@ -258,6 +258,10 @@ pub enum Call {
     Workers,
     /// A worker is to leave: a whole id, or a unique ending of one. Answered at once by [`Reply::Worker`].
     DrainWorker(String),
+    /// An actor. Answered at once by [`Reply::Actor`].
+    Actor(Whom),
+    /// Answered at once by [`Reply::Actors`], newest first.
+    Actors(ListActors),
     /// Whoever started a worker's process says how it ended. Answered at once by [`Reply::WorkerExit`].
     WorkerExit {
         /// Which process.
@@ -270,6 +274,35 @@ pub enum Call {
     /// Turns text into a task id: whole, or a unique ending of 6 or more hexadecimal digits.
     /// Answered at once by [`Reply::Task`].
     Find(String),
+}
+
+/// Which actor is asked for.
+#[derive(Clone, Debug)]
+pub enum Whom {
+    /// By its id.
+    Id(TaskId),
+    /// By type and name.
+    Name {
+        /// The type.
+        kind: String,
+        /// The name.
+        name: String,
+    },
+}
+
+/// Which actors to list.
+#[derive(Clone, Debug, Default)]
+pub struct ListActors {
+    /// Only of this type.
+    pub kind: Option<String>,
+    /// Only at this worker.
+    pub worker: Option<WorkerId>,
+    /// Also those that are over and still remembered.
+    pub over: bool,
+    /// Only older than this one (the last of the page before).
+    pub before: Option<TaskId>,
+    /// At most that many.
+    pub limit: usize,
 }
 
 /// Whose process ended.
@@ -330,6 +363,15 @@ pub enum Reply {
         total: usize,
         /// Tasks of any kind that were forgotten so far, because their retention was over.
         dropped: u64,
+    },
+    /// One actor.
+    Actor(Box<ActorView>),
+    /// A page, and how many match over all pages.
+    Actors {
+        /// The page.
+        actors: Vec<ActorView>,
+        /// All that match.
+        total: usize,
     },
     /// The call is answered by many messages: poll them.
     Opened,
@@ -413,6 +455,8 @@ pub enum About {
     Function,
     /// A worker.
     Worker,
+    /// An actor.
+    Actor,
     /// An ending that the ids of several tasks, or workers, have.
     Ending,
 }
@@ -484,6 +528,35 @@ pub struct TaskLog {
     pub text: String,
     /// Lines before it that are not kept, or were lost on the way.
     pub lost: u64,
+}
+
+/// An actor as people see it.
+#[derive(Clone, Debug)]
+pub struct ActorView {
+    /// Its task: id, type, owner, worker, how it ended.
+    pub task: TaskView,
+    /// Its name, if it has one.
+    pub name: Option<Arc<str>>,
+    /// Whether it takes calls.
+    pub up: bool,
+    /// It has left its worker until somebody calls.
+    pub asleep: bool,
+    /// It takes no more calls, and ends when those that it has are over.
+    pub stopping: bool,
+    /// Which one it is, from 1; 0 before the first.
+    pub incarnation: u32,
+    /// Where it is.
+    pub worker: Option<WorkerId>,
+    /// Calls that wait for it.
+    pub mailbox: usize,
+    /// Calls that are at its worker: running, or next.
+    pub running: usize,
+    /// Calls that are over.
+    pub served: u64,
+    /// How often it started again within the window of its policy.
+    pub restarts: usize,
+    /// Bytes of its snapshot.
+    pub snapshot: usize,
 }
 
 /// A worker as people see it.

@@ -94,11 +94,23 @@ pub enum Planted {
     EndForgotten,
     /// L24: tokens begin again in a new life.
     TokensBeginAgain,
+    /// L12: a call is sent ahead of an older one that comes back.
+    CallOvertakes,
+    /// A call that may have run, and may run once at most, runs again.
+    CallRunsTwice,
+    /// L11: two actors have one name.
+    NameGivenTwice,
+    /// L11: a named actor is somewhere else before its lost worker must have stopped it.
+    LeaseNotWaitedFor,
+    /// An actor starts again more often than its policy allows.
+    RestartsUncounted,
+    /// L1: after a restart an actor has not its snapshot.
+    SnapshotForgotten,
 }
 
 impl Planted {
     /// All of them.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 51] = [
         Self::StaleReportAccepted,
         Self::CancelLostWhileLeased,
         Self::ResolveTwice,
@@ -144,5 +156,11 @@ impl Planted {
         Self::DeadlineForgotten,
         Self::EndForgotten,
         Self::TokensBeginAgain,
+        Self::CallOvertakes,
+        Self::CallRunsTwice,
+        Self::NameGivenTwice,
+        Self::LeaseNotWaitedFor,
+        Self::RestartsUncounted,
+        Self::SnapshotForgotten,
     ];
 }

@@ -16,8 +16,8 @@ use crate::stream::Items;
 pub use crate::actor::{Held, Saved};
 pub use crate::coro::{TypedCall, WireName};
 pub use crate::definition::{
-    ActorBody, ActorInfo, ActorType, Body, BodyEnd, BodyError, Definition, Instance, LocalBoxFuture, MethodBody, MethodRun,
-    Origin, TaskFn, fingerprint,
+    ActorBody, ActorInfo, ActorType, Body, BodyEnd, BodyError, Definition, Instance, LocalBoxFuture, MethodBody,
+    MethodRun, Origin, TaskFn, fingerprint,
 };
 pub use crate::invocation::Invocation;
 pub use crate::stream::{Outlet, drive};

@@ -88,6 +88,10 @@ impl Core {
         if begins {
             self.start_attempt_clocks(index);
         }
+        if self.tasks[index].as_host().is_some() && activity == Activity::Suspended {
+            self.host_is_up(index);
+            return;
+        }
         if blocked && waits {
             self.look_for_deadlock(index);
         }
@@ -122,6 +126,9 @@ impl Core {
             return;
         }
         let outcome = self.fitting(index, outcome);
+        if self.tasks[index].as_host().is_some() {
+            return self.host_ended(index, outcome);
+        }
         if let Outcome::Raised(failure) = &outcome
             && matches!(failure.kind, FailureKind::Raised | FailureKind::Panicked)
         {
@@ -154,6 +161,7 @@ impl Core {
     /// A worker gives back a lease that never started: no crash, and it goes first.
     pub(crate) fn on_returned(&mut self, session: u32, attempt: AttemptId) {
         if let Some(index) = self.current(session, attempt) {
+            self.call_returned(index);
             let task = &mut self.tasks[index];
             task.attempts -= 1;
             self.lose_attempt(index, Lost::HandedBack);
@@ -220,7 +228,12 @@ impl Core {
             }
             self.touched += 1;
             let then = List::after(&self.tasks, Chain::Place, at);
-            self.recall(at, key);
+            match self.tasks[at].post {
+                None => self.recall(at, key),
+                // Its calls are given back with it.
+                Some(_) if self.tasks[at].as_host().is_some() => self.move_host(at),
+                Some(_) => {}
+            }
             at = then;
         }
         true
@@ -244,6 +257,12 @@ impl Core {
     /// The attempt will not report any more. The task starts again if its budget allows, after the children of this
     /// attempt were asked to stop.
     pub(crate) fn lose_attempt(&mut self, index: u32, how: Lost) {
+        if self.tasks[index].post.is_some() {
+            return match self.tasks[index].as_host() {
+                Some(_) => self.lose_host(index, how),
+                None => self.lose_call(index, how),
+            };
+        }
         let crash = how != Lost::HandedBack;
         let sent = self.tasks[index].sent;
         // Whether others were at the worker, while the lease still says which that was.
@@ -324,6 +343,7 @@ impl Core {
             self.record(index, Record::AttemptFailed(Box::new(record)));
         }
         self.changed(index);
+        self.park(index);
         if self.tasks[index].children.is_empty() || planted!(self, NoOwnerCascade) {
             self.again(index, front);
         } else {

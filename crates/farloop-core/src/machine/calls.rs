@@ -105,6 +105,12 @@ impl Core {
                 self.work.push_back(Work::Scan(Box::new(Scan { call, next: 0, what })));
                 return;
             }
+            Call::Actor(whom) => self.actor_call(&whom),
+            Call::Actors(query) => {
+                let what = ScanFor::Actors { query, page: BTreeMap::new(), total: 0 };
+                self.work.push_back(Work::Scan(Box::new(Scan { call, next: 0, what })));
+                return;
+            }
             Call::Gather { members, mode, timeout } => match self.gather(call, members, mode, timeout) {
                 Some(reply) => reply,
                 None => return,

@@ -422,9 +422,9 @@ impl Core {
     pub(crate) fn on_scope_over(&mut self, key: TaskKey) {
         // One that runs is its caller's to stop; between two attempts it is looked at when the next is due.
         let waits = |t: &Task| match t.phase {
-            Phase::Waiting | Phase::Paused | Phase::Ready | Phase::Aside => true,
+            Phase::Waiting | Phase::Paused | Phase::Ready | Phase::Aside | Phase::Posted => true,
             Phase::Leased => !t.sent,
-            Phase::Held | Phase::Parked | Phase::Over => false,
+            Phase::Held | Phase::Parked | Phase::Asleep | Phase::Over => false,
         };
         if self.tasks.get(key).is_some_and(waits) && self.outlived(key.index, self.now) {
             self.not_started(key.index);

@@ -47,6 +47,7 @@ impl Core {
             self.check_task(index, task)?;
         }
         self.check_streams()?;
+        self.check_actors()?;
         if live != self.live {
             return broken("L3", format!("{live} tasks are not over and {} were counted", self.live));
         }
@@ -246,7 +247,8 @@ impl Core {
             return if held { broken("L3", format!("task {} is over and still in a list", task.id)) } else { Ok(()) };
         }
         let within = task.rare.as_ref().and_then(|r| r.within);
-        let may_start = matches!(task.phase, Phase::Waiting | Phase::Paused | Phase::Ready | Phase::Aside);
+        let may_start =
+            matches!(task.phase, Phase::Waiting | Phase::Paused | Phase::Ready | Phase::Aside | Phase::Posted);
         if may_start && within.is_some_and(|at| at <= self.now) && self.timers_ran() {
             return broken("L19", format!("task {} may start, and the scope it was called in is over", task.id));
         }

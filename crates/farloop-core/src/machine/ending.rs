@@ -42,9 +42,18 @@ impl Core {
             let event = task.ending(outcome.clone());
             self.outputs.push_back(Output::Event(event));
         }
+        let saved = self.take_pending(index).and_then(|(host, state)| Some((host, self.save(host, state)?)));
         if self.records(index) {
             let (outcome, all) = (outcome.clone(), family == Family::All);
-            self.record(index, Record::Ended { task: id, outcome, at: self.now, all, snapshot: None });
+            let snapshot = saved.as_ref().map(|(_, saved)| Box::new(saved.clone()));
+            self.record(index, Record::Ended { task: id, outcome, at: self.now, all, snapshot });
+            if let Some((host, _)) = saved {
+                self.tasks[host].gate = self.tasks[host].gate.max(self.seq);
+            }
+        } else if let Some((host, saved)) = saved
+            && self.records(host)
+        {
+            self.record(host, Record::Snapshot(saved));
         }
         let task = &mut self.tasks[index];
         let gate = task.gate;
@@ -100,6 +109,7 @@ impl Core {
             if let Some(mut extra) = rare.extra {
                 self.limits.unuse(extra.lane.limit);
                 self.stop_task_clocks(key, &mut extra.clocks);
+                self.forget_snapshot(extra.snapshot.as_ref());
                 if extra.progress.is_some() {
                     // How far it came is shown as long as it is remembered.
                     let kept = Extra { progress: extra.progress, ..Extra::default() };
@@ -107,6 +117,7 @@ impl Core {
                 }
             }
         }
+        self.leave_actor(index);
         self.retain(index);
         self.tell_unpinned(index);
         self.changed(index);

@@ -27,6 +27,8 @@ impl Core {
             }
             Phase::Parked => why.push("its last attempt was lost; it starts again when the tasks which that attempt created were asked to stop".into()),
             Phase::Paused => why.push(self.explain_pause(index)),
+            Phase::Posted => why.push(self.explain_post(index)),
+            Phase::Asleep => why.push("it is an actor that sleeps until somebody calls it".into()),
             Phase::Held => why.push(self.explain_held()),
             Phase::Ready => why.push(self.explain_queued(index)),
             Phase::Aside => why.push(self.explain_aside(index)),

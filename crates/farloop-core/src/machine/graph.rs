@@ -40,8 +40,10 @@ impl Core {
     fn stuck(&self, index: u32) -> bool {
         let task = &self.tasks[index];
         match task.phase {
-            Phase::Leased => task.blocked,
+            // A call that has not begun waits for those before it.
+            Phase::Leased => task.blocked || (task.is_call() && !task.begun),
             Phase::Waiting => true,
+            Phase::Posted => task.is_call(),
             _ => false,
         }
     }
@@ -50,6 +52,8 @@ impl Core {
     pub(crate) fn waits_for(&self, index: u32) -> Vec<TaskId> {
         let task = &self.tasks[index];
         match task.phase {
+            Phase::Posted => self.turns_before(index),
+            Phase::Leased if task.is_call() && !task.begun => self.turns_before(index),
             Phase::Leased => task.awaits().to_vec(),
             Phase::Waiting => {
                 let inputs = task.rare.as_ref().and_then(|r| r.inputs.as_ref());

@@ -119,6 +119,19 @@ impl Core {
                 ),
             ));
         }
+        let long = |(key, value): &(alloc::string::String, alloc::string::String)| {
+            key.len().max(value.len()) > limits::MAX_NAME
+        };
+        if hello.labels.len() > limits::WORKER_LABELS || hello.labels.iter().any(long) {
+            return Err((
+                "TOO_MANY_LABELS",
+                format!(
+                    "a worker has at most WORKER_LABELS, {}, labels, of MAX_NAME, {}, bytes",
+                    limits::WORKER_LABELS,
+                    limits::MAX_NAME
+                ),
+            ));
+        }
         if hello.name.len() > limits::MAX_NAME || hello.functions.iter().any(|f| f.name.len() > limits::MAX_NAME) {
             return Err(("NAME_TOO_LONG", format!("a name is longer than MAX_NAME, {} bytes", limits::MAX_NAME)));
         }
@@ -220,6 +233,9 @@ impl Core {
     pub(crate) fn worker_is_there(&mut self, index: u32, hello: &Hello) {
         if hello.role == Role::Worker {
             self.outputs.push_back(Output::Event(Event::WorkerJoined(WorkerId(hello.session.0))));
+            if let Some(worker) = &mut self.sessions[index as usize].worker {
+                worker.labels.clone_from(&hello.labels);
+            }
             self.offer_functions(index, &hello.functions, hello.slots);
         }
     }

@@ -42,6 +42,7 @@ macro_rules! planted {
     }};
 }
 
+mod actors;
 mod alone;
 mod answers;
 mod attempts;
@@ -78,6 +79,7 @@ mod views;
 
 pub use check::LawViolation;
 
+use actors::Actors;
 use alone::Suspects;
 use answers::Watch;
 use calls::Waiting;
@@ -136,6 +138,7 @@ pub struct Core {
     touched: usize,
 
     sync: Primitives,
+    actors: Actors,
 
     calls: BTreeMap<CallId, Waiting>,
     watches: BTreeMap<CallId, Watch>,
@@ -182,6 +185,10 @@ pub(crate) enum Timer {
     Forget(TaskKey),
     /// Look whether anybody still uses this primitive.
     Primitive(u32),
+    /// Look whether an actor has anything to do.
+    Idle(TaskKey),
+    /// A reminder is due.
+    Remind(TaskKey),
 }
 
 /// What remains to be done of something large (L21).
@@ -219,6 +226,8 @@ pub(crate) enum Work {
         session: SessionKey,
         calls: BTreeSet<u64>,
     },
+    /// What waits for an actor is to be told something.
+    Actor(u32, TaskKey),
     /// What remains to be done for a primitive.
     Primitive {
         at: u32,
@@ -256,6 +265,8 @@ pub struct Stats {
     pub calls: usize,
     /// Readers that watch tasks.
     pub watches: usize,
+    /// Actors that are not over.
+    pub actors: usize,
     /// Locks, semaphores, events, queues and barriers in use.
     pub primitives: usize,
     /// Waits for them, permits held, and items on their way.
@@ -295,6 +306,7 @@ impl Core {
             work: VecDeque::new(),
             touched: 0,
             sync: Primitives::new(keyed, config.wall_at_zero_ms),
+            actors: Actors::new(keyed),
             calls: BTreeMap::new(),
             watches: BTreeMap::new(),
             dropped: 0,
@@ -368,6 +380,7 @@ impl Core {
             timers: self.timers.len(),
             calls: self.calls.len(),
             watches: self.watches.len(),
+            actors: self.actors.len(),
             primitives: self.sync.len(),
             sync_calls: self.sync.calls(),
             sync_items: self.sync.items(),
@@ -399,6 +412,8 @@ impl Core {
                 Timer::Call(call) => self.on_call_timeout(call),
                 Timer::Forget(key) => self.on_forget(key),
                 Timer::Primitive(at) => self.on_primitive_idle(at),
+                Timer::Idle(host) => self.on_idle(host),
+                Timer::Remind(key) => self.on_reminder(key),
             }
         }
     }
@@ -420,6 +435,7 @@ impl Core {
                 Work::Kin(number) => self.kin_some(*number),
                 Work::Scan(scan) => self.scan_some(scan),
                 Work::EndCalls { session, calls } => self.end_calls_some(*session, calls),
+                Work::Actor(at, host) => self.actor_some(*at, *host),
                 Work::Primitive { at, serial } => self.primitive_some(*at, *serial),
                 Work::Aftermath(aftermath) => self.aftermath_some(aftermath),
                 Work::TakeOn => self.take_on_some(),

@@ -54,6 +54,8 @@ pub(crate) enum Tell {
     },
     Fence(AttemptId),
     Recall(AttemptId),
+    Stop(AttemptId),
+    Move(AttemptId),
     Deadlock(AttemptId, Vec<TaskId>),
     Sync {
         call: u64,
@@ -346,6 +348,8 @@ impl Core {
             }),
             Tell::Fence(attempt) => Some(Down::Fence(attempt)),
             Tell::Recall(attempt) => Some(Down::Recall(attempt)),
+            Tell::Stop(attempt) => Some(Down::Stop(attempt)),
+            Tell::Move(attempt) => Some(Down::Move(attempt)),
             Tell::Deadlock(attempt, cycle) => Some(Down::Deadlock { attempt, cycle }),
             Tell::Sync { call, answer } => Some(Down::Sync { call, answer: *answer }),
             Tell::Progress(key) => self.derive_progress(index, key),
@@ -408,6 +412,12 @@ impl Core {
             return 0;
         }
         let forgotten = planted!(self, DetailsForgotten);
+        let details = self.tasks[at].extra().and_then(|e| e.details.clone()).filter(|_| !forgotten);
+        let incarnation = self.incarnation_for(at);
+        let more = (details.is_some() || incarnation.is_some()).then(|| {
+            let reenters = incarnation.is_some_and(|(_, reenters)| reenters);
+            Box::new(StartMore { details, incarnation: incarnation.map(|(incarnation, _)| incarnation), reenters })
+        });
         let task = &mut self.tasks[at];
         task.sent = true;
         task.attempts += 1;
@@ -417,6 +427,10 @@ impl Core {
         let link = &mut self.sessions[index as usize].outbox.link;
         let mut bytes = task.spec.args.len();
         let attempt = task.attempt();
+        if let Some(state) = task.extra().and_then(|extra| extra.snapshot.clone()) {
+            bytes += state.len();
+            link.push(Down::Input { attempt, task: attempt.task, value: state });
+        }
         if let Some(inputs) = task.rare.as_ref().and_then(|r| r.inputs.as_ref()) {
             for (dependency, value) in &inputs.values {
                 let Some(value) = value.clone() else { continue };
@@ -424,8 +438,6 @@ impl Core {
                 link.push(Down::Input { attempt, task: *dependency, value });
             }
         }
-        let details = task.extra().and_then(|e| e.details.clone()).filter(|_| !forgotten);
-        let more = details.map(|details| Box::new(StartMore { details: Some(details), ..StartMore::default() }));
         link.push(Down::Start(Start {
             attempt,
             number: task.attempts,
@@ -465,6 +477,7 @@ mod tests {
             acked: 0,
             life: None,
             process: None,
+            labels: Vec::new(),
         };
         core.handle(Time(0), Input::Hello { conn, hello });
         core.handle(Time(0), Input::Cut { session, conn });

@@ -172,6 +172,14 @@ impl Core {
         }
         self.tasks[key.index].extra_mut().clocks.start = None;
         let limit = self.tasks[key.index].policy().and_then(|p| p.schedule_to_start).unwrap_or_default();
+        if let Some(why) = self.call_is_late(key.index) {
+            let text = format!("the call did not begin within its schedule_to_start of {limit:?}: {why}");
+            let failure = Failure {
+                may_have_run: Some(false),
+                ..Failure::clone(&self.timeout(key.index, FailureKind::ActorUnavailable, text))
+            };
+            return self.end_task(key.index, Outcome::Raised(Arc::new(failure)), Family::All);
+        }
         let task = &self.tasks[key.index];
         let why = match task.phase {
             Phase::Leased => format!("it waits for a slot at worker {}", task.worker),

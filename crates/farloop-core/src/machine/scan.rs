@@ -10,7 +10,7 @@ use super::calls::error;
 use super::tasks::Task;
 use super::views::state;
 use super::{Core, Work};
-use crate::api::{About, CallError, ListTasks, Reply, TaskState, TaskView};
+use crate::api::{About, ActorView, CallError, ListActors, ListTasks, Reply, TaskState, TaskView};
 use crate::id::{CallId, TaskId};
 use crate::limits;
 use crate::outcome::FailureKind;
@@ -27,6 +27,7 @@ pub(crate) struct Scan {
 #[derive(Debug)]
 pub(crate) enum ScanFor {
     List { query: ListTasks, page: BTreeMap<TaskId, TaskView>, total: usize },
+    Actors { query: ListActors, page: BTreeMap<TaskId, ActorView>, total: usize },
     Ending { text: String, value: u128, mask: u128, found: Vec<TaskId> },
 }
 
@@ -62,6 +63,25 @@ impl Core {
                         found.push(task.id);
                     }
                 }
+                ScanFor::Actors { query, page, total } => {
+                    if task.as_host().is_none() || !matches_actor(query, task) {
+                        continue;
+                    }
+                    *total += 1;
+                    let limit = query.limit.min(limits::PAGE);
+                    let newer =
+                        page.len() < limit || page.first_key_value().is_some_and(|(oldest, _)| task.id > *oldest);
+                    if limit > 0
+                        && newer
+                        && query.before.is_none_or(|before| task.id < before)
+                        && let Some(view) = self.actor_view(index)
+                    {
+                        page.insert(view.task.task, view);
+                        if page.len() > limit {
+                            page.pop_first();
+                        }
+                    }
+                }
                 ScanFor::List { query, page, total } => {
                     if !matches(query, task, Some(state(task))) {
                         continue;
@@ -88,6 +108,9 @@ impl Core {
                 let tasks = core::mem::take(page).into_values().rev().collect();
                 Ok(Reply::Tasks { tasks, total: *total, dropped: self.dropped })
             }
+            ScanFor::Actors { page, total, .. } => {
+                Ok(Reply::Actors { actors: core::mem::take(page).into_values().rev().collect(), total: *total })
+            }
             ScanFor::Ending { text, found, .. } => match found.as_slice() {
                 [] => Err(error(FailureKind::NotFound, format!("no task that is known here ends in '{text}'"))),
                 [one] => self.known(*one).map(|index| Reply::Task(self.view(index))),
@@ -99,6 +122,13 @@ impl Core {
             },
         }
     }
+}
+
+fn matches_actor(query: &ListActors, task: &Task) -> bool {
+    let at = |worker| task.worker == worker && task.phase == super::tasks::Phase::Leased;
+    query.kind.as_ref().is_none_or(|kind| **kind == *task.spec.function)
+        && query.worker.is_none_or(at)
+        && (query.over || !task.over())
 }
 
 /// The ending of an id: its digits, and a mask of as many.

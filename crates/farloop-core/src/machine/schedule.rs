@@ -28,6 +28,10 @@ impl Core {
             // Its attempt was lost or failed, and another one would start too late.
             return self.not_started(index);
         }
+        let actor = self.tasks[index].post.is_some();
+        if actor && self.tasks[index].as_host().is_none() {
+            return self.post(index);
+        }
         let function = match self.function_of(index) {
             Ok(function) => function,
             Err(message) => {
@@ -41,7 +45,10 @@ impl Core {
             }
         };
         self.start_by(index);
-        if (self.tasks[index].crashes > 0 || !self.suspects.is_empty()) && self.set_aside(index, function) {
+        if self.tasks[index].as_host().is_some_and(|host| !host.placement.is_anywhere()) {
+            return self.place_host(index, function);
+        }
+        if !actor && (self.tasks[index].crashes > 0 || !self.suspects.is_empty()) && self.set_aside(index, function) {
             return;
         }
         // Nobody may be served before it: what is queued has to wait for its limits.
@@ -114,10 +121,11 @@ impl Core {
 
     /// Queues the filling of a worker, if it takes starts and there are any.
     pub(crate) fn pull_later(&mut self, index: u32) {
-        let Some(worker) = self.sessions[index as usize].open_worker() else { return };
-        if self.draining {
+        if self.sessions[index as usize].open_worker().is_none() || self.draining {
             return;
         }
+        self.place_waiting();
+        let Some(worker) = self.sessions[index as usize].open_worker() else { return };
         if self.ready.is_empty() {
             if worker.load() == 0 {
                 self.relieve(index);
@@ -150,7 +158,7 @@ impl Core {
         let Some(worker) = &self.sessions[crowded as usize].worker else { return };
         let youngest = worker.leases.tail;
         let spec = &self.tasks[youngest].spec;
-        if self.offers(idle, &spec.function, spec.fingerprint) {
+        if self.tasks[youngest].post.is_none() && self.offers(idle, &spec.function, spec.fingerprint) {
             self.recall(youngest, self.session_key(crowded));
         }
     }
@@ -198,9 +206,24 @@ impl Core {
     /// Gives the task to a worker under a new epoch (L5). The start leaves when its records are durable.
     pub(crate) fn lease(&mut self, index: u32, function: u32, worker: u32) {
         self.take_permits(index, function);
+        let mut gate = self.hand_out(index, worker);
+        if let Some(w) = &mut self.sessions[worker as usize].worker {
+            gate = gate.max(w.gate);
+            w.starts += 1;
+        }
+        let (key, epoch) = (self.session_key(worker), self.tasks[index].epoch);
+        let gate = if planted!(self, StartedBeforeDurable) { 0 } else { gate };
+        self.tell(key, gate, Tell::Start { index, epoch });
+        if let Some(post) = self.tasks[index].post.as_deref().copied() {
+            // What waits for an incarnation follows its start.
+            self.send_calls(post.actor);
+        }
+    }
+
+    /// The lease itself. The record that its start has to wait for.
+    pub(crate) fn hand_out(&mut self, index: u32, worker: u32) -> u64 {
         self.give_up_former_attempts(index);
         self.epoch += 1;
-        let key = self.session_key(worker);
         let worker_id = self.sessions[worker as usize].worker_id();
         let task = &mut self.tasks[index];
         task.epoch = Epoch(self.epoch);
@@ -210,23 +233,21 @@ impl Core {
         task.started = self.now;
         task.activity = Activity::Running;
         (task.sent, task.begun, task.recalled, task.blocked) = (false, false, false, false);
-        let (epoch, id) = (task.epoch, task.id);
+        let id = task.id;
         if self.config.durable {
-            if self.tasks[index].spec.options.max_crashes == 0 && self.records(index) {
+            // Whether a call began, its incarnation's worker knows.
+            let once = task.spec.options.max_crashes == 0 && task.post.is_none();
+            if once && self.records(index) {
                 self.record(index, Record::Started { task: id });
             } else if self.tasks[index].rare.as_ref().is_some_and(|r| r.inputs.is_some()) {
                 // Its inputs rest on the ends of other tasks: whatever was recorded so far must be durable.
                 self.tasks[index].gate = self.seq;
             }
         }
-        let mut gate = self.tasks[index].gate;
         if let Some(w) = &mut self.sessions[worker as usize].worker {
-            gate = gate.max(w.gate);
-            w.starts += 1;
             w.leases.push_back(&mut self.tasks, Chain::Place, index);
         }
-        let gate = if planted!(self, StartedBeforeDurable) { 0 } else { gate };
-        self.tell(key, gate, Tell::Start { index, epoch });
+        self.tasks[index].gate
     }
 
     fn leave_queue(&mut self, index: u32) {
@@ -254,6 +275,7 @@ impl Core {
             Phase::Leased => self.leave_worker(index),
             Phase::Held => self.leave_held(index),
             Phase::Aside => self.leave_aside(index),
+            Phase::Posted => self.leave_post(index),
             _ => {}
         }
         self.tasks[index].phase = Phase::Parked;
@@ -263,11 +285,13 @@ impl Core {
         self.end_calls_of(index);
         let task = &self.tasks[index];
         let (place, sent, suspended) = (task.place, task.sent, task.activity == Activity::Suspended);
+        // A call uses no credit.
+        let call = task.is_call();
         let key = self.session_key(place);
         let Some(worker) = &mut self.sessions[place as usize].worker else { return };
         worker.leases.remove(&mut self.tasks, Chain::Place, index);
         worker.suspended -= u32::from(suspended);
-        if !sent && !planted!(self, CreditLeak) {
+        if !sent && !call && !planted!(self, CreditLeak) {
             // The start never left: the credit is still the worker's to give (L14).
             worker.starts -= 1;
         }
@@ -276,6 +300,7 @@ impl Core {
         self.tasks[index].place = NIL;
         self.give_permits(index);
         self.stop_attempt_clocks(index);
+        self.call_left_worker(index);
         if kept > 0 {
             self.left_kept(kept, index);
         }

@@ -70,6 +70,8 @@ pub(crate) struct Worker {
     /// Queues that it serves.
     pub(crate) functions: Vec<u32>,
     pub(crate) slots: u32,
+    /// For actors that want one like it.
+    pub(crate) labels: Vec<(String, String)>,
     /// Record that says that it is there: its starts wait for that.
     pub(crate) gate: u64,
     /// Starts allowed since the session began.
@@ -226,7 +228,7 @@ impl Core {
                     worker.abandoned = threads;
                 }
             }
-            Up::Snapshot(_) => {}
+            Up::Snapshot(snapshot) => return self.on_snapshot(index, *snapshot),
             Up::Bye => {
                 self.drop_conn(index, "the peer said goodbye");
                 self.end_session(index, true);
@@ -357,10 +359,11 @@ impl Core {
             if let Some(worker) = &session.worker
                 && !worker.leases.is_empty()
             {
-                let (task, bye) = (worker.leases.head, worker.said_bye);
+                // What an incarnation has is lost with it, in its order.
+                let (task, bye) = (self.host_first(worker.leases.head), worker.said_bye);
                 // What may run at most once and has left for the worker may have begun there: handed back or not, it
                 // must not begin again.
-                let once = self.tasks[task].spec.options.max_crashes == 0;
+                let once = self.tasks[task].spec.options.max_crashes == 0 && self.tasks[task].as_host().is_none();
                 self.lose_attempt(task, if bye && !once { Lost::HandedBack } else { Lost::Crashed });
             } else if let Some(stream) = self.sessions[index as usize].streams.pop_first() {
                 self.lose_consumer(index, stream);

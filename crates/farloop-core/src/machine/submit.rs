@@ -47,7 +47,8 @@ impl Core {
         let (task, function) = (submit.task, submit.spec.function.clone());
         let key = self.session_key(index);
         if let Err((kind, message)) = self.accept(submit, Some(key), None) {
-            let failure = Failure { task: Some(task), ..Failure::new(kind, function, message) };
+            let may_have_run = matches!(kind, FailureKind::ActorDied | FailureKind::ActorUnavailable).then_some(false);
+            let failure = Failure { task: Some(task), may_have_run, ..Failure::new(kind, function, message) };
             let gate = self.unwatch(task, key);
             self.tell(key, gate, Tell::Resolved { task, outcome: Outcome::Raised(Arc::new(failure)) });
         }
@@ -92,7 +93,7 @@ impl Core {
     }
 
     /// A session that is told a refusal is not told the outcome as well. Gives the record the refusal rests on.
-    fn unwatch(&mut self, id: TaskId, key: SessionKey) -> u64 {
+    pub(crate) fn unwatch(&mut self, id: TaskId, key: SessionKey) -> u64 {
         let Some(index) = self.tasks.find(id) else { return 0 };
         let task = &mut self.tasks[index];
         task.watcher = task.watcher.take().filter(|w| w.session != key);
@@ -146,6 +147,8 @@ impl Core {
         self.room_for(parent)?;
         self.room_for_stream(&spec, from)?;
         let inputs = self.inputs_of(id, &spec)?;
+        let actor = self.addressee(&spec, from, creator)?;
+        let caller = self.caller(from);
 
         self.serial = self.serial.wrapping_add(1);
         let timeout = spec.options.timeout;
@@ -204,6 +207,7 @@ impl Core {
             self.name_request(index, name);
         }
         self.open_stream(index, from);
+        self.join_actor(index, actor, caller);
         self.live += 1;
         self.join_limit(index);
         if self.records(index) {
@@ -361,6 +365,7 @@ impl Core {
             && known.options == spec.options
             && known.context == spec.context
             && known.stream == spec.stream
+            && known.actor == spec.actor
     }
 
     /// Takes the task out of its owner session's list.

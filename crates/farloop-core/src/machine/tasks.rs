@@ -13,6 +13,7 @@ use core::ops::{Index, IndexMut};
 use hashbrown::HashTable;
 use slab::Slab;
 
+use super::actors::Post;
 use super::dossier::Dossier;
 use super::hash::Keyed;
 use super::lanes::Lane;
@@ -51,6 +52,10 @@ pub(crate) enum Phase {
     Ready,
     /// Waits for a worker that is kept for a task which is to run alone: this one, or one that called it.
     Aside,
+    /// Waits at an actor, for its turn or for something to happen there; or for its time, or for a worker that fits.
+    Posted,
+    /// An actor that has left its worker until somebody calls it.
+    Asleep,
     /// Given to a worker.
     Leased,
     /// Has its outcome.
@@ -81,6 +86,8 @@ pub(crate) struct Task {
     pub(crate) gate: u64,
     pub(crate) outcome: Option<Outcome>,
     pub(crate) rare: Option<Box<Rare>>,
+    /// What it is at an actor, if it has to do with one.
+    pub(crate) post: Option<Box<Post>>,
     /// The first session that wants the outcome; more are in `rare`.
     pub(crate) watcher: Option<Watcher>,
     pub(crate) serial: u32,
@@ -180,6 +187,8 @@ pub(crate) struct Extra {
     pub(crate) onlookers: Vec<Watcher>,
     /// What is known of the workers that were lost with it.
     pub(crate) dossier: Option<Box<Dossier>>,
+    /// State that it saved, if it is an actor.
+    pub(crate) snapshot: Option<Bytes>,
     /// Lines that earlier attempts printed.
     pub(crate) printed_before: u64,
     /// Number of the worker that is kept for a task which called it, directly or not; 0: none.
@@ -244,6 +253,7 @@ impl Task {
             gate: 0,
             outcome: None,
             rare: None,
+            post: None,
             watcher: None,
             serial,
             parent_index: NIL,

@@ -71,6 +71,7 @@ pub(crate) fn state(task: &Task) -> TaskState {
             Activity::Running => TaskState::Running,
             Activity::Suspended => TaskState::Suspended,
         },
+        (Phase::Asleep, None) => TaskState::Suspended,
         _ => TaskState::Pending,
     }
 }

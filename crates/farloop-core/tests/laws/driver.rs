@@ -54,6 +54,8 @@ pub(crate) struct Cluster {
     pub(crate) rejected: Vec<String>,
     conns: u64,
     calls: u64,
+    /// Of the next worker that says hello.
+    labels: Vec<(String, String)>,
     /// Peers that said hello, and over which connection last.
     hellos: BTreeMap<SessionId, ConnId>,
 }
@@ -79,6 +81,7 @@ pub(crate) fn def(name: &str, fingerprint: u64) -> FunctionDef {
         args: vec![("x".into(), "f64".into())],
         returns: "f64".into(),
         concurrency: 0,
+        actor: None,
     }
 }
 
@@ -93,6 +96,7 @@ pub(crate) fn spec(function: &str) -> Spec {
         trace: None,
         context: None,
         stream: false,
+        actor: None,
     }
 }
 
@@ -128,6 +132,7 @@ impl Cluster {
             closed: Vec::new(),
             rejected: Vec::new(),
             conns: 0,
+            labels: Vec::new(),
             calls: 0,
             hellos: BTreeMap::new(),
         }
@@ -165,6 +170,19 @@ impl Cluster {
         id
     }
 
+    /// A worker with labels.
+    pub(crate) fn labelled_worker(
+        &mut self,
+        n: u128,
+        functions: Vec<FunctionDef>,
+        labels: &[(&str, &str)],
+    ) -> SessionId {
+        self.labels = labels.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+        let id = self.join(n, Role::Worker, functions);
+        self.labels.clear();
+        id
+    }
+
     pub(crate) fn connect(&mut self, id: SessionId, resume: bool) {
         self.sync_life();
         self.conns += 1;
@@ -185,6 +203,7 @@ impl Cluster {
             acked: peer.link.acked(),
             life: peer.memory.life,
             process: None,
+            labels: self.labels.clone(),
         };
         self.hellos.insert(id, conn);
         self.input(Input::Hello { conn, hello });

@@ -1,5 +1,6 @@
 //! The laws, one test or more each, driven through the core's inputs and outputs.
 
+mod acting;
 mod answers;
 mod calls;
 mod cancelling;

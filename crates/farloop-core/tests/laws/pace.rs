@@ -50,6 +50,10 @@ fn beat(c: &mut Cluster, worker: SessionId, attempt: AttemptId, details: &'stati
     c.send(worker, Up::TaskHeartbeat { attempt, details: Bytes::from_static(details) });
 }
 
+fn details(start: &farloop_core::frame::Start) -> Option<Bytes> {
+    start.more.as_ref().and_then(|more| more.details.clone())
+}
+
 #[test]
 pub(crate) fn a_failed_attempt_is_followed_after_a_pause_that_grows() {
     let mut c = Cluster::new();
@@ -249,7 +253,7 @@ pub(crate) fn a_silent_attempt_is_fenced_and_the_next_is_given_the_last_details(
     });
     c.submit(client, id(1), spec);
     let first = begin(&mut c, 1);
-    assert_eq!(c.starts(worker)[0].details, None);
+    assert_eq!(details(&c.starts(worker)[0]), None);
     for step in [&b"one"[..], b"two", b"three"] {
         c.pass(Duration::from_millis(1_900));
         beat(&mut c, worker, first, step);
@@ -258,7 +262,7 @@ pub(crate) fn a_silent_attempt_is_fenced_and_the_next_is_given_the_last_details(
     c.pass(Duration::from_millis(2_100));
     assert!(c.got(worker).contains(&Down::Fence(first)));
     assert_eq!(c.starts(worker).len(), 2);
-    assert_eq!(c.starts(worker)[1].details.as_deref().map(|details| &details[..]), Some(&b"three"[..]));
+    assert_eq!(details(&c.starts(worker)[1]).as_deref(), Some(&b"three"[..]));
     // What the fenced one says counts no more (L4).
     beat(&mut c, worker, first, b"ghost");
     begin(&mut c, 1);
@@ -278,7 +282,7 @@ fn the_next_attempt_is_given_the_details_also_after_its_worker_was_lost() {
     let second = c.worker(3, &["f"], 10);
     c.cut(first);
     c.pass(secs(4));
-    assert_eq!(c.starts(second)[0].details.as_deref().map(|details| &details[..]), Some(&b"halfway"[..]));
+    assert_eq!(details(&c.starts(second)[0]).as_deref(), Some(&b"halfway"[..]));
 }
 
 #[test]

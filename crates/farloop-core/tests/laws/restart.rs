@@ -38,7 +38,8 @@ impl Memory {
     pub(crate) fn hear(&mut self, frame: &Down) {
         match frame {
             Down::Start(start) => {
-                self.starts += 1;
+                // Calls of actors use no grant.
+                self.starts += u64::from(start.more.as_ref().is_none_or(|more| more.incarnation.is_none()));
                 let held = Held {
                     attempt: start.attempt,
                     number: start.number,

@@ -176,6 +176,7 @@ pub(crate) fn hellos_are_refused_with_a_reason() {
             acked: 0,
             life: None,
             process: None,
+            labels: Vec::new(),
         };
         change(&mut hello);
         c.core.handle(c.now, Input::Hello { conn: ConnId(1), hello });
@@ -206,6 +207,7 @@ fn l10_a_hello_that_comes_after_its_successors_changes_nothing() {
         acked: 0,
         life: None,
         process: None,
+        labels: Vec::new(),
     };
     c.cut(client);
     c.connect(client, true);

@@ -93,6 +93,7 @@ impl Core {
             | Up::TaskProgress { attempt, .. } => (*attempt, true, None),
             Up::Item { attempt, seq, .. } => (*attempt, true, Some(seq.saturating_sub(1))),
             Up::Returned(attempt) => (*attempt, false, None),
+            Up::Snapshot(snapshot) => (snapshot.incarnation, true, None),
             Up::Submit(submit) => match submit.creator {
                 Some(attempt) => (attempt, true, None),
                 None => return,
@@ -129,6 +130,9 @@ impl Core {
         let Some(index) = self.tasks.find(held.attempt.task) else { return self.disown_attempt(session, held.attempt) };
         let here = self.leased(index, held.attempt.epoch) && self.tasks[index].place == session;
         if !here && !self.may_adopt(index, held.attempt) {
+            return self.disown_attempt(session, held.attempt);
+        }
+        if !here && !self.comes_with_host(session, index) {
             return self.disown_attempt(session, held.attempt);
         }
         if !here {
@@ -177,6 +181,7 @@ impl Core {
         if let Some(worker) = &mut self.sessions[session as usize].worker {
             worker.leases.push_back(&mut self.tasks, Chain::Place, index);
         }
+        self.call_adopted(index);
         if held.begun {
             self.start_attempt_clocks(index);
         }

@@ -37,7 +37,7 @@ impl Core {
         if !after.is_empty() {
             self.work.push_back(Work::Aftermath(after));
         }
-        self.recovery.open = true;
+        (self.recovery.open, self.recovery.opened) = (true, self.now);
         if planted!(self, HeldLeasedInWindow) {
             self.recovery.awaited.clear();
         }
@@ -94,7 +94,11 @@ impl Core {
         for index in core::mem::take(&mut self.recovery.reading.unlinked) {
             self.link_late(index);
         }
-        let reading = core::mem::take(&mut self.recovery.reading);
+        let gone = self.link_actors();
+        let mut reading = core::mem::take(&mut self.recovery.reading);
+        for (index, outcome) in gone {
+            reading.doomed.entry(index).or_insert(outcome);
+        }
         Aftermath {
             end: reading.doomed.into_iter().map(|(index, end)| (self.tasks.key(index), end)).collect(),
             cancel: reading.orphans.into_iter().map(|index| self.tasks.key(index)).collect(),

@@ -119,10 +119,11 @@ impl Core {
             submitted: self.submitted(index),
             attempts: self.attempts_so_far(index),
             crashes: task.dossier().map_or_else(Vec::new, |d| d.crashes.clone()),
-            started: task.once || (task.phase == Phase::Leased && task.spec.options.max_crashes == 0),
+            started: task.once
+                || (task.phase == Phase::Leased && task.spec.options.max_crashes == 0 && task.post.is_none()),
             cancel,
             inputs,
-            snapshot: None,
+            snapshot: task.extra().and_then(|extra| extra.snapshot.clone()),
             released: task.keep == Keep::Released,
             args_were: rare.and_then(|r| r.args_were),
             ended: task.outcome.clone().map(|outcome| (outcome, task.ended)),

@@ -11,7 +11,7 @@ use crate::machine::lists::{Chain, NIL};
 use crate::machine::tasks::{Inputs, Phase, Task};
 use crate::machine::{Core, Timer};
 use crate::outcome::{Cancellation, Outcome};
-use crate::record::{AttemptFailed, CancelRequested, Carried, LifeBegan, Record, Submitted};
+use crate::record::{AttemptFailed, CancelRequested, Carried, LifeBegan, Record, Saved, Submitted};
 use crate::time::Time;
 
 impl Core {
@@ -36,7 +36,12 @@ impl Core {
                 self.recovery.roster.remove(&worker);
             }
             Record::Submitted(submitted) => self.fold_submitted(*submitted),
-            Record::Ended { task, outcome, at, all, snapshot: _ } => self.fold_ended(task, outcome, at, all),
+            Record::Ended { task, outcome, at, all, snapshot } => {
+                self.fold_ended(task, outcome, at, all);
+                if let Some(saved) = snapshot {
+                    self.fold_snapshot(*saved);
+                }
+            }
             Record::AttemptFailed(failed) => self.fold_failed(*failed),
             Record::Started { .. } if planted!(self, StartForgotten) => {}
             Record::Started { task } => {
@@ -50,7 +55,8 @@ impl Core {
                     self.unpin(index);
                 }
             }
-            Record::Snapshot(_) => {}
+            Record::Snapshot(_) if planted!(self, SnapshotForgotten) => {}
+            Record::Snapshot(saved) => self.fold_snapshot(saved),
             Record::CancelRequested(request) => self.fold_cancel(*request),
             Record::Carried(carried) => self.fold_carried(*carried),
         }
@@ -307,6 +313,12 @@ impl Core {
         }
     }
 
+    fn fold_snapshot(&mut self, saved: Saved) {
+        if let Some(index) = self.tasks.find(saved.actor).filter(|index| !self.tasks[*index].over()) {
+            self.tasks[index].extra_mut().snapshot = Some(saved.state);
+        }
+    }
+
     fn fold_cancel(&mut self, request: CancelRequested) {
         let Some(index) = self.tasks.find(request.task) else {
             // It came before its task, or the task's beginning has left: then this note is forgotten in its time.
@@ -320,7 +332,8 @@ impl Core {
     }
 
     fn fold_carried(&mut self, carried: Carried) {
-        let Carried { submitted, attempts, crashes, started, cancel, inputs, args_were, released, ended, snapshot: _ } = carried;
+        let Carried { submitted, attempts, crashes, started, cancel, inputs, args_were, released, ended, snapshot } =
+            carried;
         let id = submitted.task;
         // What was carried is complete: what came before it does not matter any more.
         self.tombstones.take(id);
@@ -337,6 +350,9 @@ impl Core {
             self.tasks[index].dossier_mut().crashes = crashes;
         }
         self.tasks[index].once |= started;
+        if snapshot.is_some() && ended.is_none() {
+            self.tasks[index].extra_mut().snapshot = snapshot;
+        }
         if released {
             self.unpin(index);
         }

@@ -21,6 +21,7 @@ use super::tasks::TaskKey;
 use crate::id::{Epoch, Life, SessionId, TaskId, WorkerId};
 use crate::outcome::Outcome;
 use crate::record::LifeBegan;
+use crate::time::Time;
 
 pub(crate) use aftermath::Aftermath;
 pub(crate) use carry::Carrying;
@@ -46,6 +47,10 @@ pub(crate) struct Recovery {
     awaited: BTreeSet<WorkerId>,
     /// The recovery window.
     open: bool,
+    /// When it was opened.
+    pub(crate) opened: Time,
+    /// A worker that may hold something did not come back in it.
+    pub(crate) missing: bool,
     /// Tasks of former lives that are not over and that no worker came back with, oldest first.
     held: List,
     /// Those are being queued: until all are, none is handed out, for the oldest comes last.

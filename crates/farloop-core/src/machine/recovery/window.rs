@@ -39,6 +39,7 @@ impl Core {
 
     /// Records that a worker's session is over.
     pub(crate) fn strike(&mut self, worker: WorkerId) {
+        self.recovery.missing |= self.recovery.open && self.recovery.awaited.contains(&worker);
         if self.recovery.roster.remove(&worker).is_some() {
             self.persist(Record::WorkerLeft { worker });
         }
@@ -87,6 +88,13 @@ impl Core {
             let outcome = Outcome::Cancelled(Arc::new(Cancellation { message, abandoned: false }));
             return self.end_task(index, outcome, Family::All);
         }
+        if let Some(outcome) = self.call_lost_with_coordinator(index) {
+            return self.end_task(index, outcome, Family::All);
+        }
+        if self.take_on_host(index) {
+            return;
+        }
+        let task = &mut self.tasks[index];
         if task.once {
             let outcome = self.started_before(index);
             return self.end_task(index, outcome, Family::All);
