@@ -201,9 +201,6 @@ impl fmt::Display for Failure {
             write!(f, "{} {verb}: ", failure.function)?;
         }
         f.write_str(&failure.message)?;
-        if let Some(advice) = advice(failure) {
-            write!(f, "; {advice}")?;
-        }
         if f.alternate() {
             for cause in self.causes() {
                 write!(f, ": {cause}")?;
@@ -221,19 +218,6 @@ impl fmt::Display for Failure {
         ];
         let places: Vec<String> = places.into_iter().flatten().collect();
         if places.is_empty() { Ok(()) } else { write!(f, " ({})", places.join(", ")) }
-    }
-}
-
-/// What to do about a call that an actor did not answer.
-fn advice(failure: &Recorded) -> Option<&'static str> {
-    match (&failure.kind, failure.may_have_run) {
-        (FailureKind::ActorUnavailable, Some(false)) => Some("it will be back, and to call again is safe"),
-        (FailureKind::ActorUnavailable, _) => {
-            Some("it will be back; the call may have run, so ask it before you call again")
-        }
-        (FailureKind::ActorDied, Some(true)) => Some("it will not be back, and the call may have run"),
-        (FailureKind::ActorDied, _) => Some("it will not be back: spawn or look up another one"),
-        _ => None,
     }
 }
 

@@ -37,7 +37,9 @@ struct Target {
 }
 
 /// A reference that `#[farloop::actor]` wrote: `CounterRef`.
-pub trait ActorRef: Deref<Target = Handle> + From<Handle> + Clone + Serialize + DeserializeOwned + Send + Sync + 'static {
+pub trait ActorRef:
+    Deref<Target = Handle> + From<Handle> + Clone + Serialize + DeserializeOwned + Send + Sync + 'static
+{
     /// The definition of the actor's type.
     #[doc(hidden)]
     const DEFINITION: &'static Definition;
@@ -193,7 +195,8 @@ impl<'de> Visitor<'de> for Reader {
                 "actor" => {
                     let of: String = map.next_value()?;
                     if of != self.0.name {
-                        let text = format!("a reference to an actor of type {of}, where one of type {} belongs", self.0.name);
+                        let text =
+                            format!("a reference to an actor of type {of}, where one of type {} belongs", self.0.name);
                         return Err(de::Error::custom(text));
                     }
                 }

@@ -50,8 +50,10 @@ impl<A> Interleaved<A> {
     /// # Panics
     /// Inside of another `with` of the same actor: there the state is taken.
     pub fn with<R>(&self, change: impl FnOnce(&mut A) -> R) -> R {
-        let mut state =
-            self.0.try_write().expect("Interleaved::with is not called inside of another one: the state is taken there");
+        let mut state = self
+            .0
+            .try_write()
+            .expect("Interleaved::with is not called inside of another one: the state is taken there");
         change(&mut state)
     }
 }

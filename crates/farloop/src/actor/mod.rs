@@ -54,7 +54,11 @@ pub use self::instance::{Held, Saved};
 pub use self::interleaved::Interleaved;
 pub use self::reminder::Remind;
 pub use self::spawn::Spawn;
-pub use self::starting::Starting;
 pub(crate) use self::starting::Made;
+pub use self::starting::Starting;
 pub use self::supervisor::Supervisor;
 pub(crate) use self::supervisor::own;
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

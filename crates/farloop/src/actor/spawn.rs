@@ -77,6 +77,7 @@ impl<R: ActorRef> Spawn<R> {
     /// Nobody owns it: it goes on when this session, and the body that made it, are over, until it is stopped.
     pub fn detached(mut self) -> Self {
         self.owner = Owner::Nobody;
+        self.host.detached = true;
         self
     }
 
@@ -84,6 +85,7 @@ impl<R: ActorRef> Spawn<R> {
     /// session.
     pub fn owned(mut self) -> Self {
         self.owner = Owner::Await;
+        self.host.detached = false;
         self
     }
 
@@ -199,9 +201,8 @@ impl<R: ActorRef> Spawn<R> {
     }
 
     /// As an owner that is an await: of a group, or of a supervisor.
-    pub(crate) fn for_await(mut self) -> Self {
-        self.owner = Owner::Await;
-        self
+    pub(crate) fn for_await(self) -> Self {
+        self.owned()
     }
 
     /// Submits it, and the question whether it is up if somebody waits for the answer.
@@ -215,7 +216,11 @@ impl<R: ActorRef> Spawn<R> {
         call.actor = Some(Arc::new(Part::Host(host)));
         call.detached = owner == Owner::Nobody;
         if get {
-            return get_or_spawn(call, definition, name, owner, schedule);
+            if owner == Owner::Await {
+                call.args = Err(shared());
+            }
+            let asker = if ask { Owner::Await } else { Owner::Root };
+            return find_or_make(definition, name, call, asker, schedule);
         }
         let host = schedule(call, owner);
         let handle = Handle::new(definition, Address::Actor(host.id), name);
@@ -227,11 +232,17 @@ impl<R: ActorRef> Spawn<R> {
     }
 }
 
-/// Asks for the one of that name, and says how to make it. It is made for the owner of the question.
-fn get_or_spawn(
-    call: CallSpec,
+/// What a scope says to an actor that it would end and others may have made.
+pub(super) fn shared() -> Error {
+    let text = "get_or_spawn() may give an actor that is somebody else's, and such a one cannot end with this owner";
+    Misuse::Other(text.into()).into()
+}
+
+/// Asks for the one of that name, and says how to make it.
+fn find_or_make(
     definition: &'static Definition,
     name: Option<Arc<str>>,
+    call: CallSpec,
     owner: Owner,
     schedule: Schedule<'_>,
 ) -> Begun {
@@ -245,7 +256,6 @@ fn get_or_spawn(
         Err(wrong) => (None, Some(wrong)),
     };
     let mut find = coro::about(definition, Part::Find { of: Address::Name { name, make }, up: true }, location);
-    find.detached = owner == Owner::Nobody;
     if let Some(wrong) = wrong {
         find.args = Err(wrong);
     }

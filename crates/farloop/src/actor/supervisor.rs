@@ -9,7 +9,7 @@ use super::starting::here;
 use super::{ActorRef, Handle, Made, Spawn};
 use crate::cell::Cell;
 use crate::combine::as_completed::as_completed;
-use crate::error::{Error, Misuse, Result};
+use crate::error::{Error, Result};
 use crate::task::Task;
 
 /// Owns actors and says what follows when one of them fails (Erlang's supervisor).
@@ -136,8 +136,7 @@ impl Supervisor {
 pub(crate) fn own<R: ActorRef>(actor: Spawn<R>) -> Result<Spawn<R>> {
     if actor.is_shared() {
         actor.close();
-        let text = "get_or_spawn() may give an actor that is somebody else's, and such a one cannot end with this owner";
-        return Err(Misuse::Other(text.into()).into());
+        return Err(super::spawn::shared());
     }
     Ok(actor.for_await())
 }
