@@ -30,6 +30,7 @@ pub fn submit(number: u128, args: &Bytes) -> Up {
         trace: None,
         context: None,
         stream: false,
+        actor: None,
     };
     Up::Submit(Submit { task: TaskId(number), spec: Arc::new(spec), owner: Owner::Root, creator: None, within: None })
 }
@@ -114,6 +115,7 @@ impl Steady {
             args: Vec::new(),
             returns: "()".into(),
             concurrency: 0,
+            actor: None,
         };
         let hello = Hello {
             session,
@@ -127,6 +129,7 @@ impl Steady {
             connection: 1,
             acked: 0,
             life: None,
+            labels: Vec::new(),
             process: None,
         };
         self.handle(Input::Hello { conn: ConnId(session.0 as u64), hello });

@@ -83,6 +83,7 @@ impl Bench {
                 connection: 1,
                 acked: 0,
                 life: None,
+                labels: Vec::new(),
                 process: None,
             };
             bench.core.handle(Time(0), Input::Hello { conn: ConnId(session.0 as u64), hello });

@@ -48,6 +48,24 @@ impl Part {
         }
     }
 
+    /// Whether specs nest deeper in it than that: the spec of an actor to make, or of a call to make later.
+    #[must_use]
+    pub fn nests_deeper(&self, levels: usize) -> bool {
+        let made = match self.address() {
+            Some(Address::Name { make, .. }) => make.as_ref(),
+            _ => None,
+        };
+        let later = match self {
+            Self::Remind(reminder) => Some(&reminder.call),
+            _ => None,
+        };
+        let mut inside = made.into_iter().chain(later).filter_map(|spec| spec.actor.as_ref());
+        match levels {
+            0 => made.is_some() || later.is_some(),
+            _ => inside.any(|part| part.nests_deeper(levels - 1)),
+        }
+    }
+
     /// Bytes of its parts that have no fixed size, specs inside included.
     #[must_use]
     pub fn weight(&self) -> usize {
@@ -246,6 +264,7 @@ pub struct Reminder {
 
 /// What a function is to an actor.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant)] // it is shared, and there is one for each function
 pub enum ActorDef {
     /// It makes actors. The options are those of actors made on demand, and the ones that `on_demand` allows.
     Type(Host),

@@ -38,6 +38,8 @@ pub const MAX_LIVE_TASKS: usize = 2_000_000;
 pub const MAX_CHILDREN: usize = 1_000_000;
 /// Nesting depth of tasks.
 pub const MAX_DEPTH: u32 = 10_000;
+/// Specs inside of each other: a reminder has its call, whose address may have an actor to make.
+pub const SPEC_NESTING: usize = 4;
 /// Dependencies of one task.
 pub const MAX_DEPENDENCIES: usize = 16_384;
 /// Wait edges that one attempt reports.

@@ -33,19 +33,12 @@ fn main() {
         trace: None,
         context: None,
         stream: false,
+        actor: None,
     });
     let outcome = || Outcome::Returned(Bytes::from_static(&[5]));
     let submit = Submit { task, spec: spec.clone(), owner: Owner::Root, creator: None, within: None };
-    let start = Start {
-        attempt,
-        number: 1,
-        spec,
-        root: Some(SessionId(7)),
-        depth: 0,
-        remaining: None,
-        cancels: 0,
-        details: None,
-    };
+    let start =
+        Start { attempt, number: 1, spec, root: Some(SessionId(7)), depth: 0, remaining: None, cancels: 0, more: None };
     up("submit", &Up::Submit(submit));
     down("start", &Down::Start(start));
     up("ended", &Up::Ended { attempt, outcome: outcome(), delivered: 0 });

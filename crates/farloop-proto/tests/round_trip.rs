@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use farloop_core::actor::Part;
 use farloop_core::frame::{Activity, Down, Held, Hello, HelloReply, Owner, Print, Role, Start, Stdio, Submit, Up};
 use farloop_core::id::{AttemptId, Epoch, Life, PrimitiveId, SessionId, TaskId, WorkerId};
 use farloop_core::link::{Batch, Item};
@@ -24,6 +25,8 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use prost::Message as _;
 
+#[path = "round_trip/actors.rs"]
+mod actors;
 #[path = "round_trip/records.rs"]
 mod records;
 
@@ -64,13 +67,15 @@ fn options() -> impl Strategy<Value = Options> {
         )
     ]
 }
-fn policy() -> impl Strategy<Value = Option<Box<Policy>>> {
-    let backoff = (time(), 1.0..9.0, time(), 0.0..=1.0).prop_map(|(initial, coefficient, maximum, jitter)| Backoff {
+fn backoff() -> impl Strategy<Value = Backoff> {
+    (time(), 1.0..9.0, time(), 0.0..=1.0).prop_map(|(initial, coefficient, maximum, jitter)| Backoff {
         initial,
         coefficient,
         maximum,
         jitter,
-    });
+    })
+}
+fn policy() -> impl Strategy<Value = Option<Box<Policy>>> {
     let limit = (text(), any::<u32>()).prop_map(|(key, at_once)| Limit { key: key.into(), at_once });
     let keeping = (
         select(vec![Durability::Durable, Durability::Buffered, Durability::Memory]),
@@ -81,7 +86,7 @@ fn policy() -> impl Strategy<Value = Option<Box<Policy>>> {
             Just(Retention::Pinned),
         ],
     );
-    (of(backoff), of(time()), of(time()), of(time()), of(limit), of(text()), keeping).prop_map(
+    (of(backoff()), of(time()), of(time()), of(time()), of(limit), of(text()), keeping).prop_map(
         |(backoff, schedule_to_start, start_to_close, heartbeat, limit, key, (durability, retention))| {
             let fairness_key = key.map(Into::into);
             let policy = Policy {
@@ -98,7 +103,15 @@ fn policy() -> impl Strategy<Value = Option<Box<Policy>>> {
         },
     )
 }
-fn spec() -> impl Strategy<Value = Arc<Spec>> {
+/// One in five has to do with an actor. The deepest that makes sense: a reminder, its call, and the actor that the call's
+/// address says how to make.
+fn spec() -> BoxedStrategy<Arc<Spec>> {
+    let none = || Just(None).boxed();
+    let some = |inside| actors::part(&inside).prop_map(Some).boxed();
+    let inside = spec_with(prop_oneof![2 => none(), 1 => some(spec_with(none()))].boxed());
+    spec_with(prop_oneof![4 => none(), 1 => some(inside)].boxed())
+}
+fn spec_with(actor: BoxedStrategy<Option<Arc<Part>>>) -> BoxedStrategy<Arc<Spec>> {
     let dependency = (any::<u32>(), vec(task(), 0..3), any::<bool>()).prop_map(|(position, tasks, list)| Dependency {
         position,
         tasks,
@@ -108,23 +121,24 @@ fn spec() -> impl Strategy<Value = Arc<Spec>> {
     let dependencies = prop_oneof![Just(Vec::new()), vec(dependency, 0..3)];
     let value = (text(), payload()).prop_map(|(name, value)| ContextValue { name: name.into(), value });
     let context = of(vec(value, 1..3).prop_map(Arc::new));
-    let rest = (context, any::<bool>());
-    (text(), any::<u64>(), payload(), dependencies, of(text()), options(), of(trace), rest).prop_map(
-        |(function, fingerprint, args, dependencies, name, options, trace, (context, stream))| {
+    let rest = (context, any::<bool>(), actor);
+    (text(), any::<u64>(), payload(), dependencies, of(text()), options(), of(trace), rest)
+        .prop_map(|(function, fingerprint, args, dependencies, name, options, trace, (context, stream, actor))| {
             let name = name.map(Into::into);
             let function = function.into();
-            Arc::new(Spec { function, fingerprint, args, dependencies, name, options, trace, context, stream })
-        },
-    )
+            Arc::new(Spec { function, fingerprint, args, dependencies, name, options, trace, context, stream, actor })
+        })
+        .boxed()
 }
 fn functions() -> impl Strategy<Value = Vec<FunctionDef>> {
-    let def = (text(), any::<u64>(), pairs(), text(), any::<u32>()).prop_map(
-        |(name, fingerprint, args, returns, concurrency)| FunctionDef {
+    let def = (text(), any::<u64>(), pairs(), text(), any::<u32>(), of(actors::def())).prop_map(
+        |(name, fingerprint, args, returns, concurrency, actor)| FunctionDef {
             name: name.into(),
             fingerprint,
             args,
             returns,
             concurrency,
+            actor,
         },
     );
     vec(def, 0..3)
@@ -150,12 +164,15 @@ fn plain_kind() -> impl Strategy<Value = FailureKind> {
         Just(FailureKind::ScheduleToStartTimeout),
         Just(FailureKind::StartToCloseTimeout),
         Just(FailureKind::HeartbeatTimeout),
+        Just(FailureKind::ActorUnavailable),
+        Just(FailureKind::ActorDied),
     ]
 }
 fn failure_of(kind: impl Strategy<Value = FailureKind>) -> impl Strategy<Value = Failure> {
     let place = (text(), of(task()), of(any::<u128>().prop_map(WorkerId)), any::<u32>(), of(text()));
-    (kind, text(), text(), of(payload()), pairs(), place, of(any::<bool>()), vec(lost_worker(), 0..3)).prop_map(
-        |(kind, type_name, message, details, causes, place, retryable, crashes)| {
+    let says = (of(any::<bool>()), of(any::<bool>()));
+    (kind, text(), text(), of(payload()), pairs(), place, says, vec(lost_worker(), 0..3)).prop_map(
+        |(kind, type_name, message, details, causes, place, (retryable, may_have_run), crashes)| {
             let (function, task, worker, attempt, location) = place;
             let function = function.into();
             Failure {
@@ -170,6 +187,7 @@ fn failure_of(kind: impl Strategy<Value = FailureKind>) -> impl Strategy<Value =
                 attempt,
                 location,
                 retryable,
+                may_have_run,
                 crashes,
             }
         },
@@ -308,6 +326,7 @@ fn up() -> impl Strategy<Value = Up> {
         (attempt(), payload()).prop_map(|(attempt, value)| Up::TaskProgress { attempt, value }),
         task().prop_map(Up::WatchProgress),
         any::<u32>().prop_map(Up::Abandoned),
+        actors::snapshot().prop_map(|snapshot| Up::Snapshot(Box::new(snapshot))),
         Just(Up::Drain),
         Just(Up::Bye),
         (attempt(), any::<u64>(), payload()).prop_map(|(attempt, seq, value)| Up::Item { attempt, seq, value }),
@@ -322,18 +341,9 @@ fn down() -> impl Strategy<Value = Down> {
         (task(), print()).prop_map(|(task, print)| Down::Print { task, print }),
         (task(), any::<u32>()).prop_map(|(task, count)| Down::CancelCount { task, count }),
         (attempt(), task(), payload()).prop_map(|(attempt, task, value)| Down::Input { attempt, task, value }),
-        (attempt(), any::<u32>(), spec(), root, any::<u32>(), of(time()), any::<u32>(), of(payload())).prop_map(
-            |(attempt, number, spec, root, depth, remaining, cancels, details)| {
-                Down::Start(Start {
-                    attempt,
-                    number,
-                    spec,
-                    root,
-                    depth,
-                    remaining,
-                    cancels,
-                    details: details.map(Box::new),
-                })
+        (attempt(), any::<u32>(), spec(), root, any::<u32>(), of(time()), any::<u32>(), actors::more()).prop_map(
+            |(attempt, number, spec, root, depth, remaining, cancels, more)| {
+                Down::Start(Start { attempt, number, spec, root, depth, remaining, cancels, more })
             }
         ),
         (task(), payload()).prop_map(|(task, value)| Down::TaskProgress { task, value }),
@@ -347,6 +357,8 @@ fn down() -> impl Strategy<Value = Down> {
         attempt().prop_map(Down::Recall),
         (attempt(), vec(task(), 0..4)).prop_map(|(attempt, cycle)| Down::Deadlock { attempt, cycle }),
         (any::<u64>(), answer()).prop_map(|(call, answer)| Down::Sync { call, answer }),
+        attempt().prop_map(Down::Stop),
+        attempt().prop_map(Down::Move),
         Just(Down::Drain),
         Just(Down::Leave),
         (task(), any::<u64>(), payload()).prop_map(|(task, seq, value)| Down::Item { task, seq, value }),
@@ -364,11 +376,13 @@ fn from_peer() -> impl Strategy<Value = FromPeer> {
     let session = any::<u128>().prop_map(SessionId);
     prop_oneof![
         1 => (session, any::<u32>(), role, text(), any::<bool>(), any::<u64>(), functions(), (any::<u32>(), any::<u64>()),
-            (any::<u64>(), of(life()), of(any::<u128>())))
-            .prop_map(|(session, protocol, role, name, resume, received, functions, numbers, (acked, life, process))| {
+            (any::<u64>(), of(life()), pairs(), of(any::<u128>())))
+            .prop_map(|(session, protocol, role, name, resume, received, functions, numbers, more)| {
                 let (slots, connection) = numbers;
+                let (acked, life, labels, process) = more;
                 FromPeer::Hello(Hello {
-                    session, protocol, role, name, resume, received, functions, slots, connection, acked, life, process
+                    session, protocol, role, name, resume, received, functions, slots, connection, acked, life, labels,
+                    process
                 })
             }),
         8 => batch(up().boxed()).prop_map(FromPeer::Batch),

@@ -188,6 +188,7 @@ fn produce(records: &SyncSender<Entry>, began: Instant, args: usize, result: usi
             trace: None,
             context: None,
             stream: false,
+            actor: None,
         };
         let submitted = Record::Submitted(Box::new(Submitted {
             task: id,
@@ -205,7 +206,7 @@ fn produce(records: &SyncSender<Entry>, began: Instant, args: usize, result: usi
             consumer: None,
         }));
         let outcome = Outcome::Returned(Bytes::copy_from_slice(&result));
-        let ended = Record::Ended { task: id, outcome, at: Time(1_000_000_500 + task), all: false };
+        let ended = Record::Ended { task: id, outcome, at: Time(1_000_000_500 + task), all: false, snapshot: None };
         for record in [submitted, ended] {
             seq += 1;
             if records.send(Entry { seq, record }).is_err() {

@@ -315,12 +315,16 @@ fn weight(record: &Record) -> usize {
     RECORD
         + match record {
             Record::Submitted(submitted) => submitted.spec.args.len() + submitted.spec.aside_len(),
-            Record::Ended { outcome, .. } => of(outcome),
+            Record::Ended { outcome, snapshot, .. } => {
+                of(outcome) + snapshot.as_ref().map_or(0, |saved| saved.state.len())
+            }
+            Record::Snapshot(saved) => saved.state.len(),
             Record::Carried(carried) => {
                 let inputs: usize = carried.inputs.iter().map(|(_, value)| RECORD + value.len()).sum();
                 let spec = &carried.submitted.spec;
                 let ended = carried.ended.as_ref().map_or(0, |(outcome, _)| of(outcome));
-                spec.args.len() + spec.aside_len() + inputs + ended
+                let snapshot = carried.snapshot.as_ref().map_or(0, |state| state.len());
+                spec.args.len() + spec.aside_len() + inputs + ended + snapshot
             }
             _ => 0,
         }

@@ -77,6 +77,7 @@ pub fn up(frame: &Up) -> String {
         Up::Print { attempt: a, print } => format!("Print {} {} bytes", attempt(*a), print.text.len()),
         Up::Item { attempt: a, seq, value } => format!("Item {} {seq}: {} bytes", attempt(*a), value.len()),
         Up::Credit { task: t, taken } => format!("Credit {} {taken} taken", task(*t)),
+        Up::Snapshot(s) => format!("Snapshot {} {} bytes", attempt(s.incarnation), s.state.len()),
         other => format!("{other:?}"),
     }
 }
@@ -105,6 +106,8 @@ pub fn down(frame: &Down) -> String {
         Down::TaskProgress { task: t, value } => format!("TaskProgress {} {value:?}", task(*t)),
         Down::Drain => "Drain".into(),
         Down::Leave => "Leave".into(),
+        Down::Stop(a) => format!("Stop {}", attempt(*a)),
+        Down::Move(a) => format!("Move {}", attempt(*a)),
         Down::Item { task: t, seq, value } => format!("Item {} {seq}: {} bytes", task(*t), value.len()),
         Down::Credit { attempt: a, taken } => format!("Credit {} {taken} taken", attempt(*a)),
     }

@@ -81,6 +81,7 @@ impl Fold {
             }
             // It says once more what was said before: a fold of everything has no use for it, and judges it.
             Record::Life(_)
+            | Record::Snapshot(_)
             | Record::Released { .. }
             | Record::Carried(_)
             | Record::Standing(_)

@@ -72,6 +72,7 @@ impl History {
             }
             Up::Rejoined { starts } => self.rejoined(session, *starts),
             Up::CancelSeen { .. }
+            | Up::Snapshot(_)
             | Up::Attempt(_)
             | Up::Heartbeat
             | Up::Drain
@@ -311,6 +312,7 @@ fn about(frame: &Up) -> Option<AttemptId> {
         Up::Attempt(held) => Some(held.attempt),
         Up::Submit(submit) => submit.creator,
         Up::Sync(call) => call.attempt,
+        Up::Snapshot(snapshot) => Some(snapshot.incarnation),
         Up::Progress { attempt, .. }
         | Up::CancelSeen { attempt, .. }
         | Up::Ended { attempt, .. }

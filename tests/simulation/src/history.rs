@@ -420,6 +420,7 @@ fn mark_up(frame: &Up) -> u64 {
         Up::TaskProgress { attempt, value } => attempt.epoch.0 << 20 | (value.len() as u64) << 8 | 15,
         Up::WatchProgress(t) => id(t.0) ^ 16,
         Up::Abandoned(n) => u64::from(*n) << 8 | 17,
+        Up::Snapshot(s) => s.incarnation.epoch.0 << 20 | (s.state.len() as u64) << 8 | 23,
         Up::Drain => 11,
         Up::Bye => 12,
         Up::Offer(defs) => (defs.len() as u64) << 8 | 13,

@@ -157,6 +157,7 @@ impl Peer {
             connection: self.connections,
             acked: self.link.acked(),
             life: self.coordinator,
+            labels: Vec::new(),
             process: None,
         }
     }
@@ -300,5 +301,6 @@ pub(crate) fn def(function: usize) -> FunctionDef {
         args: Vec::new(),
         returns: String::new(),
         concurrency: 0,
+        actor: None,
     }
 }

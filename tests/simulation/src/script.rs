@@ -269,6 +269,7 @@ impl Library {
             context: None,
             // Without a consumer it is a task like any other, whose items are its result.
             stream: script.stream && rng.chance(850),
+            actor: None,
         })
     }
 }

@@ -67,7 +67,12 @@ impl History {
                 Down::Credit { attempt, taken } => self.credit_told(*attempt, *taken),
                 Down::TaskProgress { task, value } => self.progress_told(*task, value),
                 Down::Sync { call, answer } => self.sync_told(session, *call, answer),
-                Down::CancelCount { .. } | Down::Recall(_) | Down::Drain | Down::Leave => {}
+                Down::CancelCount { .. }
+                | Down::Recall(_)
+                | Down::Stop(_)
+                | Down::Move(_)
+                | Down::Drain
+                | Down::Leave => {}
             }
         }
     }
@@ -399,14 +404,15 @@ fn too_early(now: Time, log: &TaskLog) -> Option<String> {
 
 /// It is not given the details that an attempt before it told.
 fn details_lost(log: &TaskLog, start: &Start) -> Option<String> {
-    let wrong = match start.details.as_deref() {
+    let given = start.more.as_ref().and_then(|more| more.details.as_ref());
+    let wrong = match given {
         // Those of a live attempt may be on record, or not.
         _ if log.crossed => false,
         Some(details) if log.expires() => !log.details.contains(details),
         None if log.expires() => false,
         details => details != log.details.last(),
     };
-    wrong.then(|| format!("it is given the details {:?}, and told were {:?}", start.details, log.details))
+    wrong.then(|| format!("it is given the details {given:?}, and told were {:?}", log.details))
 }
 
 fn mark_down(frame: &Down) -> u64 {
@@ -433,6 +439,8 @@ fn mark_down(frame: &Down) -> u64 {
         Down::Sync { call, .. } => call << 8 | 10,
         Down::Drain => 7,
         Down::Leave => 9,
+        Down::Stop(attempt) => attempt.epoch.0 << 8 | 19,
+        Down::Move(attempt) => attempt.epoch.0 << 8 | 20,
         Down::Item { task, seq, .. } => id(task.0) ^ *seq << 8 ^ 17,
         Down::Credit { attempt, taken } => attempt.epoch.0 << 20 | *taken << 8 | 18,
         Down::TaskProgress { task, value } => id(task.0) ^ (value.len() as u64) << 50 ^ 9,

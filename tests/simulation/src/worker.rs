@@ -188,6 +188,8 @@ impl Worker {
             Down::Leave => {}
             Down::CancelCount { .. }
             | Down::Input { .. }
+            | Down::Stop(_)
+            | Down::Move(_)
             | Down::Stranded { .. }
             | Down::Print { .. }
             | Down::TaskProgress { .. } => {}

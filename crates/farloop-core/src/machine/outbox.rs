@@ -476,6 +476,7 @@ mod tests {
             connection: 1,
             acked: 0,
             life: None,
+            labels: Vec::new(),
             process: None,
             labels: Vec::new(),
         };

@@ -175,6 +175,7 @@ pub(crate) fn hellos_are_refused_with_a_reason() {
             connection: 1,
             acked: 0,
             life: None,
+            labels: Vec::new(),
             process: None,
             labels: Vec::new(),
         };
@@ -206,6 +207,7 @@ fn l10_a_hello_that_comes_after_its_successors_changes_nothing() {
         connection: 2,
         acked: 0,
         life: None,
+        labels: Vec::new(),
         process: None,
         labels: Vec::new(),
     };

@@ -1,6 +1,7 @@
 //! Items from the coordinator.
 
-use farloop_core::frame::{Down, Start};
+use bytes::Bytes;
+use farloop_core::frame::{Down, Start, StartMore};
 use farloop_core::link::Item;
 
 use super::{WireError, duration_from_wire, duration_to_wire, item, outcome, print, scalar, spec, sync};
@@ -25,16 +26,21 @@ pub(crate) fn to_wire(item: Item<Down>) -> v1::DownItem {
         Down::Input { attempt, task, value } => {
             Wire::Input(v1::Input { attempt: Some(attempt.into()), task: Some(task.into()), value })
         }
-        Down::Start(start) => Wire::Start(v1::Start {
-            attempt: Some(start.attempt.into()),
-            number: start.number,
-            spec: Some(spec::to_wire(&start.spec)),
-            root: start.root.map(Into::into),
-            depth: start.depth,
-            remaining: start.remaining.map(duration_to_wire),
-            cancels: start.cancels,
-            details: start.details.map(|details| *details),
-        }),
+        Down::Start(start) => {
+            let more = start.more.map_or_else(StartMore::default, |more| *more);
+            Wire::Start(v1::Start {
+                attempt: Some(start.attempt.into()),
+                number: start.number,
+                spec: Some(spec::to_wire(&start.spec)),
+                root: start.root.map(Into::into),
+                depth: start.depth,
+                remaining: start.remaining.map(duration_to_wire),
+                cancels: start.cancels,
+                details: more.details,
+                incarnation: more.incarnation.map(Into::into),
+                reenters: more.reenters,
+            })
+        }
         Down::TaskProgress { task, value } => Wire::ProgressValue(v1::ProgressValue { task: Some(task.into()), value }),
         Down::Cancel { attempt, number, message } => {
             Wire::Cancel(v1::DeliverCancel { attempt: Some(attempt.into()), number, message })
@@ -50,6 +56,8 @@ pub(crate) fn to_wire(item: Item<Down>) -> v1::DownItem {
         }),
         Down::Sync { call, answer } => Wire::Sync(sync::answer_to_wire(call, answer)),
         Down::Drain => Wire::Drain(v1::Drain {}),
+        Down::Stop(incarnation) => Wire::Stop(incarnation.into()),
+        Down::Move(incarnation) => Wire::Move(incarnation.into()),
         Down::Leave => Wire::Leave(v1::Drain {}),
         Down::Item { task, seq, value } => Wire::StreamItem(v1::StreamItem { task: Some(task.into()), seq, value }),
         Down::Credit { attempt, taken } => {
@@ -78,7 +86,7 @@ pub(crate) fn from_wire(wire: v1::DownItem) -> Result<Item<Down>, WireError> {
             depth: s.depth,
             remaining: s.remaining.map(|d| duration_from_wire(d, "remaining")).transpose()?,
             cancels: s.cancels,
-            details: s.details.map(Box::new),
+            more: read_more(s.details, s.incarnation, s.reenters),
         }),
         Wire::ProgressValue(p) => Down::TaskProgress { task: scalar::id(p.task, "the task")?, value: p.value },
         Wire::Cancel(c) => Down::Cancel { attempt: scalar::attempt(c.attempt)?, number: c.number, message: c.message },
@@ -93,6 +101,8 @@ pub(crate) fn from_wire(wire: v1::DownItem) -> Result<Item<Down>, WireError> {
         },
         Wire::Sync(s) => Down::Sync { call: s.call, answer: sync::answer_from_wire(s.answer)? },
         Wire::Drain(_) => Down::Drain,
+        Wire::Stop(incarnation) => Down::Stop(incarnation.into()),
+        Wire::Move(incarnation) => Down::Move(incarnation.into()),
         Wire::Leave(_) => Down::Leave,
         Wire::StreamItem(i) => Down::Item { task: scalar::id(i.task, "the task")?, seq: i.seq, value: i.value },
         Wire::StreamCredit(c) => Down::Credit { attempt: scalar::attempt(c.attempt)?, taken: c.taken },
@@ -100,4 +110,10 @@ pub(crate) fn from_wire(wire: v1::DownItem) -> Result<Item<Down>, WireError> {
         Wire::Part(part) => return Ok(Item::Part(part)),
     };
     Ok(item(frame, wire.tail))
+}
+
+/// Absent and empty are one: what is the same must be equal.
+fn read_more(details: Option<Bytes>, incarnation: Option<v1::AttemptId>, reenters: bool) -> Option<Box<StartMore>> {
+    let more = StartMore { details, incarnation: incarnation.map(Into::into), reenters };
+    (more != StartMore::default()).then(|| Box::new(more))
 }

@@ -3,7 +3,7 @@
 use farloop_core::frame::{Hello, HelloReply, Role};
 use farloop_core::spec::FunctionDef;
 
-use super::{WireError, duration_from_wire, duration_to_wire, scalar};
+use super::{WireError, actor, duration_from_wire, duration_to_wire, scalar, spec};
 use crate::v1;
 
 impl From<Hello> for v1::Hello {
@@ -25,6 +25,7 @@ impl From<Hello> for v1::Hello {
             connection: hello.connection,
             acked: hello.acked,
             life: hello.life.map(Into::into),
+            labels: spec::labels(&hello.labels),
             process: hello.process.map(scalar::id_to_wire),
         }
     }
@@ -45,11 +46,12 @@ impl TryFrom<v1::Hello> for Hello {
             name: hello.name,
             resume: hello.resume,
             received: hello.received,
-            functions: hello.functions.into_iter().map(Into::into).collect(),
+            functions: hello.functions.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
             slots: hello.slots,
             connection: hello.connection,
             acked: hello.acked,
             life: hello.life.map(scalar::life).transpose()?,
+            labels: spec::read_labels(hello.labels),
             process: hello.process.map(|id| scalar::whole(id.high, id.low)),
         })
     }
@@ -63,19 +65,22 @@ impl From<FunctionDef> for v1::FunctionDef {
             parameters: def.args.into_iter().map(|(name, r#type)| v1::Parameter { name, r#type }).collect(),
             returns: def.returns,
             concurrency: def.concurrency,
+            actor: def.actor.as_deref().map(actor::def_to_wire),
         }
     }
 }
 
-impl From<v1::FunctionDef> for FunctionDef {
-    fn from(def: v1::FunctionDef) -> Self {
-        Self {
+impl TryFrom<v1::FunctionDef> for FunctionDef {
+    type Error = WireError;
+    fn try_from(def: v1::FunctionDef) -> Result<Self, WireError> {
+        Ok(Self {
             name: def.name.into(),
             fingerprint: def.fingerprint,
             args: def.parameters.into_iter().map(|p| (p.name, p.r#type)).collect(),
             returns: def.returns,
             concurrency: def.concurrency,
-        }
+            actor: def.actor.map(actor::read_def).transpose()?,
+        })
     }
 }
 

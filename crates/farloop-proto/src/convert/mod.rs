@@ -3,6 +3,7 @@
 //! Core to wire cannot fail. Wire to core can, since a peer may send anything: a missing part or an unknown name is a
 //! [`WireError`] that says which, and the connection that carried it is to be cut.
 
+mod actor;
 pub(crate) mod down;
 mod hello;
 mod outcome;
@@ -14,6 +15,7 @@ mod sync;
 pub(crate) mod up;
 
 use farloop_core::frame::{Down, Hello, HelloReply, Up};
+use farloop_core::limits::SPEC_NESTING;
 use farloop_core::link::{Batch, Item};
 
 pub use outcome::{failure_kind, lost_worker};
@@ -58,6 +60,9 @@ pub enum WireError {
     /// A duration is negative or has more than a second of nanoseconds.
     #[error("{0} is no length of time")]
     BadDuration(&'static str),
+    /// Messages are inside of each other, more of them than a limit allows.
+    #[error("{0} are inside of each other more than {SPEC_NESTING} deep (SPEC_NESTING)")]
+    TooDeep(&'static str),
     /// A frame says that its payload came before it, and it has none.
     #[error("a {0} cannot be the tail of a payload")]
     BadTail(&'static str),

@@ -53,6 +53,8 @@ pub fn failure_kind(kind: &FailureKind) -> v1::FailureKind {
         FailureKind::DependencyCycle => Wire::DependencyCycle,
         FailureKind::SessionLost => Wire::SessionLost,
         FailureKind::SignatureMismatch => Wire::SignatureMismatch,
+        FailureKind::ActorUnavailable => Wire::ActorUnavailable,
+        FailureKind::ActorDied => Wire::ActorDied,
         FailureKind::Group(_) => Wire::Group,
         FailureKind::ScheduleToStartTimeout => Wire::ScheduleToStartTimeout,
         FailureKind::StartToCloseTimeout => Wire::StartToCloseTimeout,
@@ -83,6 +85,7 @@ fn raised(failure: &Failure, level: usize) -> v1::RaisedFailure {
         attempt: failure.attempt,
         location: failure.location.clone(),
         retryable: failure.retryable,
+        may_have_run: failure.may_have_run,
         crashes: failure.crashes.iter().map(lost_worker).collect(),
         ..Default::default()
     };
@@ -162,6 +165,8 @@ pub(super) fn read_raised(wire: Box<v1::RaisedFailure>) -> Result<Failure, WireE
         Wire::DependencyCycle => FailureKind::DependencyCycle,
         Wire::SessionLost => FailureKind::SessionLost,
         Wire::SignatureMismatch => FailureKind::SignatureMismatch,
+        Wire::ActorUnavailable => FailureKind::ActorUnavailable,
+        Wire::ActorDied => FailureKind::ActorDied,
         Wire::Group => {
             let members = wire.members.into_iter().map(|member| Ok(Arc::new(read_raised(Box::new(member))?)));
             FailureKind::Group(members.collect::<Result<_, WireError>>()?)
@@ -183,6 +188,7 @@ pub(super) fn read_raised(wire: Box<v1::RaisedFailure>) -> Result<Failure, WireE
         attempt: wire.attempt,
         location: wire.location,
         retryable: wire.retryable,
+        may_have_run: wire.may_have_run,
         crashes: wire.crashes.into_iter().map(read_lost_worker).collect::<Result<_, _>>()?,
     })
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use farloop_core::id::{Epoch, TaskId};
 use farloop_core::record::{
-    AttemptFailed, CancelRequested, Carried, Crash, LifeBegan, Record, Rostered, Standing, Submitted,
+    AttemptFailed, CancelRequested, Carried, Crash, LifeBegan, Record, Rostered, Saved, Standing, Submitted,
 };
 use farloop_core::time::Time;
 
@@ -25,12 +25,14 @@ impl From<&Record> for wire::Record {
             Record::WorkerJoined(worker) => Wire::WorkerJoined(rostered_to_wire(worker)),
             Record::WorkerLeft { worker } => Wire::WorkerLeft((*worker).into()),
             Record::Submitted(submitted) => Wire::Submitted(submitted_to_wire(submitted)),
-            Record::Ended { task, outcome, at, all } => Wire::Ended(wire::Ended {
+            Record::Ended { task, outcome, at, all, snapshot } => Wire::Ended(wire::Ended {
                 task: Some((*task).into()),
                 outcome: Some(outcome::to_wire(outcome)),
                 at: at.0,
                 all: *all,
+                snapshot: snapshot.as_deref().map(saved_to_wire),
             }),
+            Record::Snapshot(saved) => Wire::Snapshot(saved_to_wire(saved)),
             Record::AttemptFailed(failed) => Wire::AttemptFailed(attempt_to_wire(failed)),
             Record::Started { task } => Wire::Started((*task).into()),
             Record::Released { task } => Wire::Released((*task).into()),
@@ -59,7 +61,9 @@ impl TryFrom<wire::Record> for Record {
                 outcome: outcome::from_wire(ended.outcome)?,
                 at: Time(ended.at),
                 all: ended.all,
+                snapshot: ended.snapshot.map(|saved| read_saved(saved).map(Box::new)).transpose()?,
             },
+            Wire::Snapshot(saved) => Self::Snapshot(read_saved(saved)?),
             Wire::AttemptFailed(failed) => Self::AttemptFailed(Box::new(read_attempt(failed)?)),
             Wire::Started(task) => Self::Started { task: task.into() },
             Wire::Released(task) => Self::Released { task: task.into() },
@@ -76,6 +80,14 @@ fn life_to_wire(began: &LifeBegan) -> wire::LifeBegan {
 fn read_life(began: wire::LifeBegan) -> Result<LifeBegan, WireError> {
     let life = scalar::life(began.life.ok_or(WireError::Missing("the life"))?)?;
     Ok(LifeBegan { life, zero_ms: began.zero_ms, at: Time(began.at) })
+}
+
+fn saved_to_wire(saved: &Saved) -> wire::Saved {
+    wire::Saved { actor: Some(saved.actor.into()), state: saved.state.clone() }
+}
+
+fn read_saved(saved: wire::Saved) -> Result<Saved, WireError> {
+    Ok(Saved { actor: scalar::id(saved.actor, "the actor")?, state: saved.state })
 }
 
 fn rostered_to_wire(rostered: &Rostered) -> wire::Rostered {
@@ -217,7 +229,9 @@ fn carried_to_wire(c: &Carried) -> wire::Carried {
             outcome: Some(outcome::to_wire(outcome)),
             at: at.0,
             all: false,
+            snapshot: None,
         }),
+        snapshot: c.snapshot.clone(),
     }
 }
 
@@ -234,6 +248,7 @@ fn read_carried(c: wire::Carried) -> Result<Carried, WireError> {
         inputs: c.inputs.into_iter().map(input).collect::<Result<_, WireError>>()?,
         args_were: c.args_were.map(|a| (a.len, a.hash)),
         ended: c.ended.map(ended).transpose()?,
+        snapshot: c.snapshot,
     })
 }
 

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use farloop_core::limits::SPEC_NESTING;
 use farloop_core::spec::{
     Backoff, ContextValue, Dependency, Durability, Limit, Options, Policy, Retention, Spec, Trace,
 };
 
-use super::{WireError, duration_from_wire, duration_to_wire};
+use super::{WireError, actor, duration_from_wire, duration_to_wire};
 use crate::v1;
 
 /// The wire form of a spec, which is shared and stays where it is.
@@ -22,11 +23,20 @@ pub(super) fn to_wire(spec: &Spec) -> v1::Spec {
         trace: spec.trace.as_deref().map(|t| v1::Trace { parent: t.parent.clone(), state: t.state.clone() }),
         context: spec.context.iter().flat_map(|values| values.iter()).map(context_value).collect(),
         stream: spec.stream,
+        actor: spec.actor.as_deref().map(|part| Box::new(actor::to_wire(part))),
     }
 }
 
 /// Reads a spec that must be there.
 pub(super) fn from_wire(spec: Option<v1::Spec>) -> Result<Arc<Spec>, WireError> {
+    read(spec, 0)
+}
+
+/// Reads a spec that must be there and is inside of `level` others.
+pub(super) fn read(spec: Option<v1::Spec>, level: usize) -> Result<Arc<Spec>, WireError> {
+    if level > SPEC_NESTING {
+        return Err(WireError::TooDeep("specs"));
+    }
     let spec = spec.ok_or(WireError::Missing("the spec"))?;
     Ok(Arc::new(Spec {
         function: spec.function.into(),
@@ -49,6 +59,7 @@ pub(super) fn from_wire(spec: Option<v1::Spec>) -> Result<Arc<Spec>, WireError> 
             Arc::new(spec.context.into_iter().map(value).collect())
         }),
         stream: spec.stream,
+        actor: spec.actor.map(|part| actor::from_wire(*part, level).map(Arc::new)).transpose()?,
     }))
 }
 
@@ -67,20 +78,23 @@ fn options(o: &Options) -> v1::Options {
         max_crashes: o.max_crashes,
         priority: o.priority,
         cancel_grace: o.cancel_grace.map(duration_to_wire),
-        labels: o.labels.iter().map(|(key, value)| v1::Label { key: key.clone(), value: value.clone() }).collect(),
+        labels: labels(&o.labels),
         ..o.policy.as_deref().map(policy).unwrap_or_default()
     }
+}
+
+pub(super) fn labels(labels: &[(String, String)]) -> Vec<v1::Label> {
+    labels.iter().map(|(key, value)| v1::Label { key: key.clone(), value: value.clone() }).collect()
+}
+
+pub(super) fn read_labels(labels: Vec<v1::Label>) -> Vec<(String, String)> {
+    labels.into_iter().map(|l| (l.key, l.value)).collect()
 }
 
 /// The part of the options that few calls set; the rest is for the caller to fill in.
 fn policy(p: &Policy) -> v1::Options {
     v1::Options {
-        backoff: p.backoff.as_ref().map(|b| v1::Backoff {
-            initial: Some(duration_to_wire(b.initial)),
-            coefficient: b.coefficient,
-            maximum: Some(duration_to_wire(b.maximum)),
-            jitter: b.jitter,
-        }),
+        backoff: p.backoff.as_ref().map(backoff),
         schedule_to_start: p.schedule_to_start.map(duration_to_wire),
         start_to_close: p.start_to_close.map(duration_to_wire),
         heartbeat: p.heartbeat.map(duration_to_wire),
@@ -152,7 +166,16 @@ pub fn retention_from_wire(retention: &v1::Retention) -> Result<Retention, WireE
     })
 }
 
-fn read_backoff(b: v1::Backoff) -> Result<Backoff, WireError> {
+pub(super) fn backoff(b: &Backoff) -> v1::Backoff {
+    v1::Backoff {
+        initial: Some(duration_to_wire(b.initial)),
+        coefficient: b.coefficient,
+        maximum: Some(duration_to_wire(b.maximum)),
+        jitter: b.jitter,
+    }
+}
+
+pub(super) fn read_backoff(b: v1::Backoff) -> Result<Backoff, WireError> {
     let time = |d: Option<prost_types::Duration>, what| duration_from_wire(d.unwrap_or_default(), what);
     Ok(Backoff {
         initial: time(b.initial, "the initial backoff")?,
@@ -170,6 +193,6 @@ fn read_options(mut o: v1::Options) -> Result<Options, WireError> {
         max_crashes: o.max_crashes,
         priority: o.priority,
         cancel_grace: o.cancel_grace.map(|d| duration_from_wire(d, "cancel_grace")).transpose()?,
-        labels: o.labels.into_iter().map(|l| (l.key, l.value)).collect(),
+        labels: read_labels(o.labels),
     })
 }

@@ -4,7 +4,7 @@ use farloop_core::frame::{Activity, Held, Owner, Submit, Up};
 use farloop_core::id::{AttemptId, TaskId};
 use farloop_core::link::Item;
 
-use super::{WireError, duration_from_wire, duration_to_wire, item, outcome, print, scalar, spec, sync};
+use super::{WireError, actor, duration_from_wire, duration_to_wire, item, outcome, print, scalar, spec, sync};
 use crate::v1;
 use crate::v1::up_item::Item as Wire;
 
@@ -54,6 +54,7 @@ pub(crate) fn to_wire(item: Item<Up>) -> v1::UpItem {
         }
         Up::WatchProgress(task) => Wire::WatchProgress(task.into()),
         Up::Abandoned(threads) => Wire::Abandoned(threads),
+        Up::Snapshot(snapshot) => Wire::Snapshot(actor::snapshot_to_wire(*snapshot)),
         Up::Drain => Wire::Drain(v1::Drain {}),
         Up::Bye => Wire::Bye(v1::Bye {}),
         Up::Item { attempt, seq, value } => {
@@ -92,7 +93,10 @@ pub(crate) fn from_wire(wire: v1::UpItem) -> Result<Item<Up>, WireError> {
         },
         Wire::Returned(attempt) => Up::Returned(attempt.into()),
         Wire::Print(p) => Up::Print { attempt: scalar::attempt(p.attempt)?, print: print::from_wire(p.print)? },
-        Wire::Offer(offer) => Up::Offer(offer.functions.into_iter().map(Into::into).collect()),
+        Wire::Offer(offer) => {
+            let functions = offer.functions.into_iter().map(TryInto::try_into);
+            Up::Offer(functions.collect::<Result<_, _>>()?)
+        }
         Wire::Sync(call) => Up::Sync(Box::new(sync::call_from_wire(call)?)),
         Wire::SyncEnd(end) => Up::SyncEnd { call: end.call, end: sync::end_from_wire(&end)? },
         Wire::Heartbeat(_) => Up::Heartbeat,
@@ -100,6 +104,7 @@ pub(crate) fn from_wire(wire: v1::UpItem) -> Result<Item<Up>, WireError> {
         Wire::TaskProgress(p) => Up::TaskProgress { attempt: scalar::attempt(p.attempt)?, value: p.value },
         Wire::WatchProgress(task) => Up::WatchProgress(task.into()),
         Wire::Abandoned(threads) => Up::Abandoned(threads),
+        Wire::Snapshot(snapshot) => Up::Snapshot(Box::new(actor::read_snapshot(snapshot)?)),
         Wire::Drain(_) => Up::Drain,
         Wire::Bye(_) => Up::Bye,
         Wire::YieldedItem(i) => Up::Item { attempt: scalar::attempt(i.attempt)?, seq: i.seq, value: i.value },

@@ -4,7 +4,7 @@
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Record {
     /// Exactly one of these.
-    #[prost(oneof = "record::Record", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 60")]
+    #[prost(oneof = "record::Record", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 60")]
     pub record: ::core::option::Option<record::Record>,
 }
 /// Nested message and enum types in `Record`.
@@ -42,6 +42,9 @@ pub mod record {
         /// All that is known of a task, once more.
         #[prost(message, tag = "10")]
         Carried(super::Carried),
+        /// An actor saved its state.
+        #[prost(message, tag = "11")]
+        Snapshot(super::Saved),
         /// Nobody needs the outcome of this task any more.
         #[prost(message, tag = "60")]
         Released(crate::v1::Id),
@@ -141,6 +144,19 @@ pub struct Ended {
     /// Whether all that its last attempt created and that is not detached is cancelled, rather than what it awaited.
     #[prost(bool, tag = "4")]
     pub all: bool,
+    /// State that its actor saved together with the outcome.
+    #[prost(message, optional, tag = "5")]
+    pub snapshot: ::core::option::Option<Saved>,
+}
+/// The state of an actor.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Saved {
+    /// The actor.
+    #[prost(message, optional, tag = "1")]
+    pub actor: ::core::option::Option<crate::v1::Id>,
+    /// The state, encoded.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub state: ::prost::bytes::Bytes,
 }
 /// An attempt that is over where another follows.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -254,6 +270,9 @@ pub struct Carried {
     /// How it ended, if it is over.
     #[prost(message, optional, tag = "8")]
     pub ended: ::core::option::Option<Ended>,
+    /// State that it saved, if it is an actor.
+    #[prost(bytes = "bytes", optional, tag = "9")]
+    pub snapshot: ::core::option::Option<::prost::bytes::Bytes>,
     /// It was released.
     #[prost(bool, tag = "60")]
     pub released: bool,

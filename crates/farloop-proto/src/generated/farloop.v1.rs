@@ -759,6 +759,10 @@ pub enum FailureKind {
     StartToCloseTimeout = 21,
     /// Attempts gave no sign of life in time.
     HeartbeatTimeout = 22,
+    /// The actor is not there now and will be again.
+    ActorUnavailable = 25,
+    /// The actor is over, or never was.
+    ActorDied = 26,
 }
 impl FailureKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -788,6 +792,8 @@ impl FailureKind {
             Self::ScheduleToStartTimeout => "FAILURE_KIND_SCHEDULE_TO_START_TIMEOUT",
             Self::StartToCloseTimeout => "FAILURE_KIND_START_TO_CLOSE_TIMEOUT",
             Self::HeartbeatTimeout => "FAILURE_KIND_HEARTBEAT_TIMEOUT",
+            Self::ActorUnavailable => "FAILURE_KIND_ACTOR_UNAVAILABLE",
+            Self::ActorDied => "FAILURE_KIND_ACTOR_DIED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -814,6 +820,8 @@ impl FailureKind {
             "FAILURE_KIND_SCHEDULE_TO_START_TIMEOUT" => Some(Self::ScheduleToStartTimeout),
             "FAILURE_KIND_START_TO_CLOSE_TIMEOUT" => Some(Self::StartToCloseTimeout),
             "FAILURE_KIND_HEARTBEAT_TIMEOUT" => Some(Self::HeartbeatTimeout),
+            "FAILURE_KIND_ACTOR_UNAVAILABLE" => Some(Self::ActorUnavailable),
+            "FAILURE_KIND_ACTOR_DIED" => Some(Self::ActorDied),
             _ => None,
         }
     }
@@ -878,6 +886,9 @@ pub struct Hello {
     /// Life of the coordinator that welcomed the peer last on this session.
     #[prost(message, optional, tag = "11")]
     pub life: ::core::option::Option<Life>,
+    /// Labels of a worker, for the placement of actors.
+    #[prost(message, repeated, tag = "12")]
+    pub labels: ::prost::alloc::vec::Vec<Label>,
     /// Given to the process by whoever started it, and who will say how it ended (ClusterService.ReportWorkerExit).
     #[prost(message, optional, tag = "50")]
     pub process: ::core::option::Option<Id>,
@@ -907,6 +918,9 @@ pub struct FunctionDef {
     /// Type of the result, as written in the source.
     #[prost(string, tag = "4")]
     pub returns: ::prost::alloc::string::String,
+    /// Present: it makes actors, or is a method of theirs.
+    #[prost(message, optional, tag = "5")]
+    pub actor: ::core::option::Option<ActorDef>,
     /// Tasks of the function that may be at workers at once, over the whole cluster; 0: without limit.
     #[prost(uint32, tag = "10")]
     pub concurrency: u32,
@@ -1013,7 +1027,7 @@ pub struct UpItem {
     /// What it is.
     #[prost(
         oneof = "up_item::Item",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 30, 31, 26, 27, 20, 21, 22, 23, 40, 41, 60, 15, 16"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 70, 30, 31, 26, 27, 20, 21, 22, 23, 40, 41, 60, 15, 16"
     )]
     pub item: ::core::option::Option<up_item::Item>,
 }
@@ -1061,6 +1075,9 @@ pub mod up_item {
         /// Worker: functions in addition to those of its hello.
         #[prost(message, tag = "13")]
         Offer(super::Offer),
+        /// Worker: an actor saved its state.
+        #[prost(message, tag = "70")]
+        Snapshot(super::ActorSnapshot),
         /// Worker: an item of a stream.
         #[prost(message, tag = "30")]
         YieldedItem(super::YieldedItem),
@@ -1109,7 +1126,7 @@ pub struct DownItem {
     #[prost(bool, tag = "14")]
     pub tail: bool,
     /// What it is.
-    #[prost(oneof = "down_item::Item", tags = "1, 2, 3, 4, 5, 6, 11, 7, 8, 9, 20, 10, 35, 30, 31, 26, 15, 16")]
+    #[prost(oneof = "down_item::Item", tags = "1, 2, 3, 4, 5, 6, 11, 7, 8, 9, 20, 10, 35, 70, 71, 30, 31, 26, 15, 16")]
     pub item: ::core::option::Option<down_item::Item>,
 }
 /// Nested message and enum types in `DownItem`.
@@ -1156,6 +1173,13 @@ pub mod down_item {
         /// Worker: take no new work, let what runs end within the drain limit, and end.
         #[prost(message, tag = "35")]
         Leave(super::Drain),
+        /// Worker: no further call comes for this incarnation of an actor; let it stop, and report its end.
+        #[prost(message, tag = "70")]
+        Stop(super::AttemptId),
+        /// Worker: let this incarnation end its turn, save its state and leave. Calls that have not begun are returned, and
+        /// then the incarnation itself.
+        #[prost(message, tag = "71")]
+        Move(super::AttemptId),
         /// Consumer of a stream: an item.
         #[prost(message, tag = "30")]
         StreamItem(super::StreamItem),
@@ -1223,6 +1247,188 @@ pub struct Spec {
     /// The caller's context variables, sorted by name; at most 16 KiB.
     #[prost(message, repeated, tag = "9")]
     pub context: ::prost::alloc::vec::Vec<ContextValue>,
+    /// What the call is to an actor; absent: it has to do with none. Specs inside specs are four deep at most.
+    #[prost(message, optional, boxed, tag = "10")]
+    pub actor: ::core::option::Option<::prost::alloc::boxed::Box<ActorPart>>,
+}
+/// What a call is to an actor. An actor is a task that stays; a call of an actor is a task that runs where it is.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ActorPart {
+    /// Exactly one of these.
+    #[prost(oneof = "actor_part::Part", tags = "1, 2, 3, 4, 5")]
+    pub part: ::core::option::Option<actor_part::Part>,
+}
+/// Nested message and enum types in `ActorPart`.
+pub mod actor_part {
+    /// Exactly one of these.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Part {
+        /// The task is an actor. Its function is the actor's type.
+        #[prost(message, tag = "1")]
+        Host(super::ActorHost),
+        /// The task is a call: it runs at the actor, in its turn. Its function is `type.method`.
+        #[prost(message, tag = "2")]
+        Call(::prost::alloc::boxed::Box<super::ActorCall>),
+        /// Returns the actor's id (16 bytes, as MessagePack's binary).
+        #[prost(message, tag = "3")]
+        Find(::prost::alloc::boxed::Box<super::ActorFind>),
+        /// Lets the actor finish its mailbox and stop; returns nil when it has.
+        #[prost(message, tag = "4")]
+        Stop(::prost::alloc::boxed::Box<super::ActorAddress>),
+        /// A reminder: stays until it is cancelled, or until it was due, if it is due once.
+        #[prost(message, tag = "5")]
+        Remind(::prost::alloc::boxed::Box<super::Reminder>),
+    }
+}
+/// A call of an actor.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ActorCall {
+    /// Of whom.
+    #[prost(message, optional, boxed, tag = "1")]
+    pub to: ::core::option::Option<::prost::alloc::boxed::Box<ActorAddress>>,
+    /// It waits for room where the mailbox is full; else it is refused.
+    #[prost(bool, tag = "2")]
+    pub waits: bool,
+}
+/// A search for an actor.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ActorFind {
+    /// Whom.
+    #[prost(message, optional, boxed, tag = "1")]
+    pub of: ::core::option::Option<::prost::alloc::boxed::Box<ActorAddress>>,
+    /// The answer comes when the actor is up. It is made first if nobody has the name and the address says how.
+    #[prost(bool, tag = "2")]
+    pub up: bool,
+}
+/// Which actor.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ActorAddress {
+    /// Exactly one of these.
+    #[prost(oneof = "actor_address::Address", tags = "1, 2")]
+    pub address: ::core::option::Option<actor_address::Address>,
+}
+/// Nested message and enum types in `ActorAddress`.
+pub mod actor_address {
+    /// Exactly one of these.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Address {
+        /// By the id of its task.
+        #[prost(message, tag = "1")]
+        Actor(super::Id),
+        /// By its name.
+        #[prost(message, tag = "2")]
+        Named(::prost::alloc::boxed::Box<super::ActorName>),
+    }
+}
+/// The actor of a type that has a name.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ActorName {
+    /// The name; the type is that of the call.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// If nobody has the name, this one is made. Absent: as the type says, which makes actors on demand or refuses.
+    #[prost(message, optional, boxed, tag = "2")]
+    pub make: ::core::option::Option<::prost::alloc::boxed::Box<Spec>>,
+}
+/// What an actor is, besides what a task is. Each field counts as it stands.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ActorHost {
+    /// One actor of a type has a name at a time.
+    #[prost(string, optional, tag = "1")]
+    pub name: ::core::option::Option<::prost::alloc::string::String>,
+    /// Made by the first call of its name; asleep, or forgotten, while nobody calls it.
+    #[prost(bool, tag = "2")]
+    pub on_demand: bool,
+    /// Calls that may wait for it, of all callers together.
+    #[prost(uint32, tag = "3")]
+    pub mailbox: u32,
+    /// Calls of one caller that may be under way or wait.
+    #[prost(uint32, tag = "4")]
+    pub per_caller: u32,
+    /// What follows when an incarnation fails or is lost; absent: three restarts in a minute, the first after 100 ms.
+    #[prost(message, optional, tag = "5")]
+    pub restart: ::core::option::Option<Restart>,
+    /// One that was made on demand leaves its worker after that long without a call; absent: never.
+    #[prost(message, optional, tag = "6")]
+    pub idle: ::core::option::Option<::prost_types::Duration>,
+    /// Where it may be; absent: at any worker.
+    #[prost(message, optional, tag = "7")]
+    pub placement: ::core::option::Option<Placement>,
+    /// Supervised one for all: when one of the group starts again, all do, and when one is over, all are.
+    #[prost(message, optional, tag = "8")]
+    pub group: ::core::option::Option<Id>,
+    /// Where a call or a Find makes it: nobody owns it.
+    #[prost(bool, tag = "9")]
+    pub detached: bool,
+}
+/// When an actor starts again, from its snapshot if it saved one, else from its first arguments.
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct Restart {
+    /// After what.
+    #[prost(enumeration = "RestartWhen", tag = "1")]
+    pub when: i32,
+    /// So often within the window; once more, and it is over.
+    #[prost(uint32, tag = "2")]
+    pub at_most: u32,
+    /// The window.
+    #[prost(message, optional, tag = "3")]
+    pub within: ::core::option::Option<::prost_types::Duration>,
+    /// Pause before it.
+    #[prost(message, optional, tag = "4")]
+    pub backoff: ::core::option::Option<Backoff>,
+}
+/// Where an actor may be.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Placement {
+    /// Only at workers with all of these labels.
+    #[prost(message, repeated, tag = "1")]
+    pub labels: ::prost::alloc::vec::Vec<Label>,
+    /// Which of those.
+    #[prost(enumeration = "PlacementStrategy", tag = "2")]
+    pub strategy: i32,
+    /// At the worker where this actor is, if that is possible now.
+    #[prost(message, optional, tag = "3")]
+    pub near: ::core::option::Option<Id>,
+}
+/// A call of an actor that is made later, or again and again, whether or not the actor is there. One of the same name
+/// takes the place of an older one.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Reminder {
+    /// Whom.
+    #[prost(message, optional, boxed, tag = "1")]
+    pub to: ::core::option::Option<::prost::alloc::boxed::Box<ActorAddress>>,
+    /// Its name, one of the actor's.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// When it is due first, from its acceptance.
+    #[prost(message, optional, tag = "3")]
+    pub first: ::core::option::Option<::prost_types::Duration>,
+    /// And then every so often; absent: once.
+    #[prost(message, optional, tag = "4")]
+    pub every: ::core::option::Option<::prost_types::Duration>,
+    /// The call.
+    #[prost(message, optional, boxed, tag = "5")]
+    pub call: ::core::option::Option<::prost::alloc::boxed::Box<Spec>>,
+}
+/// What a function is to an actor.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ActorDef {
+    /// Exactly one of these.
+    #[prost(oneof = "actor_def::Def", tags = "1, 2")]
+    pub def: ::core::option::Option<actor_def::Def>,
+}
+/// Nested message and enum types in `ActorDef`.
+pub mod actor_def {
+    /// Exactly one of these.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Def {
+        /// It makes actors. The options are those of actors made on demand.
+        #[prost(message, tag = "1")]
+        Type(super::ActorHost),
+        /// It is a method of the type before the last dot of its name.
+        #[prost(enumeration = "super::Turns", tag = "2")]
+        Method(i32),
+    }
 }
 /// A context variable and its value.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1342,7 +1548,7 @@ pub struct KeyLimit {
     #[prost(uint32, tag = "2")]
     pub at_once: u32,
 }
-/// A label of a task.
+/// A label of a task or worker.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Label {
     /// Its name.
@@ -1439,6 +1645,19 @@ pub struct Ended {
     /// Highest cancel request that this body saw.
     #[prost(uint32, tag = "3")]
     pub delivered: u32,
+}
+/// An actor saved its state. It counts if its incarnation does.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ActorSnapshot {
+    /// The incarnation.
+    #[prost(message, optional, tag = "1")]
+    pub incarnation: ::core::option::Option<AttemptId>,
+    /// The state, encoded; at most 16 MiB.
+    #[prost(bytes = "bytes", tag = "2")]
+    pub state: ::prost::bytes::Bytes,
+    /// It counts together with the outcome of this call, whose end follows, or not at all.
+    #[prost(message, optional, tag = "3")]
+    pub with: ::core::option::Option<AttemptId>,
 }
 /// Sign of life.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1588,6 +1807,9 @@ pub struct RaisedFailure {
     /// Whether another attempt may help; absent if the body did not say.
     #[prost(bool, optional, tag = "11")]
     pub retryable: ::core::option::Option<bool>,
+    /// Of a call of an actor: whether its method may have run; absent if that is no question.
+    #[prost(bool, optional, tag = "15")]
+    pub may_have_run: ::core::option::Option<bool>,
     /// Of FAILURE_KIND_DEPENDENCY_FAILED: the task that failed.
     #[prost(message, optional, tag = "12")]
     pub dependency: ::core::option::Option<Id>,
@@ -1645,16 +1867,16 @@ pub struct CancelCount {
     #[prost(uint32, tag = "2")]
     pub count: u32,
 }
-/// The value of a dependency.
+/// The value of a dependency, or the last snapshot of an actor that is started.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Input {
     /// Attempt that it is for.
     #[prost(message, optional, tag = "1")]
     pub attempt: ::core::option::Option<AttemptId>,
-    /// Task that returned it.
+    /// Task that returned it; of a snapshot, the actor itself.
     #[prost(message, optional, tag = "2")]
     pub task: ::core::option::Option<Id>,
-    /// The value, in MessagePack.
+    /// The value, in MessagePack; of a snapshot, as it was saved.
     #[prost(bytes = "bytes", tag = "3")]
     pub value: ::prost::bytes::Bytes,
 }
@@ -1685,6 +1907,12 @@ pub struct Start {
     /// Details of the last heartbeat of the attempts before, in MessagePack.
     #[prost(bytes = "bytes", optional, tag = "8")]
     pub details: ::core::option::Option<::prost::bytes::Bytes>,
+    /// Of a call of an actor: the incarnation that it is for, which is at this worker.
+    #[prost(message, optional, tag = "9")]
+    pub incarnation: ::core::option::Option<AttemptId>,
+    /// Of a call of an actor, made, directly or not, by a call that runs there: it does not queue behind others.
+    #[prost(bool, tag = "10")]
+    pub reenters: bool,
 }
 /// A cancel request for a body.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1967,6 +2195,113 @@ impl Owner {
             "OWNER_AWAIT" => Some(Self::Await),
             "OWNER_ROOT" => Some(Self::Root),
             "OWNER_NOBODY" => Some(Self::Nobody),
+            _ => None,
+        }
+    }
+}
+/// After which ends an actor starts again. One that is stopped or cancelled from outside never does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum RestartWhen {
+    /// Never sent.
+    Unspecified = 0,
+    /// After none.
+    Never = 1,
+    /// After a panic, a failed start, or the loss of its worker.
+    OnFailure = 2,
+    /// Also when it ended itself.
+    Always = 3,
+}
+impl RestartWhen {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RESTART_WHEN_UNSPECIFIED",
+            Self::Never => "RESTART_WHEN_NEVER",
+            Self::OnFailure => "RESTART_WHEN_ON_FAILURE",
+            Self::Always => "RESTART_WHEN_ALWAYS",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RESTART_WHEN_UNSPECIFIED" => Some(Self::Unspecified),
+            "RESTART_WHEN_NEVER" => Some(Self::Never),
+            "RESTART_WHEN_ON_FAILURE" => Some(Self::OnFailure),
+            "RESTART_WHEN_ALWAYS" => Some(Self::Always),
+            _ => None,
+        }
+    }
+}
+/// How actors of a type are distributed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum PlacementStrategy {
+    /// Never sent.
+    Unspecified = 0,
+    /// To the worker that has least to do.
+    Spread = 1,
+    /// To the worker that has most actors and still takes some.
+    Pack = 2,
+}
+impl PlacementStrategy {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "PLACEMENT_STRATEGY_UNSPECIFIED",
+            Self::Spread => "PLACEMENT_STRATEGY_SPREAD",
+            Self::Pack => "PLACEMENT_STRATEGY_PACK",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "PLACEMENT_STRATEGY_UNSPECIFIED" => Some(Self::Unspecified),
+            "PLACEMENT_STRATEGY_SPREAD" => Some(Self::Spread),
+            "PLACEMENT_STRATEGY_PACK" => Some(Self::Pack),
+            _ => None,
+        }
+    }
+}
+/// With which other methods of an actor one may run at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Turns {
+    /// Never sent.
+    Unspecified = 0,
+    /// With none.
+    Alone = 1,
+    /// With others of its kind, which change nothing.
+    Shared = 2,
+    /// With others of its kind, each of which changes the state between two awaits.
+    Interleaved = 3,
+}
+impl Turns {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "TURNS_UNSPECIFIED",
+            Self::Alone => "TURNS_ALONE",
+            Self::Shared => "TURNS_SHARED",
+            Self::Interleaved => "TURNS_INTERLEAVED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "TURNS_UNSPECIFIED" => Some(Self::Unspecified),
+            "TURNS_ALONE" => Some(Self::Alone),
+            "TURNS_SHARED" => Some(Self::Shared),
+            "TURNS_INTERLEAVED" => Some(Self::Interleaved),
             _ => None,
         }
     }

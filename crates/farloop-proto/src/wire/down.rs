@@ -25,7 +25,7 @@ impl Frame for Down {
             Self::Resolved { outcome: Outcome::Returned(value), .. } => {
                 Some((RESOLVED, field_len(ID) + field_len(field_len(value.len()))))
             }
-            Self::Start(start) if start.remaining.is_none() && start.details.is_none() => {
+            Self::Start(start) if start.remaining.is_none() && start.more.is_none() => {
                 let spec = field_len(spec_len(&start.spec)?);
                 let root = start.root.map_or(0, |_| field_len(ID));
                 let numbers = [start.number, start.depth, start.cancels].map(|n| number_len(n.into()));
@@ -104,5 +104,5 @@ fn start(mut body: Reader<'_>, names: &mut Names) -> Option<Down> {
         }
     }
     let (attempt, spec) = (attempt?, spec?);
-    Some(Down::Start(Start { attempt, number, spec, root, depth, remaining: None, cancels, details: None }))
+    Some(Down::Start(Start { attempt, number, spec, root, depth, remaining: None, cancels, more: None }))
 }

@@ -124,7 +124,7 @@ impl<'a> Reader<'a> {
         attempt.is_empty().then_some(AttemptId { task, epoch: Epoch(epoch) })
     }
 
-    /// A field that is a spec without dependencies, options and trace.
+    /// A field that is a spec as [`spec_len`](super::write::spec_len) knows it.
     pub(super) fn spec(&mut self, names: &mut Names) -> Option<Arc<Spec>> {
         let mut body = self.sub()?;
         let mut spec = Spec {
@@ -137,6 +137,7 @@ impl<'a> Reader<'a> {
             trace: None,
             context: None,
             stream: false,
+            actor: None,
         };
         while let Some(key) = body.key() {
             match key {

@@ -145,9 +145,10 @@ pub(super) fn attempt_len(attempt: AttemptId) -> usize {
     ID + number_len(attempt.epoch.0)
 }
 
-/// Bytes of a spec without dependencies, options, trace and context, that is no stream; none if it has some.
+/// Bytes of a spec without dependencies, options, trace and context, that is no stream and has to do with no actor; none
+/// if it is another one.
 pub(super) fn spec_len(spec: &Spec) -> Option<usize> {
-    let plain = spec.trace.is_none() && spec.context.is_none() && !spec.stream;
+    let plain = spec.trace.is_none() && spec.context.is_none() && !spec.stream && spec.actor.is_none();
     let usual = plain && spec.dependencies.is_empty() && spec.options == Options::default();
     let name = spec.name.as_ref().map_or(0, |name| field_len(name.len()));
     let fingerprint = if spec.fingerprint == 0 { 0 } else { 9 };

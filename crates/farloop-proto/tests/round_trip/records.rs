@@ -1,7 +1,7 @@
 //! Records of the journal.
 
 use farloop_core::record::{
-    AttemptFailed, CancelRequested, Carried, Crash, LifeBegan, Record, Rostered, Standing, Submitted,
+    AttemptFailed, CancelRequested, Carried, Crash, LifeBegan, Record, Rostered, Saved, Standing, Submitted,
 };
 use farloop_core::time::Time;
 use farloop_proto::convert::begins;
@@ -79,10 +79,10 @@ fn cancel() -> impl Strategy<Value = CancelRequested> {
 }
 fn carried() -> impl Strategy<Value = Carried> {
     let inputs = vec((task(), payload()), 0..3);
-    let more =
-        (any::<(bool, bool)>(), of(cancel()), inputs, of((any::<u64>(), any::<u64>())), of((outcome(), moment())));
+    let args_were = of((any::<u64>(), any::<u64>()));
+    let more = (any::<(bool, bool)>(), of(cancel()), inputs, args_were, of((outcome(), moment())), of(payload()));
     (submitted(), of(attempt_failed()), vec(crash(), 0..3), more).prop_map(
-        |(submitted, attempts, crashes, ((started, released), cancel, inputs, args_were, ended))| Carried {
+        |(submitted, attempts, crashes, ((started, released), cancel, inputs, args_were, ended, snapshot))| Carried {
             submitted,
             attempts,
             crashes,
@@ -92,8 +92,12 @@ fn carried() -> impl Strategy<Value = Carried> {
             inputs,
             args_were,
             ended,
+            snapshot,
         },
     )
+}
+fn saved() -> impl Strategy<Value = Saved> {
+    (task(), payload()).prop_map(|(actor, state)| Saved { actor, state })
 }
 fn record() -> impl Strategy<Value = Record> {
     let standing = (began(), vec(rostered(), 0..3), any::<u64>()).prop_map(|(began, roster, horizon_ms)| Standing {
@@ -108,9 +112,10 @@ fn record() -> impl Strategy<Value = Record> {
         rostered().prop_map(Record::WorkerJoined).boxed(),
         any::<u128>().prop_map(|worker| Record::WorkerLeft { worker: WorkerId(worker) }).boxed(),
         submitted().prop_map(|s| Record::Submitted(Box::new(s))).boxed(),
-        (task(), outcome(), moment(), any::<bool>())
-            .prop_map(|(task, outcome, at, all)| Record::Ended { task, outcome, at, all })
+        (task(), outcome(), moment(), any::<bool>(), of(saved().prop_map(Box::new)))
+            .prop_map(|(task, outcome, at, all, snapshot)| Record::Ended { task, outcome, at, all, snapshot })
             .boxed(),
+        saved().prop_map(Record::Snapshot).boxed(),
         attempt_failed().prop_map(|a| Record::AttemptFailed(Box::new(a))).boxed(),
         task().prop_map(|task| Record::Started { task }).boxed(),
         task().prop_map(|task| Record::Released { task }).boxed(),
@@ -145,4 +150,28 @@ proptest! {
 fn a_record_of_a_later_version_is_an_error() {
     let read = journal::Record::decode([0x9a, 0x06, 0x00].as_slice()).unwrap();
     assert!(matches!(Record::try_from(read), Err(WireError::Missing(_))));
+}
+
+/// State that belongs to nobody cannot be kept.
+#[test]
+fn a_snapshot_without_its_actor_is_an_error() {
+    let saved = journal::Saved { actor: None, state: Bytes::from_static(b"state") };
+    let record = |record| Record::try_from(journal::Record { record: Some(record) });
+    let alone = record(journal::record::Record::Snapshot(saved.clone()));
+    assert_eq!(alone, Err(WireError::Missing("the actor")));
+    let Some(mut ended) = journal::Record::from(&Record::Ended {
+        task: TaskId(1),
+        outcome: Outcome::Returned(Bytes::new()),
+        at: Time(1),
+        all: false,
+        snapshot: None,
+    })
+    .record
+    else {
+        panic!("a record was made")
+    };
+    if let journal::record::Record::Ended(ended) = &mut ended {
+        ended.snapshot = Some(saved);
+    }
+    assert_eq!(record(ended), Err(WireError::Missing("the actor")));
 }

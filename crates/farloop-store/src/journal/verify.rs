@@ -111,6 +111,7 @@ fn kind(record: &Record) -> &'static str {
         Record::WorkerLeft { .. } => "worker left",
         Record::Submitted(_) => "submitted",
         Record::Ended { .. } => "ended",
+        Record::Snapshot(_) => "snapshot",
         Record::AttemptFailed(_) => "attempt failed",
         Record::Started { .. } => "started",
         Record::Released { .. } => "released",

@@ -28,6 +28,7 @@ pub(crate) fn submitted(task: u64, args: usize) -> Submitted {
         trace: None,
         context: None,
         stream: false,
+        actor: None,
     };
     Submitted {
         task: TaskId(task.into()),
@@ -52,7 +53,7 @@ pub(crate) fn submit(task: u64, args: usize) -> Record {
 
 pub(crate) fn end(task: u64, value: usize) -> Record {
     let outcome = Outcome::Returned(Bytes::from(vec![task as u8; value]));
-    Record::Ended { task: TaskId(task.into()), outcome, at: Time(task), all: false }
+    Record::Ended { task: TaskId(task.into()), outcome, at: Time(task), all: false, snapshot: None }
 }
 
 pub(crate) fn carry(task: u64, args: usize) -> Record {
@@ -66,6 +67,7 @@ pub(crate) fn carry(task: u64, args: usize) -> Record {
         inputs: Vec::new(),
         args_were: None,
         ended: None,
+        snapshot: None,
     }))
 }
 

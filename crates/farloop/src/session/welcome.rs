@@ -47,6 +47,7 @@ impl SessionShared {
             connection: self.connections.fetch_add(1, Ordering::Relaxed) + 1,
             acked,
             life: *lock(&self.life),
+            labels: Vec::new(),
             process: worker.and_then(|_| process_mark()),
         }
     }

@@ -171,7 +171,10 @@ impl WorkerShared {
                     outlet.credit(taken);
                 }
             }
-            Down::Drain
+            // It hosts no actors yet.
+            Down::Stop(_)
+            | Down::Move(_)
+            | Down::Drain
             | Down::Resolved { .. }
             | Down::CancelCount { .. }
             | Down::TaskProgress { .. }
@@ -355,7 +358,7 @@ impl Host {
             body.set_context(context::Context::from_spec(start.spec.context.clone()));
         }
         let heartbeat = start.spec.options.policy.as_ref().and_then(|p| p.heartbeat);
-        body.given(start.details.as_deref().cloned(), heartbeat);
+        body.given(start.more.as_ref().and_then(|more| more.details.clone()), heartbeat);
         if let Some(mut placed) = self.worker.placed.get_mut(&start.attempt.task) {
             placed.body = Some(body.clone());
         }

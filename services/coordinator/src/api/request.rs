@@ -126,6 +126,7 @@ pub(crate) fn draft(mut request: v1::SubmitTaskRequest) -> Result<Draft, Status>
         trace: None,
         context: None,
         stream: false,
+        actor: None,
     };
     Ok(Draft { task, request: name, await_worker: request.await_worker, spec, named })
 }

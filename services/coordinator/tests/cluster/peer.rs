@@ -43,6 +43,7 @@ impl Peer {
             connection: 0,
             acked: 0,
             life: None,
+            labels: Vec::new(),
             process: None,
         };
         Self { hello, link: Link::new(MAX_PAYLOAD), inbox: VecDeque::new(), wire: None, token: None }
@@ -73,8 +74,14 @@ impl Peer {
     pub(crate) async fn worker(channel: Channel) -> Self {
         let mut peer = Self::new(Role::Worker, "a test worker");
         let args = vec![("a".into(), "i64".into()), ("b".into(), "i64".into())];
-        peer.hello.functions =
-            vec![FunctionDef { name: "demo.add".into(), fingerprint: 7, args, returns: "i64".into(), concurrency: 0 }];
+        peer.hello.functions = vec![FunctionDef {
+            name: "demo.add".into(),
+            fingerprint: 7,
+            args,
+            returns: "i64".into(),
+            concurrency: 0,
+            actor: None,
+        }];
         peer.hello.slots = 2;
         peer.connect(channel).await.unwrap();
         peer.send(Up::Grant(1_000_000)).await;
@@ -174,6 +181,7 @@ impl Peer {
             trace: None,
             context: None,
             stream: false,
+            actor: None,
         });
         self.send(Up::Submit(Submit { task, spec, owner: Owner::Root, creator: None, within: None })).await;
     }

@@ -200,7 +200,7 @@ fn start(n: u64, definition: &'static farloop::definition::Definition, stream: b
         depth: 0,
         remaining: None,
         cancels: 0,
-        details: None,
+        more: None,
     })
 }
 
