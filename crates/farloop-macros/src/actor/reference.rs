@@ -142,6 +142,10 @@ fn call(parts: &Parts<'_>, method: &Method<'_>, task: &Task<'_>) -> TokenStream 
     let (name, visibility, definition) = (method.name(), visibility(method), definition_of(method));
     let reference = &parts.reference;
     let kept = method.item.attributes.iter().filter(|attribute| keeps_on_call(attribute));
+    // The reference can be seen where the type cannot, and a lint for its documentation with it.
+    let documented = method.item.attributes.iter().any(|attribute| attribute.path().is_ident("doc"));
+    let about = format!("A call of `{}::{}`.", unraw(parts.name), unraw(name));
+    let about = (!documented).then(|| quote!(#[doc = #about]));
     let Params { declare, encode } = Params::of(task);
     let output = task.output();
     let calls = &method.options.calls;
@@ -157,6 +161,7 @@ fn call(parts: &Parts<'_>, method: &Method<'_>, task: &Task<'_>) -> TokenStream 
         Some(_) => (quote!(::farloop::Items<#output>), quote!(::farloop::__private::items(#coro))),
     };
     quote! {
+        #about
         #(#kept)*
         #[track_caller]
         #[allow(dead_code)]
