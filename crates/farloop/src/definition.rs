@@ -71,7 +71,7 @@ pub enum Body {
 pub type Instance = Rc<dyn Any>;
 
 /// The code of an actor's type.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct ActorBody {
     /// Runs `new`, or reads the snapshot, and then `on_start` or `on_restart`.
     pub make: fn(Invocation, Origin) -> LocalBoxFuture<'static, std::result::Result<Instance, BodyError>>,
@@ -91,7 +91,7 @@ pub struct Origin {
 }
 
 /// The code of a method.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct MethodBody {
     /// With which others it may run.
     pub turns: Turns,
@@ -100,7 +100,7 @@ pub struct MethodBody {
 }
 
 /// How a method gives what it gives.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub enum MethodRun {
     /// One value.
     Value(fn(Instance, Invocation) -> LocalBoxFuture<'static, BodyEnd>),
@@ -220,6 +220,24 @@ impl Registry {
                 Ok(())
             }
         }
+    }
+
+    /// Adds a function, and with a type of actors or one of its methods the whole family. Gives those that were new.
+    ///
+    /// # Errors
+    /// As [`insert`](Self::insert); then none is added.
+    pub fn insert_family(&mut self, definition: &'static Definition) -> Result<Vec<&'static Definition>, Error> {
+        let family = definition.actor.map(|actor| (actor.family)()).unwrap_or_default();
+        let mut all = self.clone();
+        let mut new = Vec::new();
+        for one in std::iter::once(&definition).chain(family) {
+            if all.get(one.name).is_none() {
+                new.push(*one);
+            }
+            all.insert(one)?;
+        }
+        *self = all;
+        Ok(new)
     }
 
     /// The function with that name.

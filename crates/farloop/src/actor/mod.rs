@@ -35,21 +35,24 @@
 //! An actor is a task that stays, and a call is a task that runs where its actor is: what is said of tasks (owners,
 //! deadlines, traces, prints, context variables) holds for both. What is different is here: [`Handle`] is what all
 //! references can do, [`Spawn`] how one is made, [`Supervisor`] and [`Restart`] what follows when it fails,
-//! [`Remind`] what wakes it later.
+//! [`Remind`] what wakes it later; [`this`], [`every`], [`save`] are for its own code.
 
 mod calling;
 mod ends;
 mod handle;
+mod here;
 mod instance;
 mod interleaved;
 mod reminder;
 mod spawn;
 mod starting;
 mod supervisor;
+mod timer;
 
 pub use farloop_core::actor::{Restart, RestartWhen};
 
 pub use self::handle::{ActorRef, Handle};
+pub use self::here::{ACTOR_COROUTINES, save, save_with_reply, this_id};
 pub use self::instance::{Held, Saved};
 pub use self::interleaved::Interleaved;
 pub use self::reminder::Remind;
@@ -58,6 +61,7 @@ pub(crate) use self::starting::Made;
 pub use self::starting::Starting;
 pub use self::supervisor::Supervisor;
 pub(crate) use self::supervisor::own;
+pub use self::timer::{Timer, after, every, this};
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
