@@ -440,3 +440,42 @@ async fn timers_stop_with_their_actor() -> farloop::Result<()> {
     assert_eq!(TICKS.load(Ordering::SeqCst), ticks);
     Ok(())
 }
+
+struct Parked;
+
+#[farloop::actor]
+impl Parked {
+    pub fn new() -> Self {
+        Self
+    }
+    pub fn for_ever(&self) -> impl Stream<Item = u32> {
+        use futures_util::StreamExt;
+        futures_util::stream::iter([1]).chain(futures_util::stream::pending())
+    }
+    pub fn naps(&self) -> impl Stream<Item = u32> {
+        futures_util::stream::unfold(0, |n| async move {
+            farloop::sleep(Duration::from_secs(1)).await.ok()?;
+            Some((n, n + 1))
+        })
+    }
+    pub async fn wait(&self) {
+        std::future::pending().await
+    }
+}
+
+#[farloop::test]
+async fn what_nobody_waits_for_does_not_keep_its_actor_from_stopping() -> farloop::Result<()> {
+    let parked = Parked::spawn().await?;
+    let mut items = [parked.naps().start(), parked.for_ever().start(), parked.naps().start()];
+    for items in &mut items {
+        assert!(items.next().await.unwrap()? <= 1);
+    }
+    let waiting = ensure_future(parked.wait());
+    let [dropped, also, closed] = items;
+    drop((dropped, also));
+    closed.close();
+    waiting.cancel(());
+    wait_for(parked.stop(), Duration::from_secs(60)).await?;
+    assert!(waiting.await.is_err());
+    Ok(())
+}
