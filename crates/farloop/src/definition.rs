@@ -10,6 +10,7 @@ use bytes::Bytes;
 use farloop_core::actor::{ActorDef, Turns};
 use farloop_core::spec::FunctionDef;
 
+use crate::actor::ActorRef;
 use crate::error::{Error, Misuse};
 use crate::invocation::Invocation;
 
@@ -108,11 +109,16 @@ pub enum MethodRun {
 }
 
 /// Implemented by `#[farloop::actor]` for the type of the state: `worker.actor::<Counter>()`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no type of actors",
+    label = "not an actor",
+    note = "put `#[farloop::actor]` on the `impl {Self}` block that has `new` and the methods"
+)]
 pub trait ActorType: 'static {
     /// The definition of the type.
     const DEFINITION: &'static Definition;
     /// The reference that callers hold.
-    type Ref;
+    type Ref: ActorRef;
 }
 
 /// Implemented by the type that `#[farloop::task]` puts beside each function, under the function's own name:

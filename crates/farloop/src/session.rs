@@ -312,7 +312,7 @@ impl SessionShared {
             trace: trace(),
             context: call.context.unwrap_or_else(Context::current).into_spec(),
             stream: call.inbox.is_some(),
-            actor: None,
+            actor: call.actor,
         };
         if let Some(inbox) = call.inbox {
             self.streams.insert(id, inbox);
@@ -570,7 +570,7 @@ impl Sorted {
 }
 
 /// Trace context of the call: the current span's, or what the body itself was called with.
-fn trace() -> Option<Arc<Trace>> {
+pub(crate) fn trace() -> Option<Arc<Trace>> {
     match farloop_telemetry::TraceContext::current() {
         Some(context) => Some(Arc::new(Trace { parent: context.parent, state: context.state })),
         None => Body::current().and_then(|body| body.trace.clone()),

@@ -30,6 +30,15 @@ pub fn this_id() -> Result<TaskId> {
     Ok(here("this_id")?.1.attempt.task)
 }
 
+/// The actor whose code runs here: its id, and its type as it is called on the wire.
+///
+/// # Errors
+/// No actor's code runs here.
+pub(super) fn who(function: &str) -> Result<(TaskId, Arc<str>)> {
+    let (_, actor) = here(function)?;
+    Ok((actor.attempt.task, actor.type_name().into()))
+}
+
 /// Saves the state of the actor whose code runs here: when it has to start again, elsewhere or after a failure, `new` is
 /// not run, and it begins with what was saved last. `state` is any value that encodes as the actor does, usually `&*self`.
 ///

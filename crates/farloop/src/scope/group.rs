@@ -1,5 +1,7 @@
 //! `TaskGroup`: tasks that end together (asyncio rows 193-220).
 
+mod actors;
+
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -35,6 +37,8 @@ struct Shared {
 struct Inner {
     /// Members that have not ended, in the order in which they were added.
     members: BTreeMap<u64, Arc<Cell>>,
+    /// Those that end when the others have: they become members then.
+    actors: BTreeMap<u64, Arc<Cell>>,
     next: u64,
     /// In the order in which they failed.
     errors: Vec<Error>,
@@ -173,6 +177,7 @@ impl Shared {
         let waiter = {
             let mut inner = self.inner();
             inner.members.remove(&key);
+            inner.actors.remove(&key);
             inner.errors.extend(error);
             if inner.members.is_empty() { inner.whom.clone() } else { None }
         };
@@ -191,7 +196,8 @@ impl Shared {
             if inner.over || std::mem::replace(&mut inner.aborting, true) {
                 return;
             }
-            (inner.members.values().cloned().collect::<Vec<_>>(), inner.exiting, inner.whom.clone())
+            let members = inner.members.values().chain(inner.actors.values()).cloned().collect::<Vec<_>>();
+            (members, inner.exiting, inner.whom.clone())
         };
         for member in members {
             member.cancel(None);
@@ -240,9 +246,9 @@ impl Drop for Active {
             let mut inner = self.shared.inner();
             inner.over = true;
             inner.whom = None;
-            std::mem::take(&mut inner.members)
+            [std::mem::take(&mut inner.members), std::mem::take(&mut inner.actors)]
         };
-        for member in members.into_values() {
+        for member in members.into_iter().flat_map(BTreeMap::into_values) {
             member.cancel(None);
             member.mark_read();
         }
@@ -292,7 +298,14 @@ impl Active {
             {
                 let mut inner = self.shared.inner();
                 if inner.members.is_empty() {
-                    return Poll::Ready(());
+                    let actors = std::mem::take(&mut inner.actors);
+                    if actors.is_empty() {
+                        return Poll::Ready(());
+                    }
+                    inner.members.clone_from(&actors);
+                    drop(inner);
+                    self.shared.dismiss(actors.into_values());
+                    continue;
                 }
                 inner.whom = Some(Wakeable::of(cx.waker()));
             }
