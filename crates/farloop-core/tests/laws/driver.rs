@@ -202,7 +202,6 @@ impl Cluster {
             connection: self.conns,
             acked: peer.link.acked(),
             life: peer.memory.life,
-            labels: Vec::new(),
             process: None,
             labels: self.labels.clone(),
         };

@@ -177,7 +177,6 @@ pub(crate) fn hellos_are_refused_with_a_reason() {
             life: None,
             labels: Vec::new(),
             process: None,
-            labels: Vec::new(),
         };
         change(&mut hello);
         c.core.handle(c.now, Input::Hello { conn: ConnId(1), hello });
@@ -209,7 +208,6 @@ fn l10_a_hello_that_comes_after_its_successors_changes_nothing() {
         life: None,
         labels: Vec::new(),
         process: None,
-        labels: Vec::new(),
     };
     c.cut(client);
     c.connect(client, true);
