@@ -131,7 +131,7 @@ pub(crate) fn completed(told: Told, show: Show, driver: &Driver) -> Option<v1::a
         Told::Pending(tasks) => {
             Some(Event::Pending(v1::TaskIds { ids: tasks.iter().map(TaskId::to_string).collect() }))
         }
-        Told::SnapshotEnd | Told::Lost(_) => None,
+        Told::SnapshotEnd | Told::Lost(_) | Told::Actor(_) => None,
     }
 }
 
@@ -142,7 +142,7 @@ pub(crate) fn watched(told: Told, show: Show, driver: &Driver) -> Option<v1::wat
         Told::Task(view) => Some(Event::Task(task(*view, show, driver))),
         Told::SnapshotEnd => Some(Event::SnapshotEnd(true)),
         Told::Lost(count) => Some(Event::LostCount(clamp(count))),
-        Told::Pending(_) => None,
+        Told::Pending(_) | Told::Actor(_) => None,
     }
 }
 
