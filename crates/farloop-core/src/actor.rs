@@ -163,6 +163,44 @@ impl Default for Restart {
     }
 }
 
+impl Restart {
+    /// It does not start again.
+    #[must_use]
+    pub fn never() -> Self {
+        Self { when: RestartWhen::Never, ..Self::default() }
+    }
+
+    /// After a panic, a failed start, or the loss of its worker; as [`Restart::default`].
+    #[must_use]
+    pub fn on_failure() -> Self {
+        Self::default()
+    }
+
+    /// Also when it ended itself.
+    #[must_use]
+    pub fn always() -> Self {
+        Self { when: RestartWhen::Always, ..Self::default() }
+    }
+
+    /// So often within the [window](Self::within); once more, and it is over.
+    #[must_use]
+    pub fn at_most(self, restarts: u32) -> Self {
+        Self { at_most: restarts, ..self }
+    }
+
+    /// The window.
+    #[must_use]
+    pub fn within(self, window: Duration) -> Self {
+        Self { within: window, ..self }
+    }
+
+    /// Pause before it; a plain `Duration` is the first one, and each further one is twice as long.
+    #[must_use]
+    pub fn backoff(self, backoff: impl Into<Backoff>) -> Self {
+        Self { backoff: backoff.into(), ..self }
+    }
+}
+
 /// After which ends an actor starts again. One that is stopped or cancelled from outside never does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RestartWhen {

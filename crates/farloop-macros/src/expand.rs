@@ -7,18 +7,18 @@ use syn::{Attribute, Ident};
 
 use crate::item::FunctionItem;
 use crate::options::Options;
-use crate::signature::{Param, ParamKind, Returns, Task};
+use crate::signature::{Noun, Param, ParamKind, Returns, TASK, Task};
 use crate::spelling;
 
 pub(crate) fn task(options: TokenStream, item: TokenStream) -> syn::Result<TokenStream> {
     let item: FunctionItem = syn::parse2(item)?;
-    let task = Task::read(&item.signature, item.body.is_some())?;
+    let task = Task::read(&item.signature, item.body.is_some(), TASK)?;
     all(options, &item, &task)
 }
 
 pub(crate) fn stream(options: TokenStream, item: TokenStream) -> syn::Result<TokenStream> {
     let item: FunctionItem = syn::parse2(item)?;
-    let task = Task::read_stream(&item.signature, item.body.is_some())?;
+    let task = Task::read_stream(&item.signature, item.body.is_some(), TASK)?;
     all(options, &item, &task)
 }
 
@@ -116,14 +116,7 @@ fn definition(item: &FunctionItem, task: &Task<'_>, options: &Options) -> TokenS
         Some(name) => quote!(#name),
         None => quote!(::core::concat!(::core::env!("CARGO_PKG_NAME"), ".", #plain_name)),
     };
-    let args: Vec<(String, String)> =
-        task.params.iter().filter_map(Param::arg).map(|(name, of)| (unraw(name), spelling::of(of))).collect();
-    let arg_names = args.iter().map(|(name, _)| name);
-    let arg_types = args.iter().map(|(_, of)| of);
-    let returns = task.spelled_output();
-    let gives = if task.source.is_some() { format!("stream {returns}") } else { returns.clone() };
-    let shape = format!("({})->{gives}", args.iter().map(|(_, of)| of.as_str()).collect::<Vec<_>>().join(","));
-    let returns = if task.source.is_some() { format!("impl Stream<Item = {returns}>") } else { returns };
+    let Spelled { args, returns, shape } = Spelled::of(task);
     let output = task.output();
     let body = match (&item.body, signature.asyncness) {
         (None, _) => quote!(::core::option::Option::None),
@@ -138,7 +131,7 @@ fn definition(item: &FunctionItem, task: &Task<'_>, options: &Options) -> TokenS
         }
     };
     let run = item.body.as_ref().map(|_| run(item, task));
-    let hidden_result = hidden_result(name, task);
+    let hidden_result = hidden_result(name, TASK, task);
     let concurrency = options.concurrency;
     let span = name.span();
     let line = quote_spanned!(span=> ::core::line!());
@@ -149,7 +142,7 @@ fn definition(item: &FunctionItem, task: &Task<'_>, options: &Options) -> TokenS
             const DEFINITION: &'static ::farloop::__private::Definition = &::farloop::__private::Definition {
                 name: #wire_name,
                 fingerprint: ::farloop::__private::fingerprint(&[#wire_name, #shape]),
-                args: &[#((#arg_names, #arg_types)),*],
+                args: #args,
                 returns: #returns,
                 concurrency: #concurrency,
                 location: (::core::file!(), #line),
@@ -161,40 +154,37 @@ fn definition(item: &FunctionItem, task: &Task<'_>, options: &Options) -> TokenS
     }
 }
 
+/// What a definition says of a signature.
+pub(crate) struct Spelled {
+    /// `&[("a", "i64")]`
+    pub(crate) args: TokenStream,
+    pub(crate) returns: String,
+    /// What the fingerprint is made of, besides the name.
+    pub(crate) shape: String,
+}
+
+impl Spelled {
+    pub(crate) fn of(task: &Task<'_>) -> Self {
+        let args = task.params.iter().filter_map(Param::arg).map(|(name, of)| (unraw(name), spelling::of(of)));
+        let (names, types): (Vec<_>, Vec<_>) = args.unzip();
+        let returns = task.spelled_output();
+        let (gives, returns) = match task.source {
+            Some(_) => (format!("stream {returns}"), format!("impl Stream<Item = {returns}>")),
+            None => (returns.clone(), returns),
+        };
+        let shape = format!("({})->{gives}", types.join(","));
+        Self { args: quote!(&[#((#names, #types)),*]), returns, shape }
+    }
+}
+
 /// Decodes the arguments, runs the body, encodes its end.
 fn run(item: &FunctionItem, task: &Task<'_>) -> TokenStream {
     let name = &item.signature.ident;
-    let args: Vec<_> = task.params.iter().filter_map(Param::arg).collect();
-    let decode = args.iter().map(|(_, of)| quote_spanned!(ours(of)=> args.next_arg::<#of>()?));
-    let states: Vec<_> = task.params.iter().filter_map(Param::state).collect();
-    let find = states.iter().map(|of| quote_spanned!(ours(of)=> invocation.state::<#of>(definition)?));
-    // Where each parameter comes from: `values.0`, `&state.1`.
-    let (mut value, mut shared) = (0usize.., 0usize..);
-    let given: Vec<_> = task
-        .params
-        .iter()
-        .map(|param| match param.kind {
-            ParamKind::Arg(of) => {
-                let at = syn::Index::from(value.next().unwrap_or_default());
-                quote_spanned!(ours(of)=> values.#at)
-            }
-            ParamKind::State(of) => {
-                let at = syn::Index::from(shared.next().unwrap_or_default());
-                quote_spanned!(ours(of)=> &state.#at)
-            }
-            ParamKind::Out(of) => quote_spanned!(ours(of)=> ::farloop::Yielder::to(outlet)),
-        })
-        .collect();
+    let definition = quote!(<#name as ::farloop::__private::TaskFn>::DEFINITION);
+    let Reading { read, given } = Reading::of(task, &definition);
     let end = end(&task.returns);
     let here = Span::mixed_site();
-    let read = quote_spanned! {here=>
-        let definition = <#name as ::farloop::__private::TaskFn>::DEFINITION;
-        let read = || -> ::core::result::Result<_, ::farloop::__private::BodyError> {
-            #[allow(unused_mut)]
-            let mut args = invocation.decoder(definition)?;
-            ::core::result::Result::Ok(((#(#decode,)*), (#(#find,)*)))
-        };
-    };
+    let states = task.params.iter().any(|param| param.state().is_some());
     if let Some(source) = &task.source {
         return crate::generator::run(item, source, &read, &given, &end);
     }
@@ -212,7 +202,7 @@ fn run(item: &FunctionItem, task: &Task<'_>) -> TokenStream {
             }
         };
     }
-    let future = if states.is_empty() {
+    let future = if !states {
         // Mapped rather than awaited in a block: the block would keep room for the body's future twice.
         quote_spanned! {here=>
             ::std::boxed::Box::pin(::farloop::__private::FutureExt::map(#name::local(#(#given),*), #end))
@@ -236,6 +226,45 @@ fn run(item: &FunctionItem, task: &Task<'_>) -> TokenStream {
                 }
             }
         }
+    }
+}
+
+/// Code that makes of an `invocation` what a body takes.
+pub(crate) struct Reading {
+    /// `let definition`, and `let read`, a closure that gives `(values, state)`.
+    pub(crate) read: TokenStream,
+    /// Where each parameter comes from: `values.0`, `&state.1`.
+    pub(crate) given: Vec<TokenStream>,
+}
+
+impl Reading {
+    pub(crate) fn of(task: &Task<'_>, definition: &TokenStream) -> Self {
+        let here = Span::mixed_site();
+        let args = task.params.iter().filter_map(Param::arg);
+        let decode = args.map(|(_, of)| quote_spanned!(ours(of)=> args.next_arg::<#of>()?));
+        let states = task.params.iter().filter_map(Param::state);
+        let find = states.map(|of| quote_spanned!(ours(of)=> invocation.state::<#of>(definition)?));
+        let read = quote_spanned! {here=>
+            let definition = #definition;
+            let read = || -> ::core::result::Result<_, ::farloop::__private::BodyError> {
+                #[allow(unused_mut)]
+                let mut args = invocation.decoder(definition)?;
+                ::core::result::Result::Ok(((#(#decode,)*), (#(#find,)*)))
+            };
+        };
+        let (mut value, mut shared) = (0usize.., 0usize..);
+        let given = task.params.iter().map(|param| match param.kind {
+            ParamKind::Arg(of) => {
+                let at = syn::Index::from(value.next().unwrap_or_default());
+                quote_spanned!(ours(of)=> values.#at)
+            }
+            ParamKind::State(of) => {
+                let at = syn::Index::from(shared.next().unwrap_or_default());
+                quote_spanned!(ours(of)=> &state.#at)
+            }
+            ParamKind::Out(of) => quote_spanned!(ours(of)=> ::farloop::Yielder::to(outlet)),
+        });
+        Self { read, given: given.collect() }
     }
 }
 
@@ -280,15 +309,15 @@ pub(crate) fn raise(of: &syn::Type) -> TokenStream {
 
 /// Points the compiler at the user's type when something is wrong with it, while the names that stand there are
 /// ours: also in a function that another macro wrote.
-fn ours(of: &syn::Type) -> Span {
+pub(crate) fn ours(of: &syn::Type) -> Span {
     of.span().resolved_at(Span::mixed_site())
 }
 
 /// Refuses a `Result` that is not called one: its errors would be sent as values.
-fn hidden_result(name: &Ident, task: &Task<'_>) -> TokenStream {
+pub(crate) fn hidden_result(name: &Ident, noun: Noun, task: &Task<'_>) -> TokenStream {
     let Returns::Value(of) = task.returns else { return TokenStream::new() };
     let text = format!(
-        "task `{name}` returns `{}`, which is a `Result` under another name: write it as `Result<..>`, so that an error fails the task",
+        "{noun} `{name}` returns `{}`, which is a `Result` under another name: write it as `Result<..>`, so that an error fails the {noun}",
         spelling::of(of)
     );
     let check = quote_spanned!(of.span()=> ::core::assert!(!::farloop::__private::Hidden::<#of>::RESULT, #text));
@@ -302,7 +331,7 @@ fn hidden_result(name: &Ident, task: &Task<'_>) -> TokenStream {
 }
 
 /// Attributes that go to the calling function.
-fn keeps_on_call(attribute: &Attribute) -> bool {
+pub(crate) fn keeps_on_call(attribute: &Attribute) -> bool {
     ["doc", "cfg", "deprecated", "allow", "warn", "deny", "forbid", "must_use"]
         .iter()
         .any(|name| attribute.path().is_ident(name))
@@ -314,13 +343,13 @@ fn keeps_on_body(attribute: &Attribute) -> bool {
 }
 
 /// `type` for `r#type`.
-fn unraw(name: &Ident) -> String {
+pub(crate) fn unraw(name: &Ident) -> String {
     let text = name.to_string();
     text.strip_prefix("r#").map_or(text.clone(), str::to_owned)
 }
 
 impl<'a> Param<'a> {
-    fn arg(&self) -> Option<(&'a Ident, &'a syn::Type)> {
+    pub(crate) fn arg(&self) -> Option<(&'a Ident, &'a syn::Type)> {
         match self.kind {
             ParamKind::Arg(of) => Some((self.name, of)),
             ParamKind::State(_) | ParamKind::Out(_) => None,
@@ -335,7 +364,7 @@ impl<'a> Param<'a> {
         }
     }
 
-    fn state(&self) -> Option<&'a syn::Type> {
+    pub(crate) fn state(&self) -> Option<&'a syn::Type> {
         match self.kind {
             ParamKind::Arg(_) | ParamKind::Out(_) => None,
             ParamKind::State(of) => Some(of),
@@ -345,7 +374,7 @@ impl<'a> Param<'a> {
 
 impl Task<'_> {
     /// Type of the value.
-    fn output(&self) -> TokenStream {
+    pub(crate) fn output(&self) -> TokenStream {
         match &self.returns {
             Returns::Unit => quote!(()),
             Returns::Value(of) => of.to_token_stream(),
@@ -354,7 +383,7 @@ impl Task<'_> {
         }
     }
 
-    fn spelled_output(&self) -> String {
+    pub(crate) fn spelled_output(&self) -> String {
         match &self.returns {
             Returns::Unit => "()".to_owned(),
             Returns::Value(of) | Returns::Result { value: Some(of), .. } => spelling::of(of),

@@ -7,7 +7,7 @@ use syn::{AngleBracketedGenericArguments, GenericArgument, PathArguments, Return
 
 use crate::expand;
 use crate::item::{Complaints, FunctionItem};
-use crate::signature::{self, Returns, Task};
+use crate::signature::{self, Noun, Returns, Task};
 
 /// Where the items of a stream come from.
 pub(crate) enum Source<'a> {
@@ -19,9 +19,9 @@ pub(crate) enum Source<'a> {
 
 impl<'a> Task<'a> {
     /// As [`Task::read`], for a function that yields items.
-    pub(crate) fn read_stream(signature: &'a Signature, has_body: bool) -> syn::Result<Self> {
+    pub(crate) fn read_stream(signature: &'a Signature, has_body: bool, noun: Noun) -> syn::Result<Self> {
         let mut wrong = Complaints::default();
-        let params = signature::params(signature, has_body, &mut wrong);
+        let params = signature::params(signature, has_body, noun, &mut wrong);
         let outs: Vec<_> = params.iter().filter_map(|p| p.out().map(|of| (p.written, of))).collect();
         for (second, _) in outs.iter().skip(1) {
             wrong.at(second, "a stream has one `Yielder`: clone it in the body where several are wanted");
@@ -108,19 +108,15 @@ fn item_of(written: &Type) -> Option<&Type> {
     find.0
 }
 
-/// Decodes the arguments, and sends what the body yields.
-pub(crate) fn run(
-    item: &FunctionItem,
-    source: &Source<'_>,
-    read: &TokenStream,
-    given: &[TokenStream],
-    encode: &TokenStream,
-) -> TokenStream {
-    let name = &item.signature.ident;
+/// Whether a function that returns that returns a stream.
+pub(crate) fn is_stream(output: &ReturnType) -> bool {
+    matches!(output, ReturnType::Type(_, of) if item_of(of).is_some())
+}
+
+/// Sends what the `body` yields, each item encoded, and ends as it does.
+pub(crate) fn work(source: &Source<'_>, body: &TokenStream, encode: &TokenStream) -> TokenStream {
     let here = Span::mixed_site();
-    let wait = item.signature.asyncness.map(|_| quote_spanned!(here=> .await));
-    let body = quote_spanned!(here=> #name::local(#(#given),*) #wait);
-    let work = match source {
+    match source {
         Source::Returned { fallible: None } => {
             quote_spanned!(here=> ::farloop::__private::drive(#body, outlet, #encode).await)
         }
@@ -137,7 +133,21 @@ pub(crate) fn run(
             let end = expand::end(end);
             quote_spanned!(here=> (#end)(#body))
         }
-    };
+    }
+}
+
+/// Decodes the arguments, and sends what the body yields.
+pub(crate) fn run(
+    item: &FunctionItem,
+    source: &Source<'_>,
+    read: &TokenStream,
+    given: &[TokenStream],
+    encode: &TokenStream,
+) -> TokenStream {
+    let name = &item.signature.ident;
+    let here = Span::mixed_site();
+    let wait = item.signature.asyncness.map(|_| quote_spanned!(here=> .await));
+    let work = work(source, &quote_spanned!(here=> #name::local(#(#given),*) #wait), encode);
     quote_spanned! {here=>
         impl #name {
             #[doc(hidden)]

@@ -12,8 +12,9 @@ pub(crate) struct FunctionItem {
     pub(crate) body: Option<Group>,
 }
 
-impl Parse for FunctionItem {
-    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+impl FunctionItem {
+    /// The next one; others may follow.
+    pub(crate) fn next(input: ParseStream<'_>) -> syn::Result<Self> {
         let attributes = input.call(Attribute::parse_outer)?;
         let visibility = input.parse()?;
         if input.peek(Token![impl])
@@ -30,10 +31,14 @@ impl Parse for FunctionItem {
         } else {
             Some(input.parse()?)
         };
-        if !input.is_empty() {
-            return Err(input.error("unexpected tokens after the function"));
-        }
         Ok(Self { attributes, visibility, signature, body })
+    }
+}
+
+impl Parse for FunctionItem {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        let item = Self::next(input)?;
+        if input.is_empty() { Ok(item) } else { Err(input.error("unexpected tokens after the function")) }
     }
 }
 
@@ -43,7 +48,10 @@ pub(crate) struct Complaints(Option<syn::Error>);
 
 impl Complaints {
     pub(crate) fn at(&mut self, place: &impl quote::ToTokens, text: impl std::fmt::Display) {
-        let error = syn::Error::new_spanned(place, text);
+        self.add(syn::Error::new_spanned(place, text));
+    }
+
+    pub(crate) fn add(&mut self, error: syn::Error) {
         match &mut self.0 {
             Some(errors) => errors.combine(error),
             none => *none = Some(error),

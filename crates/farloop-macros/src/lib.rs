@@ -1,9 +1,10 @@
-//! `#[farloop::task]`, `#[farloop::stream]`, `#[farloop::main]` and `#[farloop::test]`. Use them through the `farloop` crate, whose
+//! `#[farloop::task]`, `#[farloop::stream]`, `#[farloop::actor]`, `#[farloop::main]` and `#[farloop::test]`. Use them through the `farloop` crate, whose
 //! documentation says what they do; the generated code names nothing but `::farloop` and `::core`.
 
 use proc_macro::TokenStream;
 use quote::ToTokens;
 
+mod actor;
 mod expand;
 mod generator;
 mod item;
@@ -68,6 +69,68 @@ pub fn task(options: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn stream(options: TokenStream, item: TokenStream) -> TokenStream {
     run(expand::stream(options.into(), item.into()))
+}
+
+/// Makes a type of actors of a struct: coroutines that stay, with state, a mailbox and methods.
+///
+/// On `impl Counter { .. }` it leaves the block as it is, so that the struct is tested as any other, and adds
+///
+/// * `CounterRef`, the reference: `Clone`, `Serialize`, `Deserialize`, cheap. It has a method for each method of the block,
+///   which gives a coroutine ([`Coro`]) as calling a task does, and what all references can ([`Handle`]);
+/// * `Counter::spawn(..)`, with the arguments of `new`, which describes a new actor ([`Spawn`]);
+/// * `Counter::lookup(name)`, a coroutine that gives the reference to the actor of that name;
+/// * with `on_demand`, `Counter::at(name)`: a reference by name to an actor that its first call makes;
+/// * what a worker registers: `worker.actor::<Counter>()`.
+///
+/// ```text
+/// #[farloop::actor]
+/// impl Counter {
+///     pub async fn new(start: i64) -> Self { .. }            // or `fn`, or `-> Result<Self, E>`
+///     pub async fn add(&mut self, by: i64) -> i64 { .. }     // alone: no other method runs before it has returned
+///     pub async fn get(&self) -> i64 { .. }                  // beside others that take `&self`
+///     pub fn peek(&self) -> i64 { .. }                       // no async: runs on the event loop, so it does not block
+///     #[farloop(interleave)]                                 // beside others of its kind, with the state between awaits
+///     pub async fn load(this: &Interleaved<Self>) -> farloop::Result<i64> { .. }
+///     pub fn ticks(&self) -> impl Stream<Item = i64> { .. }  // a stream, as #[farloop::stream] functions are; or
+///     pub async fn tail(&self, out: Yielder<i64>) { .. }
+///     async fn on_start(&mut self) { .. }                    // after `new`; may return a Result
+///     async fn on_restart(&mut self) { .. }                  // instead of on_start, from the second incarnation on
+///     async fn on_stop(&mut self) { .. }                     // before it stops in good order, and only then
+///     fn helper(&mut self) { .. }                            // stays local: not `pub`
+/// }
+/// ```
+///
+/// **What can be called from elsewhere**: the methods that are `pub` (or `pub(crate)`, ..); in a block where none is, all of
+/// them, with their own visibility. `#[farloop(skip)]` keeps one local; functions without `self`, and other `impl` blocks
+/// of the type, are left alone. Arguments, results, errors and `#[state]` are as for [`task`](macro@task).
+///
+/// Options, all optional; what `spawn` says about one actor goes before them:
+///
+/// ```text
+/// #[farloop::actor(name = "shop.Counter", mailbox = 100, per_caller = 10, snapshot,
+///     restart = "on_failure", max_restarts = 5, restart_window = "1m", backoff = "200ms",
+///     on_demand, idle = "5m", labels = "disk=ssd, zone=a", placement = "pack")]
+/// ```
+///
+/// * `name`: on the wire (`package.Counter` unless given); methods are `package.Counter.add`.
+/// * `mailbox`, `per_caller`: calls that may wait, of all callers and of one.
+/// * `snapshot`: the state implements `Serialize` and `Deserialize`; it is saved when the actor moves to another worker, goes
+///   to sleep or stops, and where a method says so, and a later incarnation begins with it instead of calling `new`.
+/// * `restart`: `"never"`, `"on_failure"` (a panic, a failed start, a lost worker; the default) or `"always"`; at most
+///   `max_restarts` within `restart_window`, with `backoff` in between.
+/// * `on_demand`: an actor is its name, as in Orleans. `new` takes the name (one `String`); after `idle` without a call it
+///   leaves its worker.
+/// * `labels`, `placement` (`"spread"`, `"pack"`): where actors of the type may be.
+///
+/// A method's `#[farloop(..)]` takes what a task's options take (`timeout`, `priority`, ..) as defaults of its calls. A call
+/// runs at most once (`max_crashes = 0`) unless it says otherwise.
+///
+/// [`Coro`]: https://docs.rs/farloop/latest/farloop/struct.Coro.html
+/// [`Handle`]: https://docs.rs/farloop/latest/farloop/actor/struct.Handle.html
+/// [`Spawn`]: https://docs.rs/farloop/latest/farloop/actor/struct.Spawn.html
+#[proc_macro_attribute]
+pub fn actor(options: TokenStream, item: TokenStream) -> TokenStream {
+    run(actor::expand(options.into(), item.into()))
 }
 
 /// Runs an async `main` on a current-thread runtime with an event loop: that of the cluster at `FARLOOP_ADDRESS`,

@@ -123,7 +123,7 @@ impl Parse for Options {
 /// Longest name on the wire, in bytes (`MAX_NAME` of the protocol).
 const MAX_NAME: usize = 256;
 
-fn wire_name(name: LitStr) -> syn::Result<LitStr> {
+pub(crate) fn wire_name(name: LitStr) -> syn::Result<LitStr> {
     let text = name.value();
     let fine = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
     if text.is_empty() || text.len() > MAX_NAME || !text.chars().all(fine) {
@@ -137,7 +137,7 @@ fn wire_name(name: LitStr) -> syn::Result<LitStr> {
     Ok(name)
 }
 
-fn duration(text: &LitStr) -> syn::Result<TokenStream> {
+pub(crate) fn duration(text: &LitStr) -> syn::Result<TokenStream> {
     let parsed = parse_duration(&text.value()).ok_or_else(|| {
         syn::Error::new(text.span(), "a duration is written as \"250ms\", \"30s\", \"1.5s\", \"1m30s\" or \"2h\"")
     })?;

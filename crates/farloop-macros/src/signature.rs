@@ -46,11 +46,14 @@ pub(crate) enum Returns<'a> {
 }
 
 impl<'a> Task<'a> {
-    pub(crate) fn read(signature: &'a Signature, has_body: bool) -> syn::Result<Self> {
+    pub(crate) fn read(signature: &'a Signature, has_body: bool, noun: Noun) -> syn::Result<Self> {
         let mut wrong = Complaints::default();
-        let params = params(signature, has_body, &mut wrong);
+        let params = params(signature, has_body, noun, &mut wrong);
         for out in params.iter().filter(|p| p.out().is_some()) {
-            wrong.at(out.written, "a task returns one value; a function that sends many is a #[farloop::stream]");
+            wrong.at(
+                out.written,
+                format!("a {noun} returns one value; a function that sends many is a #[farloop::stream]"),
+            );
         }
         let returns = returns(&signature.output, &mut wrong);
         wrong.none()?;
@@ -58,9 +61,19 @@ impl<'a> Task<'a> {
     }
 }
 
+/// What a person calls the function: `task`, or `method`.
+pub(crate) type Noun = &'static str;
+pub(crate) const TASK: Noun = "task";
+pub(crate) const METHOD: Noun = "method";
+
 /// All parameters, in the order of the source.
-pub(crate) fn params<'a>(signature: &'a Signature, has_body: bool, wrong: &mut Complaints) -> Vec<Param<'a>> {
-    check_kind(signature, wrong);
+pub(crate) fn params<'a>(
+    signature: &'a Signature,
+    has_body: bool,
+    noun: Noun,
+    wrong: &mut Complaints,
+) -> Vec<Param<'a>> {
+    check_kind(signature, noun, wrong);
     let mut params = Vec::new();
     for input in &signature.inputs {
         match input {
@@ -68,36 +81,38 @@ pub(crate) fn params<'a>(signature: &'a Signature, has_body: bool, wrong: &mut C
                     receiver,
                     "a task is a free function: it runs in another process, where there is no `self`; put what it needs into arguments or #[state]",
                 ),
-                FnArg::Typed(written) => params.extend(param(written, has_body, wrong)),
+                FnArg::Typed(written) => params.extend(param(written, has_body, noun, wrong)),
             }
     }
     params
 }
 
-fn check_kind(signature: &Signature, wrong: &mut Complaints) {
+fn check_kind(signature: &Signature, noun: Noun, wrong: &mut Complaints) {
     if !signature.generics.params.is_empty() {
         wrong.at(
             &signature.generics,
-            "a task cannot be generic: it is found by its name on the wire, and a name stands for one function; write one task per type",
+            format!(
+                "a {noun} cannot be generic: it is found by its name on the wire, and a name stands for one function; write one {noun} per type"
+            ),
         );
     } else if let Some(clause) = &signature.generics.where_clause {
-        wrong.at(clause, "a task cannot have a `where` clause");
+        wrong.at(clause, format!("a {noun} cannot have a `where` clause"));
     }
     if let Some(constness) = &signature.constness {
-        wrong.at(constness, "a task cannot be `const`");
+        wrong.at(constness, format!("a {noun} cannot be `const`"));
     }
     if let Some(unsafety) = &signature.unsafety {
-        wrong.at(unsafety, "a task cannot be `unsafe`: nobody could vouch for a call from another machine");
+        wrong.at(unsafety, format!("a {noun} cannot be `unsafe`: nobody could vouch for a call from another machine"));
     }
     if let Some(abi) = &signature.abi {
-        wrong.at(abi, "a task cannot be `extern`");
+        wrong.at(abi, format!("a {noun} cannot be `extern`"));
     }
     if let Some(variadic) = &signature.variadic {
-        wrong.at(variadic, "a task takes a fixed number of arguments");
+        wrong.at(variadic, format!("a {noun} takes a fixed number of arguments"));
     }
 }
 
-fn param<'a>(written: &'a PatType, has_body: bool, wrong: &mut Complaints) -> Option<Param<'a>> {
+fn param<'a>(written: &'a PatType, has_body: bool, noun: Noun, wrong: &mut Complaints) -> Option<Param<'a>> {
     let state = written.attrs.iter().find(|attribute| attribute.path().is_ident("state"));
     let name = match &*written.pat {
         Pat::Ident(PatIdent { by_ref: None, subpat: None, ident, .. }) => ident,
@@ -106,7 +121,10 @@ fn param<'a>(written: &'a PatType, has_body: bool, wrong: &mut Complaints) -> Op
             return None;
         }
         pattern => {
-            wrong.at(pattern, "a pattern cannot be an argument of a task: name it, and take it apart in the body");
+            wrong.at(
+                pattern,
+                format!("a pattern cannot be an argument of a {noun}: name it, and take it apart in the body"),
+            );
             return None;
         }
     };

@@ -7,13 +7,15 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use farloop_core::spec::{Backoff, Dependency, Durability, Limit, Options, Retention};
+use farloop_core::actor::Part;
+use farloop_core::spec::{Backoff, Dependency, Durability, Limit, Options, Retention, Spec};
 use serde::Serialize;
 
+use crate::actor::{ActorRef, Handle, Spawn};
 use crate::arg::{ArgEncoder, IntoArg};
 use crate::context::Context;
 use crate::definition::Definition;
-use crate::error::Error;
+use crate::error::{Error, Misuse};
 use crate::stream::Inbox;
 
 /// A call that is described and has not started: function, arguments, options (asyncio's coroutine object).
@@ -63,6 +65,8 @@ pub(crate) struct CallSpec {
     pub(crate) deadline: Option<tokio::time::Instant>,
     /// Where its items go, if the caller wants them one by one.
     pub(crate) inbox: Option<Arc<Inbox>>,
+    /// What it is to an actor, if it has to do with one.
+    pub(crate) actor: Option<Arc<Part>>,
 }
 
 impl<T> Coro<T> {
@@ -79,7 +83,7 @@ impl<T> Coro<T> {
         self.call.as_ref().expect("only take and close empty a coroutine, and both consume it")
     }
 
-    fn with(mut self, change: impl FnOnce(&mut CallSpec)) -> Self {
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut CallSpec)) -> Self {
         if let Some(call) = &mut self.call {
             change(call);
         }
@@ -272,6 +276,7 @@ pub struct TypedCall {
     name: Arc<str>,
     args: ArgEncoder,
     location: &'static Location<'static>,
+    actor: Option<Arc<Part>>,
 }
 
 impl TypedCall {
@@ -279,7 +284,15 @@ impl TypedCall {
     #[must_use]
     #[track_caller]
     pub fn new(definition: &'static Definition, name: &WireName) -> Self {
-        Self { definition, name: name.get(definition), args: ArgEncoder::default(), location: Location::caller() }
+        let (args, location) = (ArgEncoder::default(), Location::caller());
+        Self { definition, name: name.get(definition), args, location, actor: None }
+    }
+
+    /// It is a call of this actor.
+    #[must_use]
+    pub fn of(mut self, actor: &Handle) -> Self {
+        self.actor = Some(actor.part().clone());
+        self
     }
 
     /// Adds an argument.
@@ -292,7 +305,20 @@ impl TypedCall {
     /// The coroutine.
     pub fn coro<T>(self) -> Coro<T> {
         let fingerprint = self.definition.fingerprint;
-        Coro::from_spec(spec(self.name, fingerprint, self.args, Some(self.definition), self.location))
+        let mut call = spec(self.name, fingerprint, self.args, Some(self.definition), self.location);
+        if self.actor.is_some() {
+            // A method may have changed the state when its worker was lost: nobody but the caller can know whether
+            // to repeat it.
+            call.options.max_crashes = 0;
+            call.actor = self.actor;
+        }
+        Coro::from_spec(call)
+    }
+
+    /// The actor that it makes.
+    pub fn spawn<R: ActorRef>(self) -> Spawn<R> {
+        let definition = self.definition;
+        Spawn::of(self.coro(), definition)
     }
 }
 
@@ -319,7 +345,53 @@ pub(crate) fn spec(
         context: None,
         deadline: None,
         inbox: None,
+        actor: None,
     }
+}
+
+impl CallSpec {
+    /// A call without arguments of a function that is not described here.
+    pub(crate) fn bare(
+        function: Arc<str>,
+        definition: Option<&'static Definition>,
+        location: &'static Location<'static>,
+    ) -> Self {
+        spec(function, 0, ArgEncoder::default(), definition, location)
+    }
+
+    /// What it is on the wire, for one that is submitted by the coordinator, later or never.
+    ///
+    /// # Errors
+    /// An argument does not encode, or is another task.
+    pub(crate) fn into_spec(self) -> Result<Spec, Error> {
+        if !self.dependencies.is_empty() {
+            let text = format!(
+                "an argument of {} is another task: what is made later, or may be there already, takes values",
+                self.function
+            );
+            return Err(Misuse::Other(text).into());
+        }
+        Ok(Spec {
+            function: self.function,
+            fingerprint: self.fingerprint,
+            args: self.args?,
+            dependencies: Vec::new(),
+            name: self.name,
+            options: self.options,
+            trace: crate::session::trace(),
+            context: self.context.unwrap_or_else(Context::current).into_spec(),
+            stream: false,
+            actor: self.actor,
+        })
+    }
+}
+
+/// What is asked about an actor of that type rather than of it.
+pub(crate) fn about(definition: &'static Definition, part: Part, location: &'static Location<'static>) -> CallSpec {
+    let (name, args) = (definition.name.into(), ArgEncoder::default());
+    let mut call = spec(name, definition.fingerprint, args, Some(definition), location);
+    call.actor = Some(Arc::new(part));
+    call
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use farloop_core::actor::{ActorDef, Turns};
 use farloop_core::spec::FunctionDef;
 
+use crate::actor::ActorRef;
 use crate::error::{Error, Misuse};
 use crate::invocation::Invocation;
 
@@ -70,7 +71,7 @@ pub enum Body {
 pub type Instance = Rc<dyn Any>;
 
 /// The code of an actor's type.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct ActorBody {
     /// Runs `new`, or reads the snapshot, and then `on_start` or `on_restart`.
     pub make: fn(Invocation, Origin) -> LocalBoxFuture<'static, std::result::Result<Instance, BodyError>>,
@@ -90,7 +91,7 @@ pub struct Origin {
 }
 
 /// The code of a method.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct MethodBody {
     /// With which others it may run.
     pub turns: Turns,
@@ -99,7 +100,7 @@ pub struct MethodBody {
 }
 
 /// How a method gives what it gives.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub enum MethodRun {
     /// One value.
     Value(fn(Instance, Invocation) -> LocalBoxFuture<'static, BodyEnd>),
@@ -108,11 +109,16 @@ pub enum MethodRun {
 }
 
 /// Implemented by `#[farloop::actor]` for the type of the state: `worker.actor::<Counter>()`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no type of actors",
+    label = "not an actor",
+    note = "put `#[farloop::actor]` on the `impl {Self}` block that has `new` and the methods"
+)]
 pub trait ActorType: 'static {
     /// The definition of the type.
     const DEFINITION: &'static Definition;
     /// The reference that callers hold.
-    type Ref;
+    type Ref: ActorRef;
 }
 
 /// Implemented by the type that `#[farloop::task]` puts beside each function, under the function's own name:
@@ -214,6 +220,24 @@ impl Registry {
                 Ok(())
             }
         }
+    }
+
+    /// Adds a function, and with a type of actors or one of its methods the whole family. Gives those that were new.
+    ///
+    /// # Errors
+    /// As [`insert`](Self::insert); then none is added.
+    pub fn insert_family(&mut self, definition: &'static Definition) -> Result<Vec<&'static Definition>, Error> {
+        let family = definition.actor.map(|actor| (actor.family)()).unwrap_or_default();
+        let mut all = self.clone();
+        let mut new = Vec::new();
+        for one in std::iter::once(&definition).chain(family) {
+            if all.get(one.name).is_none() {
+                new.push(*one);
+            }
+            all.insert(one)?;
+        }
+        *self = all;
+        Ok(new)
     }
 
     /// The function with that name.

@@ -52,6 +52,11 @@ pub enum Error {
     Group(ErrorGroup),
     /// The worker died more often than the task's `max_crashes` allows.
     WorkerLost(Failure),
+    /// The actor is not there now and will be again: its worker was lost, or it starts anew. Whether the call may have run
+    /// says [`may_have_run`](Error::may_have_run).
+    ActorUnavailable(Failure),
+    /// The actor is over for good, or nobody has that name; the text says why.
+    ActorDied(Failure),
     /// An argument was another task, and that one failed ([`Failure::dependency`]); this one never ran.
     DependencyFailed(Failure),
     /// A limit was reached; the message names it. The task never ran.
@@ -133,6 +138,8 @@ impl Error {
         match self {
             Self::Failed(f)
             | Self::WorkerLost(f)
+            | Self::ActorUnavailable(f)
+            | Self::ActorDied(f)
             | Self::DependencyFailed(f)
             | Self::ResourceExhausted(f)
             | Self::Expired(f)
@@ -142,6 +149,13 @@ impl Error {
             Self::Group(group) => group.failure(),
             _ => None,
         }
+    }
+
+    /// Of a call that an actor did not answer: whether its method may have run. `Some(false)`: it has not, and to call
+    /// again is safe. None: that is not the question, or nobody knows.
+    #[must_use]
+    pub fn may_have_run(&self) -> Option<bool> {
+        self.failure()?.may_have_run()
     }
 
     /// Function that failed first, where one did.

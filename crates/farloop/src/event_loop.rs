@@ -25,6 +25,7 @@ use crate::error::{Error, Result};
 use crate::progress::What;
 use crate::session::SessionShared;
 use crate::stream::Inbox;
+use crate::worker::actors::{Happening, Incarnation, instances};
 use crate::worker::host::{Host, Started};
 
 pub(crate) mod calls;
@@ -59,6 +60,8 @@ pub(crate) enum Ready {
         standing: u32,
     },
     Fence(AttemptId),
+    /// Something happened to an actor of this loop.
+    Actor(Arc<Incarnation>, Happening),
     Deadlock {
         attempt: AttemptId,
         cycle: Vec<TaskId>,
@@ -204,7 +207,8 @@ impl LoopShared {
 
     /// Works the queue off until the loop is closed. `host` runs attempts, on a worker.
     pub(crate) async fn run(self: Arc<Self>, host: Option<Host>) {
-        // What is left of the loop's own coroutines ends with whoever steps them.
+        // What is left of the loop's own coroutines ends with whoever steps them, and the states of its actors after them.
+        let _instances = host.as_ref().map(|_| instances::DropAll(self.id));
         let _steps = steps::DropAll(self.id);
         self.set_running(true);
         Turns::new(self.clone(), host, Until::Closed).await;

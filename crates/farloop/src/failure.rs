@@ -87,6 +87,13 @@ impl Failure {
         self.0.recorded.retryable
     }
 
+    /// Of a call that an actor did not answer: whether its method may have run; none if that is not the question, or
+    /// nobody knows.
+    #[must_use]
+    pub fn may_have_run(&self) -> Option<bool> {
+        self.0.recorded.may_have_run
+    }
+
     /// The texts of the causes, nearest first.
     pub fn causes(&self) -> impl Iterator<Item = &str> {
         self.0.recorded.causes.iter().map(|(_, text)| text.as_str())
@@ -180,6 +187,10 @@ impl fmt::Display for Failure {
                 FailureKind::Raised | FailureKind::Group(_) => "failed",
                 FailureKind::Panicked => "panicked",
                 FailureKind::WorkerLost => "was lost",
+                FailureKind::ActorUnavailable | FailureKind::ActorDied => match failure.may_have_run {
+                    Some(true) => "was cut off",
+                    _ => "did not run",
+                },
                 FailureKind::DependencyFailed(_) => "did not run",
                 FailureKind::TimedOut
                 | FailureKind::ScheduleToStartTimeout

@@ -7,7 +7,7 @@ use std::thread::ThreadId;
 use farloop_core::frame::Role;
 use tokio::sync::Notify;
 
-use crate::definition::TaskFn;
+use crate::definition::{ActorType, TaskFn};
 use crate::error::{Error, Result};
 use crate::event_loop::LoopShared;
 use crate::hub::Hub;
@@ -70,6 +70,14 @@ impl InProcess {
     #[must_use]
     pub fn task<F: TaskFn>(mut self) -> Self {
         self.hosting.task::<F>();
+        self
+    }
+
+    /// Registers a type of actors, with all its methods. A typed reference needs none: it carries its definition. An actor
+    /// that is called by its name alone does.
+    #[must_use]
+    pub fn actor<A: ActorType>(mut self) -> Self {
+        self.hosting.actor::<A>();
         self
     }
 

@@ -22,7 +22,7 @@
 //!
 //! Where things are: [`coro`] describes calls and [`definition`] what runs for them; `task` is the handle and `cell`
 //! what it points to; `combine` has gather, wait and their kin; [`scope`] has
-//! timeouts and task groups; `stream` is about functions that yield items; `body` is what the runtime knows about a
+//! timeouts and task groups; [`actor`](mod@actor) has what stays; `stream` is about functions that yield items; `body` is what the runtime knows about a
 //! running coroutine; `session` keeps a process connected, over `remote` or `hub`; `worker` runs bodies;
 //! [`in_process`](mod@in_process) is a
 //! cluster without a port; [`blocking`] has event loops for programs without async.
@@ -36,6 +36,7 @@ compile_error!(
 #[cfg(test)]
 extern crate self as farloop;
 
+pub mod actor;
 mod ambient;
 pub mod arg;
 pub mod blocking;
@@ -90,12 +91,12 @@ pub use combine::wait::{Done, ReturnWhen, Wait, wait, wait_coros};
 pub use combine::wait_for::{WaitFor, wait_for};
 pub use coro::Coro;
 pub use debug::{DEBUG_VARIABLE, debug, set_debug, set_slow_callback_duration, slow_callback_duration};
-pub use definition::TaskFn;
+pub use definition::{ActorType, TaskFn};
 pub use error::{Cancelled, Error, Failure, Recover, Result};
 pub use farloop_core::id::{SessionId, TaskId, WorkerId};
 pub use farloop_core::limits::{STREAM_BYTES, STREAM_ITEMS};
 pub use farloop_core::spec::{Backoff, Durability, Retention};
-pub use farloop_macros::{main, stream, task, test};
+pub use farloop_macros::{actor, main, stream, task, test};
 pub use future::{Fut, Promise, create_future};
 pub use futures_core::Stream;
 pub use in_process::builder as in_process;

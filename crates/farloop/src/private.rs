@@ -1,16 +1,19 @@
 //! What generated code names. No part of the interface: it may change in any release.
 
 use std::marker::PhantomData;
+use std::panic::Location;
 
 use farloop_core::outcome::FailureKind;
 use serde::Serialize;
 
+use crate::actor::{ActorRef, Handle};
 use crate::body_error;
 use crate::coro::Coro;
 use crate::error::Error;
 use crate::failure::{self, BoxError, Failure};
 use crate::stream::Items;
 
+pub use crate::actor::{Held, Saved};
 pub use crate::coro::{TypedCall, WireName};
 pub use crate::definition::{
     ActorBody, ActorInfo, ActorType, Body, BodyEnd, BodyError, Definition, Instance, LocalBoxFuture, MethodBody,
@@ -18,7 +21,9 @@ pub use crate::definition::{
 };
 pub use crate::invocation::Invocation;
 pub use crate::stream::{Outlet, drive};
+pub use farloop_core::actor::{ActorDef, Host, Placement, Restart, RestartWhen, Strategy, Turns};
 pub use futures_util::future::{FutureExt, ready};
+pub use serde;
 
 /// What calling a stream function gives.
 pub fn items<T>(coro: Coro<T>) -> Items<T> {
@@ -35,6 +40,18 @@ pub fn returned<T: Serialize>(definition: &'static Definition, value: &T) -> Bod
         let message = format!("the result of function {}: {why}", definition.name);
         BodyError::refused(FailureKind::BadPayload, definition.name, message)
     })
+}
+
+/// An actor of that type by its name.
+#[must_use]
+pub fn named(definition: &'static Definition, name: String) -> Handle {
+    Handle::named(definition, name.into())
+}
+
+/// Who has that name now.
+#[track_caller]
+pub fn lookup<R: ActorRef>(name: String) -> Coro<R> {
+    Handle::named(R::DEFINITION, name.into()).find(Location::caller())
 }
 
 /// Any `Result`, however it is spelled.

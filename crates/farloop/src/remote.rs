@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use std::thread::ThreadId;
 use std::time::Duration;
 
-use farloop_core::frame::{HelloReply, Role, SUPERSEDED, Up};
+use farloop_core::frame::{HelloReply, Role, SUPERSEDED};
 use farloop_core::limits;
 use farloop_proto::convert::{FromPeer, ToPeer};
 use farloop_proto::v1::session_service_client::SessionServiceClient;
@@ -198,6 +198,7 @@ impl Driver {
         let last = tokio::select! {
             last = self.keep_connected() => last,
             () = self.overdue() => Standing::Closed,
+            () = self.watch_lease() => Standing::Closed,
         };
         self.tell.send_replace(last);
     }
@@ -206,6 +207,14 @@ impl Driver {
     async fn overdue(&self) {
         self.session.closing().await;
         tokio::time::sleep(CLOSE_LIMIT).await;
+    }
+
+    /// Of a worker: stops its named actors when the coordinator is out of reach for too long. Never over.
+    async fn watch_lease(&self) {
+        match self.session.worker() {
+            Some(worker) => worker.watch_lease().await,
+            None => std::future::pending().await,
+        }
     }
 
     async fn keep_connected(&self) -> Standing {
@@ -265,6 +274,7 @@ impl Driver {
         request: tonic::Request<Outgoing>,
         gate: &Gate,
     ) -> End {
+        let said_hello = Instant::now();
         let welcome = async {
             let mut incoming = client.connect(request).await.map_err(|status| refused_or_cut(&status))?.into_inner();
             let reply = first(&mut incoming).await?;
@@ -289,7 +299,8 @@ impl Driver {
                 return End::Refused(Error::msg(format!("the coordinator refused this session ({reason}): {message}")));
             }
         };
-        if self.session.worker().is_some() {
+        if let Some(worker) = self.session.worker() {
+            worker.lease.welcomed(said_hello);
             let _ = self.urgent.set(dead_after / WORKER_TRIES);
         }
         gate.open.store(true, Ordering::Release);
@@ -312,7 +323,7 @@ impl Driver {
                 message = incoming.message() => message,
                 _ = beat.tick() => {
                     gate.ack.store(true, Ordering::Release);
-                    self.session.push(Up::Heartbeat);
+                    self.session.beat();
                     if self.session.is_closing() && self.session.is_flushed() {
                         return End::Closed;
                     }

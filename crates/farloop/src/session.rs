@@ -312,7 +312,7 @@ impl SessionShared {
             trace: trace(),
             context: call.context.unwrap_or_else(Context::current).into_spec(),
             stream: call.inbox.is_some(),
-            actor: None,
+            actor: call.actor,
         };
         if let Some(inbox) = call.inbox {
             self.streams.insert(id, inbox);
@@ -385,6 +385,17 @@ impl SessionShared {
 
     // ---- the transport's side
 
+    /// Sends a sign of life, and has the worker count its lease from it, once the coordinator is known to have it.
+    pub(crate) fn beat(&self) {
+        if let Some(worker) = self.worker.get() {
+            // In this order: what leaves after the count leaves after the moment.
+            let now = tokio::time::Instant::now();
+            let sent = lock(&self.link).sent();
+            worker.lease.asks(now, sent);
+        }
+        self.push(Up::Heartbeat);
+    }
+
     pub(crate) fn register_writer(&self, waker: &std::task::Waker) {
         self.waker.register(waker);
     }
@@ -449,14 +460,17 @@ impl SessionShared {
     /// The connection must be cut and resumed.
     pub(crate) fn receive(&self, batch: Batch<Down>) -> Result<(), LinkError> {
         let mut frames = Vec::with_capacity(batch.items.len());
-        let received = {
+        let (received, acked) = {
             let mut link = lock(&self.link);
             let received = link.receive(batch, |frame| frames.push(frame));
             if link.ack_due() || link.has_window() && self.unsent.load(Ordering::Relaxed) > 0 {
                 self.waker.wake();
             }
-            received
+            (received, link.acked())
         };
+        if let Some(worker) = self.worker.get() {
+            worker.lease.acknowledged(acked);
+        }
         let mut sorted = Sorted::default();
         for frame in frames {
             self.route(frame, &mut sorted);
@@ -556,7 +570,7 @@ impl Sorted {
 }
 
 /// Trace context of the call: the current span's, or what the body itself was called with.
-fn trace() -> Option<Arc<Trace>> {
+pub(crate) fn trace() -> Option<Arc<Trace>> {
     match farloop_telemetry::TraceContext::current() {
         Some(context) => Some(Arc::new(Trace { parent: context.parent, state: context.state })),
         None => Body::current().and_then(|body| body.trace.clone()),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::ambient;
 use crate::blocking::EventLoop;
-use crate::definition::TaskFn;
+use crate::definition::{ActorType, TaskFn};
 use crate::error::Result;
 use crate::hub::Hub;
 use crate::in_process::{self, InProcess};
@@ -76,6 +76,12 @@ impl Cluster {
     #[must_use]
     pub fn task<F: TaskFn>(self) -> Self {
         Self(self.0.task::<F>())
+    }
+
+    /// See [`InProcess::actor`].
+    #[must_use]
+    pub fn actor<A: ActorType>(self) -> Self {
+        Self(self.0.actor::<A>())
     }
 
     /// Runs the test as a task of the cluster's client loop, then closes everything.

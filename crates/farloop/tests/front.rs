@@ -25,6 +25,7 @@ fn run_with<F: TaskFn>(args: Bytes, inputs: Vec<Input>, state: StateMap) -> Body
         Body::Async(run) => now(run(invocation)),
         Body::Blocking(run) => run(invocation),
         Body::Stream(_) => panic!("a stream has no one end"),
+        Body::Actor(_) | Body::Method(_) => panic!("an actor's code runs at a worker"),
     }
 }
 

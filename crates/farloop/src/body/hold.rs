@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::Body;
 use crate::worker::abandoned::Held;
+use crate::worker::actors::Doing;
 
 /// The threads it holds.
 #[derive(Default)]
@@ -50,9 +51,11 @@ impl Body {
             return None;
         }
         // A body on the pool is polled as well, for an instant: what counts is where it computes.
-        let held = if hold.pool { Some(Held::Pool) } else { hold.poll.map(Held::Loop) }?;
+        let has_slot = self.part.as_ref().is_none_or(|part| part.doing == Doing::Make);
+        let on_loop = |since| if has_slot { Held::Loop(since) } else { Held::Turn(since) };
+        let held = if hold.pool { Some(Held::Pool) } else { hold.poll.map(on_loop) }?;
         hold.written_off = Some(held);
-        hold.slot_lost = held != Held::Pool;
+        hold.slot_lost = matches!(held, Held::Loop(_));
         Some(held)
     }
 

@@ -43,6 +43,7 @@ use crate::error::{DeliveryToken, Error};
 use crate::event_loop::LoopShared;
 use crate::print::Prints;
 use crate::progress::Telling;
+use crate::worker::actors::{Doing, Part};
 use crate::worker::held::Told;
 
 thread_local! {
@@ -74,6 +75,8 @@ pub(crate) struct Body {
     serves: Option<Weak<Body>>,
     /// There is, or was, one that serves this attempt.
     served: AtomicBool,
+    /// What it is to an actor whose code it runs.
+    pub(crate) part: Option<Part>,
     /// W3C context that the call came with: what the body calls carries it on.
     pub(crate) trace: Option<Arc<Trace>>,
     span: tracing::Span,
@@ -117,6 +120,8 @@ struct State {
     told: Option<Arc<Told>>,
     /// Few bodies tell anything.
     telling: Option<Box<Telling>>,
+    /// State of its actor, that is saved together with what it returns.
+    saved: Option<Box<bytes::Bytes>>,
 }
 
 /// An open await point.
@@ -175,7 +180,7 @@ impl State {
 
 impl Body {
     pub(crate) fn new(who: Who, function: Arc<str>, name: Option<Arc<str>>, home: Arc<LoopShared>) -> Arc<Self> {
-        Self::with_span(who, function, name, home, None, tracing::Span::none())
+        Self::with_span(who, function, name, home, None, tracing::Span::none(), None)
     }
 
     /// The attempt whose body schedules something on its own loop now.
@@ -196,14 +201,17 @@ impl Body {
         home: Arc<LoopShared>,
         trace: Option<Arc<Trace>>,
         number: u32,
+        part: Option<Part>,
     ) -> Arc<Self> {
+        // What stays with an actor may do so for days: it is no attempt that a trace could show.
+        let stays = part.as_ref().is_some_and(|part| part.doing == Doing::Stay);
         let span = match &who {
-            Who::Attempt { attempt, .. } if farloop_telemetry::propagates_traces() => {
+            Who::Attempt { attempt, .. } if !stays && farloop_telemetry::propagates_traces() => {
                 attempt_span(&function, *attempt, number, trace.as_deref())
             }
             _ => tracing::Span::none(),
         };
-        Self::with_span(who, function, name, home, trace, span)
+        Self::with_span(who, function, name, home, trace, span, part)
     }
 
     fn with_span(
@@ -213,12 +221,14 @@ impl Body {
         home: Arc<LoopShared>,
         trace: Option<Arc<Trace>>,
         span: tracing::Span,
+        part: Option<Part>,
     ) -> Arc<Self> {
         let serves = if let Who::Local(_) = who { Self::to_serve(&home) } else { None };
         Arc::new(Self {
             who,
             serves,
             served: AtomicBool::new(false),
+            part,
             function,
             name,
             home,
@@ -365,6 +375,11 @@ impl Body {
     pub(crate) fn fence(self: &Arc<Self>) {
         self.state().fenced = true;
         self.wake();
+        self.fence_served();
+    }
+
+    /// Drops the coroutines that it put on its loop.
+    pub(crate) fn fence_served(self: &Arc<Self>) {
         if !self.served.load(Ordering::Relaxed) {
             return;
         }
@@ -374,6 +389,15 @@ impl Body {
                 body.fence();
             }
         }
+    }
+
+    /// State of its actor that is to be saved with its reply; the last one counts.
+    pub(crate) fn save_with_reply(&self, state: bytes::Bytes) {
+        self.state().saved = Some(Box::new(state));
+    }
+
+    pub(crate) fn take_saved(&self) -> Option<bytes::Bytes> {
+        self.state().saved.take().map(|state| *state)
     }
 
     pub(crate) fn is_fenced(&self) -> bool {

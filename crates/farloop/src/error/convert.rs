@@ -24,6 +24,8 @@ impl From<Arc<Recorded>> for Error {
             FailureKind::Deadlock(cycle) => Self::Deadlock(cycle.clone()),
             FailureKind::SessionLost => Self::SessionLost(recorded.message.clone()),
             FailureKind::WorkerLost => Self::WorkerLost(recorded.into()),
+            FailureKind::ActorUnavailable => Self::ActorUnavailable(recorded.into()),
+            FailureKind::ActorDied => Self::ActorDied(recorded.into()),
             FailureKind::DependencyFailed(_) => Self::DependencyFailed(recorded.into()),
             FailureKind::ResourceExhausted => Self::ResourceExhausted(recorded.into()),
             FailureKind::Expired => Self::Expired(recorded.into()),

@@ -13,6 +13,7 @@ use crate::task::{Task, schedule_under};
 #[diagnostic::on_unimplemented(
     message = "a task group starts coroutines, and `{Self}` is none",
     label = "expected a coroutine that has not started",
+    note = "an actor goes in with `group.spawn(..)`",
     note = "a local async block goes through `farloop::local(async move {{ … }})`; a task that runs already has an owner"
 )]
 pub trait GroupMember: Sized {

@@ -47,7 +47,7 @@ impl SessionShared {
             connection: self.connections.fetch_add(1, Ordering::Relaxed) + 1,
             acked,
             life: *lock(&self.life),
-            labels: Vec::new(),
+            labels: worker.map(|w| w.labels().to_vec()).unwrap_or_default(),
             process: worker.and_then(|_| process_mark()),
         }
     }

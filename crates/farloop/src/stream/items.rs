@@ -122,8 +122,10 @@ impl<T> Items<T> {
 
     /// Decides against it: what has not started never will, and nothing is reported; what runs is stopped.
     pub fn close(mut self) {
-        if let State::Inert(coro) = std::mem::replace(&mut self.state, State::Over) {
-            coro.close();
+        match std::mem::replace(&mut self.state, State::Over) {
+            State::Inert(coro) => coro.close(),
+            // Its drop stops it.
+            runs => self.state = runs,
         }
     }
 

@@ -183,7 +183,7 @@ impl Outlet {
 
 /// The future of a producing body; its items go to `outlet`, until it is over or dropped.
 pub(crate) fn run(
-    body: fn(Invocation, Outlet) -> LocalBoxFuture<'static, BodyEnd>,
+    body: impl FnOnce(Invocation, Outlet) -> LocalBoxFuture<'static, BodyEnd>,
     invocation: Invocation,
     outlet: Outlet,
 ) -> LocalBoxFuture<'static, BodyEnd> {

@@ -22,6 +22,8 @@ use crate::event_loop::LoopShared;
 pub(crate) enum Held {
     /// Inside a poll on its loop's thread, since then.
     Loop(Instant),
+    /// As before, and it has no slot: it runs for an actor.
+    Turn(Instant),
     /// On a thread of the blocking pool.
     Pool,
 }
@@ -61,28 +63,32 @@ impl WorkerShared {
             function = %body.function,
             task = %body.task_id(),
             threads,
-            "the body went on after its grace; its thread is written off until it lets go"
+            "nobody waits for this body any more; its thread is written off until it lets go"
         );
         self.session().push(Up::Abandoned(threads));
-        if let Held::Loop(since) = held {
-            home.set_written_off(true);
-            self.abandoned.stuck().push((home.id, since));
+        let (Held::Loop(since) | Held::Turn(since)) = held else { return };
+        home.set_written_off(true);
+        self.abandoned.stuck().push((home.id, since));
+        if let Held::Loop(_) = held {
             self.abandoned.loops.fetch_add(1, Ordering::AcqRel);
-            self.abandoned.news.notify_waiters();
             // Its slot is there for what runs on other loops.
             self.release();
         }
+        self.abandoned.news.notify_waiters();
     }
 
     /// A written-off body has let go of its thread.
     pub(crate) fn came_back(&self, held: Held, home: &Arc<LoopShared>) {
         let threads = self.abandoned.threads.fetch_sub(1, Ordering::AcqRel).saturating_sub(1);
         self.session().push(Up::Abandoned(threads));
-        if let Held::Loop(_) = held {
-            self.abandoned.stuck().retain(|(id, _)| *id != home.id);
-            self.abandoned.loops.fetch_sub(1, Ordering::AcqRel);
-            home.set_written_off(false);
+        if held == Held::Pool {
+            return;
         }
+        self.abandoned.stuck().retain(|(id, _)| *id != home.id);
+        if let Held::Loop(_) = held {
+            self.abandoned.loops.fetch_sub(1, Ordering::AcqRel);
+        }
+        home.set_written_off(false);
     }
 
     /// Returns when a loop has been stuck in a written-off body for that long: how many such loops there are.

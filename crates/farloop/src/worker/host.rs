@@ -1,52 +1,58 @@
-//! Runs attempts: routes what the coordinator sends to the loop an attempt is on, starts bodies, and reports how
-//! they stand and end. The wire and the public builder are elsewhere.
+//! What the loops of a worker share, and how what the coordinator sends comes to the loop that an attempt is on. There
+//! [`Host`] starts its body. The wire and the public builder are elsewhere.
 
 use std::collections::HashMap;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use dashmap::DashMap;
-use farloop_core::frame::{Activity, Down, Start, Up};
-use farloop_core::id::{AttemptId, TaskId, WorkerId};
-use farloop_core::limits;
-use farloop_core::outcome::{Cancellation, Failure, FailureKind, Outcome};
+use farloop_core::frame::{Down, Start, Up};
+use farloop_core::id::{AttemptId, TaskId};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::abandoned::Abandoned;
-use super::held::{Placed, Told};
+use super::actors::{Happening, Incarnation, never_seen};
+use super::held::Placed;
+use super::lease::Lease;
+pub(crate) use super::loop_host::Host;
 use super::slots::Slots;
-use crate::body::{Body, Who};
-use crate::context;
-use crate::definition::{self, BodyEnd, BodyError, BodyVerdict, LocalBoxFuture, Registry};
+use crate::body::Body;
+use crate::definition::{self, Registry};
 use crate::event_loop::{LoopShared, Ready};
-use crate::invocation::{Input, Invocation};
-use crate::report::Caught;
 use crate::session::SessionShared;
 use crate::state::StateMap;
-use crate::stream::{self, Outlet};
 
 /// A start with the values of its dependencies.
 pub(crate) struct Started {
     pub(crate) start: Start,
-    inputs: Vec<(TaskId, Bytes)>,
+    pub(super) inputs: Vec<(TaskId, Bytes)>,
     /// It must not begin after this moment (L19): while it waits for a slot the coordinator may be out of reach.
     until: Option<Instant>,
+    /// It makes this actor.
+    pub(super) actor: Option<Arc<Incarnation>>,
+}
+
+impl Started {
+    pub(super) fn is_late(&self) -> bool {
+        self.until.is_some_and(|until| until <= Instant::now())
+    }
 }
 
 /// What the loops of one worker share.
 pub(crate) struct WorkerShared {
     pub(super) session: Arc<SessionShared>,
     registry: RwLock<Registry>,
-    state: Arc<StateMap>,
+    pub(super) state: Arc<StateMap>,
     pub(super) slots: Slots,
     loops: OnceLock<Vec<Arc<LoopShared>>>,
     next_loop: AtomicUsize,
     pub(super) placed: DashMap<TaskId, Placed, foldhash::fast::RandomState>,
+    /// Actors, from their start to their end.
+    pub(super) actors: DashMap<TaskId, Arc<Incarnation>, foldhash::fast::RandomState>,
+    pub(crate) lease: Lease,
+    labels: Vec<(String, String)>,
     inputs: Mutex<HashMap<AttemptId, Vec<(TaskId, Bytes)>>>,
     pub(super) draining: AtomicBool,
     idle: Notify,
@@ -59,17 +65,20 @@ impl WorkerShared {
         session: Arc<SessionShared>,
         registry: Registry,
         state: Arc<StateMap>,
-        slots: u32,
-        max_resident: usize,
+        slots: Slots,
+        labels: Vec<(String, String)>,
     ) -> Arc<Self> {
         let worker = Arc::new(Self {
             session: session.clone(),
             registry: RwLock::new(registry),
             state,
-            slots: Slots::new(slots, max_resident),
+            slots,
             loops: OnceLock::new(),
             next_loop: AtomicUsize::new(0),
             placed: DashMap::default(),
+            actors: DashMap::default(),
+            lease: Lease::default(),
+            labels,
             inputs: Mutex::default(),
             draining: AtomicBool::new(false),
             idle: Notify::new(),
@@ -99,7 +108,12 @@ impl WorkerShared {
         &self.slots
     }
 
-    /// Offers one more function; whether it was new.
+    pub(crate) fn labels(&self) -> &[(String, String)] {
+        &self.labels
+    }
+
+    /// Offers one more function; whether it was new. A type of actors is offered whole: a call of one method must not wait
+    /// until somebody makes an actor.
     ///
     /// # Errors
     /// Another definition has the name.
@@ -107,9 +121,11 @@ impl WorkerShared {
         if self.registry().get(definition.name).is_some_and(|known| std::ptr::eq(known, definition)) {
             return Ok(false);
         }
-        self.registry.write().unwrap_or_else(std::sync::PoisonError::into_inner).insert(definition)?;
-        self.session.push(Up::Offer(vec![definition.function_def()]));
-        Ok(true)
+        let new = self.registry.write().unwrap_or_else(std::sync::PoisonError::into_inner).insert_family(definition)?;
+        if !new.is_empty() {
+            self.session.push(Up::Offer(new.iter().map(|definition| definition.function_def()).collect()));
+        }
+        Ok(!new.is_empty())
     }
 
     /// Sends a frame of the coordinator to where it belongs.
@@ -118,23 +134,14 @@ impl WorkerShared {
             Down::Input { attempt, task, value } => {
                 self.inputs().entry(attempt).or_default().push((task, value));
             }
-            Down::Start(start) => {
-                let inputs = self.inputs().remove(&start.attempt).unwrap_or_default();
-                if let Some(started) = self.slots.arrive(Started {
-                    until: start.remaining.map(|left| Instant::now() + left),
-                    start,
-                    inputs,
-                }) {
-                    let home = self.place(&started);
-                    to(&home, Ready::Start(Box::new(started)));
-                }
-            }
+            Down::Start(start) => self.arrives(start, &mut to),
             Down::Cancel { attempt, number, message } => {
-                if self.slots.remove(attempt) {
-                    // Never began, so no body saw it (row 224): the coordinator makes it Cancelled.
-                    let outcome = Outcome::Cancelled(Arc::new(Cancellation { message, abandoned: false }));
-                    self.session.push(Up::Ended { attempt, outcome, delivered: 0 });
-                } else if let Some(home) = self.home_of(attempt) {
+                if let Some(started) = self.slots.remove(attempt) {
+                    // Never began, so no body saw it: the coordinator makes it Cancelled.
+                    self.never_began(&started, never_seen(attempt, message));
+                } else if !self.cancel_at_actor(attempt, number, &message, &mut to)
+                    && let Some(home) = self.home_of(attempt)
+                {
                     to(&home, Ready::Cancel { attempt, number, message });
                 }
             }
@@ -145,7 +152,8 @@ impl WorkerShared {
             }
             Down::Fence(attempt) => {
                 self.inputs().remove(&attempt);
-                if !self.slots.remove(attempt)
+                if !self.fence_at_actor(attempt, &mut to)
+                    && self.slots.remove(attempt).is_none()
                     && let Some(home) = self.home_of(attempt)
                 {
                     // Not by way of its loop, which may be what it holds.
@@ -156,10 +164,14 @@ impl WorkerShared {
                 }
             }
             Down::Recall(attempt) => {
-                if self.slots.remove(attempt) {
-                    self.session.push(Up::Returned(attempt));
+                if let Some(started) = self.slots.remove(attempt) {
+                    self.never_began(&started, Up::Returned(attempt));
+                } else {
+                    self.recall_at_actor(attempt, &mut to);
                 }
             }
+            Down::Stop(attempt) => self.end_actor(attempt, Happening::Stop, &mut to),
+            Down::Move(attempt) => self.end_actor(attempt, Happening::Move, &mut to),
             Down::Deadlock { attempt, cycle } => {
                 if let Some(home) = self.home_of(attempt) {
                     to(&home, Ready::Deadlock { attempt, cycle });
@@ -172,9 +184,7 @@ impl WorkerShared {
                 }
             }
             // It hosts no actors yet.
-            Down::Stop(_)
-            | Down::Move(_)
-            | Down::Drain
+            Down::Drain
             | Down::Resolved { .. }
             | Down::CancelCount { .. }
             | Down::TaskProgress { .. }
@@ -192,12 +202,29 @@ impl WorkerShared {
         self.inputs.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    fn home_of(&self, attempt: AttemptId) -> Option<Arc<LoopShared>> {
-        self.placed.get(&attempt.task).filter(|p| p.attempt == attempt).map(|p| p.home.clone())
+    fn arrives(self: &Arc<Self>, start: Start, to: &mut dyn FnMut(&Arc<LoopShared>, Ready)) {
+        let inputs = self.inputs().remove(&start.attempt).unwrap_or_default();
+        let until = start.remaining.map(|left| Instant::now() + left);
+        let at = start.more.as_ref().and_then(|more| more.incarnation.map(|actor| (actor, more.reenters)));
+        let mut started = Started { start, inputs, until, actor: None };
+        if let Some((actor, reenters)) = at {
+            return self.call_arrives(actor, started, reenters, to);
+        }
+        self.host_arrives(&mut started);
+        if let Some(started) = self.slots.arrive(started) {
+            let home = self.place(&started);
+            to(&home, Ready::Start(Box::new(started)));
+        }
     }
 
-    fn body_of(&self, attempt: AttemptId) -> Option<Arc<Body>> {
-        self.placed.get(&attempt.task).filter(|p| p.attempt == attempt).and_then(|p| p.body.clone())
+    fn home_of(&self, attempt: AttemptId) -> Option<Arc<LoopShared>> {
+        let placed = self.placed.get(&attempt.task).filter(|p| p.attempt == attempt).map(|p| p.home.clone());
+        placed.or_else(|| Some(self.actor(attempt)?.home.clone()))
+    }
+
+    pub(super) fn body_of(&self, attempt: AttemptId) -> Option<Arc<Body>> {
+        let placed = self.placed.get(&attempt.task).filter(|p| p.attempt == attempt).map(|p| p.body.clone());
+        placed.unwrap_or_else(|| self.actor(attempt)?.own_body())
     }
 
     pub(super) fn session(&self) -> &Arc<SessionShared> {
@@ -205,14 +232,21 @@ impl WorkerShared {
     }
 
     fn place(&self, started: &Started) -> Arc<LoopShared> {
+        if let Some(actor) = &started.actor {
+            return actor.home.clone();
+        }
+        let home = self.choose_loop();
+        self.placed.insert(started.start.attempt.task, Placed::new(&started.start, home.clone()));
+        home
+    }
+
+    pub(super) fn choose_loop(&self) -> Arc<LoopShared> {
         let loops = self.loops();
         let first = self.next_loop.fetch_add(1, Ordering::Relaxed);
         let nth = |step: usize| &loops[(first + step) % loops.len().max(1)];
         // A loop that is stuck is passed over, unless all are.
         let free = (0..loops.len()).map(nth).find(|home| !home.is_written_off());
-        let home = free.unwrap_or_else(|| nth(0)).clone();
-        self.placed.insert(started.start.attempt.task, Placed::new(&started.start, home.clone()));
-        home
+        free.unwrap_or_else(|| nth(0)).clone()
     }
 
     /// Tells the coordinator of starts that may be sent in addition.
@@ -235,7 +269,8 @@ impl WorkerShared {
         self.grant();
     }
 
-    fn ended(self: &Arc<Self>, attempt: AttemptId, held: bool) {
+    /// An attempt needs no slot any more: it is over, or an actor that stays.
+    pub(super) fn ended(self: &Arc<Self>, attempt: AttemptId, held: bool) {
         self.placed.remove_if(&attempt.task, |_, p| p.attempt == attempt);
         if let Some(resumed) = self.slots.ended(held, |started| self.begin(started)) {
             resumed.wake();
@@ -244,19 +279,20 @@ impl WorkerShared {
         self.tell_idle();
     }
 
-    fn tell_idle(&self) {
+    pub(super) fn tell_idle(&self) {
         if self.draining.load(Ordering::Acquire) && self.only_abandoned() {
             self.idle.notify_waiters();
         }
     }
 
-    /// Whether nothing is left but bodies that nobody waits for.
+    /// Whether nothing is left but bodies that nobody waits for. The coordinator has actors move away.
     fn only_abandoned(&self) -> bool {
-        self.slots.load() <= self.abandoned.loops()
+        self.slots.load() <= self.abandoned.loops() && self.actors.is_empty()
     }
 
     /// The session is lost: nothing that runs here counts any more.
     pub(crate) fn forget_all(&self) {
+        self.all_actors().iter().for_each(|actor| self.drop_actor(actor, false));
         self.slots.reset();
         self.inputs().clear();
         let bodies: Vec<Arc<Body>> = self.placed.iter().filter_map(|p| p.body.clone()).collect();
@@ -282,355 +318,6 @@ impl WorkerShared {
                 return;
             }
             idle.await;
-        }
-    }
-}
-
-/// Runs the attempts of one loop.
-pub(crate) struct Host {
-    worker: Arc<WorkerShared>,
-}
-
-impl Host {
-    pub(crate) fn new(worker: Arc<WorkerShared>) -> Self {
-        Self { worker }
-    }
-
-    pub(crate) fn take(&mut self, home: &Arc<LoopShared>, ready: Ready) {
-        match ready {
-            Ready::Start(started) => self.start(home, *started),
-            Ready::Cancel { attempt, number, message } => {
-                if let Some(body) = self.body(attempt) {
-                    body.deliver(number, message);
-                }
-            }
-            Ready::CancelWithdrawn { attempt, standing } => {
-                if let Some(body) = self.body(attempt) {
-                    body.withdrawn(standing);
-                }
-            }
-            Ready::Fence(attempt) => {
-                if let Some(body) = self.body(attempt) {
-                    body.fence();
-                }
-            }
-            Ready::Deadlock { attempt, cycle } => {
-                if let Some(body) = self.body(attempt) {
-                    body.deadlocked(&cycle);
-                }
-            }
-            Ready::TellLater { body, what, at } => {
-                drop(tokio::task::spawn_local(async move {
-                    tokio::time::sleep_until(at).await;
-                    body.tell_waiting(what);
-                }));
-            }
-            _ => {}
-        }
-    }
-
-    fn body(&self, attempt: AttemptId) -> Option<Arc<Body>> {
-        self.worker.body_of(attempt)
-    }
-
-    /// Where the items of a stream go: to its consumer, or into one list if nobody wants them one by one.
-    fn outlet(&self, start: &Start) -> Outlet {
-        // Made where it can be found at once: a coordinator that starts again is told of it, or is new to it.
-        let mut placed = self.worker.placed.get_mut(&start.attempt.task);
-        let consumer = start.spec.stream.then(|| (self.worker.session.clone(), start.attempt));
-        let outlet = Outlet::new(consumer);
-        if let Some(placed) = &mut placed {
-            placed.outlet = Some(outlet.clone());
-        }
-        outlet
-    }
-
-    fn start(&self, home: &Arc<LoopShared>, started: Started) {
-        let Started { start, inputs, until } = started;
-        let late = until.is_some_and(|until| until <= Instant::now());
-        let function = start.spec.function.clone();
-        let who = Who::Attempt { attempt: start.attempt, depth: start.depth, root: start.root };
-        let (name, trace) = (start.spec.name.clone(), start.spec.trace.clone());
-        let body = Body::of_attempt(who, function.clone(), name, home.clone(), trace, start.number);
-        body.had_before(start.cancels);
-        body.set_root(start.root.is_some());
-        if start.spec.context.is_some() {
-            body.set_context(context::Context::from_spec(start.spec.context.clone()));
-        }
-        let heartbeat = start.spec.options.policy.as_ref().and_then(|p| p.heartbeat);
-        body.given(start.more.as_ref().and_then(|more| more.details.clone()), heartbeat);
-        if let Some(mut placed) = self.worker.placed.get_mut(&start.attempt.task) {
-            placed.body = Some(body.clone());
-        }
-        let definition = self.worker.registry().get(&function);
-        let future = match definition.and_then(|d| d.body) {
-            Some(_) if late => None,
-            Some(run) => {
-                let invocation = invocation(&start, inputs, self.worker.state.clone());
-                Some(match run {
-                    definition::Body::Async(_) | definition::Body::Blocking(_) if start.spec.stream => {
-                        let message = format!("function {function} is no stream: await it, it returns one value");
-                        let refused = BodyError::refused(FailureKind::BadArguments, &function, message);
-                        Box::pin(std::future::ready(Err(refused)))
-                    }
-                    // Handles among the arguments attach to the loop of the body that is being made.
-                    definition::Body::Async(f) => body.on_behalf(|| f(invocation)),
-                    definition::Body::Blocking(f) => on_blocking_pool(body.clone(), f, invocation),
-                    definition::Body::Stream(f) => {
-                        let outlet = self.outlet(&start);
-                        body.on_behalf(|| stream::run(f, invocation, outlet))
-                    }
-                })
-            }
-            None => None,
-        };
-        // Its clocks begin here: what was fetched ahead may have waited.
-        let announced = start.spec.options.policy.as_ref().is_some_and(|p| p.has_clocks());
-        if announced {
-            self.worker.session.push(Up::Progress {
-                attempt: start.attempt,
-                activity: Activity::Running,
-                awaits: Vec::new(),
-                blocked: false,
-            });
-        }
-        let attempt = Attempt {
-            body,
-            worker: self.worker.clone(),
-            depth: start.depth,
-            number: start.number,
-            late,
-            future,
-            slot: Slot::Held,
-            told: announced.then(Arc::default),
-            parked_as: None,
-        };
-        tokio::task::spawn_local(attempt);
-    }
-}
-
-fn invocation(start: &Start, inputs: Vec<(TaskId, Bytes)>, state: Arc<StateMap>) -> Invocation {
-    let inputs = start
-        .spec
-        .dependencies
-        .iter()
-        .map(|d| Input {
-            position: d.position,
-            list: d.list,
-            values: d
-                .tasks
-                .iter()
-                .filter_map(|task| inputs.iter().find(|(t, _)| t == task).map(|(_, v)| v.clone()))
-                .collect(),
-        })
-        .collect();
-    Invocation { function: start.spec.function.clone(), args: start.spec.args.clone(), inputs, state }
-}
-
-fn on_blocking_pool(
-    body: Arc<Body>,
-    f: fn(Invocation) -> BodyEnd,
-    invocation: Invocation,
-) -> LocalBoxFuture<'static, BodyEnd> {
-    Box::pin(async move {
-        match tokio::task::spawn_blocking(move || crate::report::catch(|| body.on_pool(|| f(invocation)))).await {
-            Ok(Ok(end)) => end,
-            Ok(Err(caught)) => crate::report::rethrow(caught),
-            // The runtime is shutting down under it: nobody will read this.
-            Err(_) => Err(definition::BodyError::message("the worker stopped before the function ended")),
-        }
-    })
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Slot {
-    Held,
-    GivenBack,
-    Waiting,
-}
-
-/// One attempt as a task of the loop's runtime.
-struct Attempt {
-    body: Arc<Body>,
-    worker: Arc<WorkerShared>,
-    depth: u32,
-    number: u32,
-    /// Its deadline passed before it could begin (L19).
-    late: bool,
-    /// None: it is late, or the function is not here (it was when the coordinator chose this worker).
-    future: Option<LocalBoxFuture<'static, BodyEnd>>,
-    slot: Slot,
-    /// What it said last of how it stands.
-    told: Option<Arc<Told>>,
-    /// The await points when that was found out.
-    parked_as: Option<(u64, bool)>,
-}
-
-impl Future for Attempt {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
-        this.body.set_task_waker(cx.waker());
-        if this.body.is_fenced() {
-            this.future = None;
-            return this.over();
-        }
-        match this.slot {
-            Slot::Held => {}
-            Slot::GivenBack => {
-                if this.worker.slots.resume(&this.body, this.depth) {
-                    this.slot = Slot::Held;
-                } else {
-                    this.slot = Slot::Waiting;
-                    return Poll::Pending;
-                }
-            }
-            Slot::Waiting => {
-                if !this.body.take_slot_grant() {
-                    return Poll::Pending;
-                }
-                this.slot = Slot::Held;
-            }
-        }
-        let Some(future) = &mut this.future else {
-            let failure = if this.late {
-                this.failure(FailureKind::TimedOut, "its deadline passed at the worker before it could start")
-            } else {
-                this.failure(FailureKind::NotFound, "this worker does not offer the function")
-            };
-            return this.report(Outcome::Raised(Arc::new(failure)));
-        };
-        let (polled, foreign) = this.body.poll(future.as_mut(), cx.waker());
-        match polled {
-            Ok(Poll::Pending) => {
-                this.parked(foreign);
-                Poll::Pending
-            }
-            Ok(Poll::Ready(end)) => {
-                this.future = None;
-                let outcome = this.verdict(end);
-                this.report(outcome)
-            }
-            Err(panic) => {
-                this.future = None;
-                let Caught { message, location } = Caught::of(panic);
-                let mut failure = this.failure(FailureKind::Panicked, &message);
-                failure.location = location;
-                this.report(Outcome::Raised(Arc::new(failure)))
-            }
-        }
-    }
-}
-
-impl Attempt {
-    fn attempt(&self) -> AttemptId {
-        self.body.attempt().expect("an attempt's body is one: Host::start made it")
-    }
-
-    fn failure(&self, kind: FailureKind, message: &str) -> Failure {
-        let mut failure = Failure::new(kind, self.body.function.clone(), message.to_owned());
-        failure.task = Some(self.attempt().task);
-        failure.worker = Some(WorkerId(self.worker.session.id().0));
-        failure.attempt = self.number;
-        failure
-    }
-
-    fn verdict(&self, end: BodyEnd) -> Outcome {
-        let error = match end {
-            Ok(value) if value.len() <= limits::MAX_PAYLOAD => {
-                return match self.body.unraised() {
-                    // It returned before any await could raise the request again (rows 203, 236).
-                    Some(message) => Outcome::Cancelled(Arc::new(Cancellation { message, abandoned: false })),
-                    None => Outcome::Returned(value),
-                };
-            }
-            Ok(value) => {
-                let text = format!("the result takes {} bytes and MAX_PAYLOAD is {}", value.len(), limits::MAX_PAYLOAD);
-                return Outcome::Raised(Arc::new(self.failure(FailureKind::BadPayload, &text)));
-            }
-            Err(error) => error,
-        };
-        match error.finish(&self.body.function, Some(&self.body.token)) {
-            BodyVerdict::Cancelled { message } => {
-                Outcome::Cancelled(Arc::new(Cancellation { message, abandoned: false }))
-            }
-            BodyVerdict::Failed(mut failure) => {
-                if failure.task.is_none() {
-                    // The first one that failed; a failure that passes up keeps it.
-                    failure.task = Some(self.attempt().task);
-                    failure.worker = Some(WorkerId(self.worker.session.id().0));
-                    failure.attempt = self.number;
-                }
-                Outcome::Raised(Arc::new(failure.bounded()))
-            }
-        }
-    }
-
-    fn report(&mut self, outcome: Outcome) -> Poll<()> {
-        // What it told last is told before its end.
-        self.body.tell_rest();
-        // One that failed before it saw a request that had come fails all the same (row 236); one that returned is
-        // cancelled, since an accepted request is never lost.
-        let failed = matches!(outcome, Outcome::Raised(_));
-        let delivered = if failed { self.body.heard() } else { self.body.seen() };
-        self.body.end();
-        self.body.trace_end(&outcome);
-        self.worker.session.push(Up::Ended { attempt: self.attempt(), outcome, delivered });
-        self.over()
-    }
-
-    fn over(&mut self) -> Poll<()> {
-        let held = match self.slot {
-            Slot::Held => !self.body.take_slot_lost(),
-            Slot::GivenBack => false,
-            Slot::Waiting => self.worker.slots.leave_line(&self.body),
-        };
-        self.slot = Slot::GivenBack;
-        self.worker.ended(self.attempt(), held);
-        Poll::Ready(())
-    }
-
-    /// Gives the slot back if only farloop can wake the body, and tells the coordinator what changed.
-    fn parked(&mut self, foreign: bool) {
-        let version = (self.body.points_version(), foreign);
-        if self.slot == Slot::Held
-            && self.parked_as == Some(version)
-            && self.told.as_ref().is_some_and(|t| t.activity == Activity::Suspended)
-        {
-            // Woken for nothing that changed: back to where it was.
-            return self.give_back();
-        }
-        self.parked_as = Some(version);
-        if self.body.take_deadlock() {
-            // The coordinator looks for a cycle when it is told of an await: the same await must be told once more.
-            self.told = None;
-        }
-        let parked = if foreign { None } else { self.body.parked() };
-        let now = match parked {
-            Some((awaits, blocked)) => Told { activity: Activity::Suspended, awaits, blocked },
-            None => {
-                Told { awaits: self.body.parked().map(|(awaits, _)| awaits).unwrap_or_default(), ..Told::default() }
-            }
-        };
-        let suspended = now.activity == Activity::Suspended;
-        // The coordinator takes a leased attempt for running until it hears otherwise.
-        if self.told.as_deref().map_or_else(|| now != Told::default(), |before| *before != now) {
-            let now = Arc::new(now);
-            // Before it leaves: a coordinator that starts again in between is told either by this or by that.
-            self.body.set_told(now.clone());
-            self.worker.session.push(now.progress(self.attempt()));
-            self.told = Some(now);
-        }
-        if suspended {
-            self.give_back();
-        }
-    }
-
-    fn give_back(&mut self) {
-        self.slot = Slot::GivenBack;
-        if !self.body.take_slot_lost() {
-            self.worker.release();
         }
     }
 }

@@ -4,8 +4,11 @@
 use std::sync::Arc;
 use std::thread::ThreadId;
 
+use farloop_core::limits;
+
 use super::host::{Host, WorkerShared};
-use crate::definition::{Registry, TaskFn};
+use super::slots::Slots;
+use crate::definition::{ActorType, Registry, TaskFn};
 use crate::error::{Error, Result};
 use crate::event_loop::LoopShared;
 use crate::in_process::spawn_thread;
@@ -23,6 +26,7 @@ pub(crate) struct Hosting {
     pub(crate) slots: u32,
     pub(crate) max_resident: usize,
     pub(crate) registry: Registry,
+    labels: Vec<(String, String)>,
     state: Arc<StateMap>,
     refused: Option<Error>,
 }
@@ -34,6 +38,7 @@ impl Default for Hosting {
             slots: DEFAULT_SLOTS,
             max_resident: DEFAULT_MAX_RESIDENT,
             registry: Registry::default(),
+            labels: Vec::new(),
             state: Arc::default(),
             refused: None,
         }
@@ -45,6 +50,27 @@ impl Hosting {
         if let Err(error) = self.registry.insert(F::DEFINITION) {
             self.refuse(error);
         }
+    }
+
+    pub(crate) fn actor<A: ActorType>(&mut self) {
+        if let Err(error) = self.registry.insert_family(A::DEFINITION) {
+            self.refuse(error);
+        }
+    }
+
+    /// One value for each key: the last one given.
+    pub(crate) fn label(&mut self, key: String, value: String) {
+        self.labels.retain(|(known, _)| *known != key);
+        if self.labels.len() >= limits::WORKER_LABELS {
+            let most = limits::WORKER_LABELS;
+            return self.refuse(Error::msg(format!("a worker has at most {most} labels (WORKER_LABELS)")));
+        }
+        if key.is_empty() || key.len() > limits::MAX_NAME || value.len() > limits::MAX_NAME {
+            let most = limits::MAX_NAME;
+            let text = format!("the label '{key}={value}' needs a key, and parts of at most {most} bytes (MAX_NAME)");
+            return self.refuse(Error::msg(text));
+        }
+        self.labels.push((key, value));
     }
 
     pub(crate) fn with<T: Send + Sync + 'static>(&mut self, state: T) {
@@ -65,7 +91,8 @@ impl Hosting {
     /// A worker of `session`, with its loops, which do not run yet.
     pub(crate) fn worker(&self, session: &Arc<SessionShared>, local: Option<ThreadId>) -> Arc<WorkerShared> {
         let (registry, state) = (self.registry.clone(), self.state.clone());
-        let worker = WorkerShared::new(session.clone(), registry, state, self.slots, self.max_resident);
+        let slots = Slots::new(self.slots, self.max_resident);
+        let worker = WorkerShared::new(session.clone(), registry, state, slots, self.labels.clone());
         worker.set_loops((0..self.loops).map(|_| LoopShared::new(session.clone(), local)).collect());
         worker
     }

@@ -1,10 +1,15 @@
 //! [`Worker`]: a process that hosts event loops and offers functions.
 
 pub(crate) mod abandoned;
+pub(crate) mod actors;
+mod attempt;
 pub(crate) mod held;
 pub(crate) mod host;
 pub(crate) mod hosting;
+mod lease;
+mod loop_host;
 pub(crate) mod slots;
+mod turns;
 
 use std::time::Duration;
 
@@ -12,7 +17,7 @@ use farloop_core::frame::Role;
 
 pub use self::hosting::{DEFAULT_MAX_RESIDENT, DEFAULT_SLOTS};
 use self::hosting::{Hosting, start_loops};
-use crate::definition::TaskFn;
+use crate::definition::{ActorType, TaskFn};
 use crate::error::{Error, Result};
 use crate::remote::Remote;
 use crate::session::SessionShared;
@@ -51,8 +56,8 @@ impl Worker {
     }
 
     /// As the environment says: `FARLOOP_ADDRESS`, `FARLOOP_TOKEN` or `FARLOOP_TOKEN_FILE`, `FARLOOP_WORKER_NAME`,
-    /// `FARLOOP_SLOTS`, `FARLOOP_LOOPS`, `FARLOOP_MAX_RESIDENT`, `FARLOOP_DRAIN_SECONDS`, `FARLOOP_STUCK_SECONDS`. What
-    /// is not a number there is reported by [`run`](Self::run).
+    /// `FARLOOP_SLOTS`, `FARLOOP_LOOPS`, `FARLOOP_MAX_RESIDENT`, `FARLOOP_DRAIN_SECONDS`, `FARLOOP_STUCK_SECONDS`, and
+    /// `FARLOOP_LABELS` (`zone=eu,disk=ssd`). What is not a number there, or no label, is reported by [`run`](Self::run).
     #[must_use]
     pub fn from_env() -> Self {
         let mut worker = Self::new(variable("FARLOOP_ADDRESS").unwrap_or_else(|| DEFAULT_ADDRESS.into()));
@@ -65,6 +70,7 @@ impl Worker {
         worker.number("FARLOOP_DRAIN_SECONDS", |_, n| drain_limit = Duration::from_secs(n.into()));
         worker.number("FARLOOP_STUCK_SECONDS", |_, n| stuck_limit = Duration::from_secs(n.into()));
         (worker.drain_limit, worker.stuck_limit) = (drain_limit, stuck_limit);
+        worker.labels_of(variable("FARLOOP_LABELS").as_deref().unwrap_or_default());
         worker.number("FARLOOP_SLOTS", |hosting, n| hosting.slots = n.max(1));
         worker.number("FARLOOP_LOOPS", |hosting, n| hosting.loops = (n as usize).max(1));
         worker.number("FARLOOP_MAX_RESIDENT", |hosting, n| hosting.max_resident = (n as usize).max(1));
@@ -79,6 +85,18 @@ impl Worker {
         }
     }
 
+    fn labels_of(&mut self, text: &str) {
+        for label in text.split(',').map(str::trim).filter(|label| !label.is_empty()) {
+            match label.split_once('=') {
+                Some((key, value)) => self.hosting.label(key.trim().into(), value.trim().into()),
+                None => {
+                    let text = format!("FARLOOP_LABELS has '{label}', and a label is written key=value");
+                    self.hosting.refuse(Error::msg(text));
+                }
+            }
+        }
+    }
+
     /// The coordinator's address, in place of the one it was made with.
     #[must_use]
     pub fn address(mut self, address: impl Into<String>) -> Self {
@@ -90,6 +108,22 @@ impl Worker {
     #[must_use]
     pub fn task<F: TaskFn>(mut self) -> Self {
         self.hosting.task::<F>();
+        self
+    }
+
+    /// Offers a type of actors, with all its methods. Actors need no slot while nobody calls them, and their calls never
+    /// do: a worker hosts many more than it has slots.
+    #[must_use]
+    pub fn actor<A: ActorType>(mut self) -> Self {
+        self.hosting.actor::<A>();
+        self
+    }
+
+    /// A label, by which actors choose the workers that may host them: `.label("zone", "eu")`. The last value of a key
+    /// counts. At most [`WORKER_LABELS`](farloop_core::limits::WORKER_LABELS); [`run`](Self::run) reports one too many.
+    #[must_use]
+    pub fn label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.hosting.label(key.into(), value.into());
         self
     }
 

@@ -154,12 +154,14 @@ impl Slots {
     }
 
     /// Takes out a start that has no slot yet.
-    pub(crate) fn remove(&self, attempt: AttemptId) -> bool {
+    pub(crate) fn remove(&self, attempt: AttemptId) -> Option<Started> {
         let mut inner = self.inner();
-        let before = inner.queue.len() + inner.held.len();
-        inner.queue.retain(|s| s.start.attempt != attempt);
-        inner.held.retain(|s| s.start.attempt != attempt);
-        inner.queue.len() + inner.held.len() < before
+        let is_it = |started: &Started| started.start.attempt == attempt;
+        if let Some(at) = inner.queue.iter().position(is_it) {
+            return inner.queue.remove(at);
+        }
+        let at = inner.held.iter().position(is_it)?;
+        inner.held.remove(at)
     }
 
     /// What may be granted in addition now: the new total, if it grew.
