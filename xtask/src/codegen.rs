@@ -9,8 +9,13 @@ use std::{env, fs, process};
 use anyhow::{Context as _, bail};
 use prost_types::FileDescriptorSet;
 
-const FILES: &[&str] =
-    &["farloop/v1/cluster.proto", "farloop/v1/failure.proto", "farloop/v1/session.proto", "farloop/v1/task.proto"];
+const FILES: &[&str] = &[
+    "farloop/v1/actor.proto",
+    "farloop/v1/cluster.proto",
+    "farloop/v1/failure.proto",
+    "farloop/v1/session.proto",
+    "farloop/v1/task.proto",
+];
 /// Not a part of what reflection serves: no peer speaks it.
 const JOURNAL: &str = "farloop/journal/v1/record.proto";
 /// What reflection serves, comments included.

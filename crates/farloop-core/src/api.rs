@@ -254,6 +254,9 @@ pub enum Call {
     /// The tasks that fit (`before` and `limit` are not looked at), then their changes, until [`Input::Hangup`].
     /// Answered by [`Reply::Opened`]; then poll.
     WatchTasks(ListTasks),
+    /// An actor as it stands, then each change of its incarnation, its state and its place, until it is over or
+    /// [`Input::Hangup`]. Answered by [`Reply::Opened`]; then poll.
+    WatchActor(Whom),
     /// Answered at once by [`Reply::Workers`].
     Workers,
     /// A worker is to leave: a whole id, or a unique ending of one. Answered at once by [`Reply::Worker`].
@@ -425,6 +428,8 @@ pub enum More {
 pub enum Told {
     /// A task: there at the start, changed, or over.
     Task(Box<TaskView>),
+    /// An actor: as it stood at the start, or changed, or over.
+    Actor(Box<ActorView>),
     /// The tasks that were there have been told; what follows is live.
     SnapshotEnd,
     /// That many changes were lost, because the reader was slow.
@@ -457,6 +462,10 @@ pub enum About {
     Worker,
     /// An actor.
     Actor,
+    /// A type of actors.
+    Type,
+    /// A method of a type of actors.
+    Method,
     /// An ending that the ids of several tasks, or workers, have.
     Ending,
 }
@@ -584,6 +593,8 @@ pub struct WorkerView {
     pub suspended: usize,
     /// Threads held by bodies that nobody waits for any more.
     pub abandoned: u32,
+    /// What it says of itself, for the placement of actors.
+    pub labels: Vec<(String, String)>,
 }
 
 /// What the core is told once.

@@ -58,9 +58,9 @@ pub const GATHER_MEMBERS: usize = 16_384;
 pub const CALLS: usize = 65_536;
 /// Ids of one request that may be given by their ending: each costs a look at all records.
 pub const SHORT_IDS: usize = 256;
-/// Readers that watch tasks at once.
+/// Readers that watch tasks or an actor at once.
 pub const WATCHES: usize = 128;
-/// Changes that may wait for one reader who watches tasks; beyond that the oldest is lost, and counted.
+/// Changes that may wait for one reader who watches; beyond that the oldest is lost, and counted.
 pub const WATCH_CHANGES: usize = 16_384;
 /// Items of one stream that its consumer has not taken: then the producer waits.
 pub const STREAM_ITEMS: usize = 256;

@@ -46,13 +46,25 @@ pub(crate) fn refused(error: CallError) -> Status {
             About::Task => missing("TASK_NOT_FOUND", "task", message),
             About::Function => missing("FUNCTION_NOT_FOUND", "function", message),
             About::Worker => missing("WORKER_NOT_FOUND", "worker", message),
+            About::Actor => missing("ACTOR_NOT_FOUND", "actor", message),
+            About::Type => missing("ACTOR_TYPE_NOT_FOUND", "actor type", message),
+            About::Method => missing("METHOD_NOT_FOUND", "method", message),
             About::Ending => status(Code::NotFound, "NOT_FOUND", message),
         },
         FailureKind::Expired => missing("TASK_EXPIRED", "task", message),
         FailureKind::BadArguments => status(Code::InvalidArgument, "BAD_ARGUMENTS", message),
         FailureKind::BadPayload => status(Code::InvalidArgument, "BAD_PAYLOAD", message),
         FailureKind::DependencyCycle => status(Code::InvalidArgument, "DEPENDENCY_CYCLE", message),
+        FailureKind::AlreadyExists if about == About::Actor => {
+            status(Code::AlreadyExists, "ACTOR_ALREADY_EXISTS", message)
+        }
         FailureKind::AlreadyExists => status(Code::AlreadyExists, "TASK_ALREADY_EXISTS", message),
+        FailureKind::ActorDied => status(Code::FailedPrecondition, "ACTOR_DIED", message),
+        FailureKind::ActorUnavailable => {
+            let mut details = ErrorDetails::new();
+            details.set_retry_info(Some(RETRY_IN));
+            with(Code::Unavailable, "ACTOR_UNAVAILABLE", message, details)
+        }
         FailureKind::SignatureMismatch => status(Code::FailedPrecondition, "SIGNATURE_MISMATCH", message),
         FailureKind::Stale => status(Code::FailedPrecondition, "STALE", message),
         FailureKind::ResourceExhausted => {

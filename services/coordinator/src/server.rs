@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use farloop_core::api::Input;
 use farloop_core::bounds;
+use farloop_proto::v1::actor_service_server::ActorServiceServer;
 use farloop_proto::v1::cluster_service_server::ClusterServiceServer;
 use farloop_proto::v1::session_service_server::SessionServiceServer;
 use farloop_proto::v1::task_service_server::TaskServiceServer;
@@ -21,7 +22,7 @@ use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 use tower_layer::{Identity, Stack};
 
-use crate::api::{Cluster, Tasks};
+use crate::api::{Actors, Cluster, Tasks};
 use crate::auth::Guard;
 use crate::config::{Config, StartError};
 use crate::driver::Driver;
@@ -35,7 +36,8 @@ const MIB: u32 = 1024 * 1024;
 const SESSION_MESSAGE: usize = 64 * MIB as usize;
 /// What a request may have around its payload.
 const AROUND_PAYLOAD: usize = MIB as usize;
-const SERVICES: [&str; 4] = ["", "farloop.v1.TaskService", "farloop.v1.ClusterService", "farloop.v1.SessionService"];
+const SERVICES: [&str; 5] =
+    ["", "farloop.v1.TaskService", "farloop.v1.ActorService", "farloop.v1.ClusterService", "farloop.v1.SessionService"];
 /// How long a start may take until callers hear that it does.
 const MOMENT: Duration = Duration::from_millis(200);
 /// How long a stop waits for the store to take the last records.
@@ -223,8 +225,11 @@ fn routes(driver: &Arc<Driver>, max_payload: usize) -> Result<Routes, StartError
         .max_encoding_message_size(SESSION_MESSAGE);
     let tasks = TaskServiceServer::new(Tasks { driver: driver.clone() })
         .max_decoding_message_size(max_payload + AROUND_PAYLOAD);
+    let actors = ActorServiceServer::new(Actors { tasks: Tasks { driver: driver.clone() } })
+        .max_decoding_message_size(max_payload + AROUND_PAYLOAD);
     Ok(Routes::new(session)
         .add_service(tasks)
+        .add_service(actors)
         .add_service(ClusterServiceServer::new(Cluster { driver: driver.clone() }))
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?))

@@ -1,5 +1,5 @@
 //! What people ask a cluster: `list`, `get`, `wait`, `cancel`, `release`, `watch`, `explain`, `workers`, `functions`, `drain`,
-//! `info`, and `api` for everything else. Each is one call of the public API; `--output json` prints its answer as it is.
+//! `info`, `actors` and `actor`, and `api` for everything else. Each is one call of the public API; `--output json` prints its answer as it is.
 
 use std::process::ExitCode;
 
@@ -12,7 +12,7 @@ use crate::table;
 
 /// How answers are printed.
 #[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
-enum Output {
+pub(crate) enum Output {
     /// Columns for people
     Table,
     /// The answer as the public API gives it
@@ -22,10 +22,10 @@ enum Output {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Common {
     #[command(flatten)]
-    at: At,
+    pub(crate) at: At,
     /// How to print
     #[arg(long, short, env = "FARLOOP_OUTPUT", value_enum, default_value = "table")]
-    output: Output,
+    pub(crate) output: Output,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -115,6 +115,11 @@ pub(crate) enum Client {
         #[command(flatten)]
         common: Common,
     },
+    /// List actors, newest first
+    Actors(crate::actors::List),
+    /// Make, call, watch or stop an actor
+    #[command(subcommand)]
+    Actor(crate::actors::Actor),
     /// Print version and limits of the coordinator as JSON
     Info {
         #[command(flatten)]
@@ -193,6 +198,8 @@ async fn ask(command: Client) -> anyhow::Result<ExitCode> {
             show(&answer, "functions", common.output, &table::FUNCTIONS)?;
         }
         Client::Drain { worker, common } => drain(&worker, &common).await?,
+        Client::Actors(list) => crate::actors::list(list).await?,
+        Client::Actor(command) => return crate::actors::ask(command).await,
         Client::Info { at } => print(&at.connect().await?.call("ClusterService/GetServerInfo", json!({})).await?)?,
         Client::Api { method, data, at } => {
             let request = serde_json::from_str(&data).context("--data is no JSON")?;
@@ -279,19 +286,19 @@ async fn named(api: &mut Api, name: &str) -> anyhow::Result<Option<String>> {
     Ok(first)
 }
 
-fn show(answer: &Value, of: &str, output: Output, columns: &[table::Column]) -> anyhow::Result<()> {
+pub(crate) fn show(answer: &Value, of: &str, output: Output, columns: &[table::Column]) -> anyhow::Result<()> {
     match output {
         Output::Json => print(answer),
         Output::Table => out(&table::all(columns, answer[of].as_array().map_or(&[], Vec::as_slice))),
     }
 }
 
-fn print(value: &Value) -> anyhow::Result<()> {
+pub(crate) fn print(value: &Value) -> anyhow::Result<()> {
     out(&serde_json::to_string_pretty(value)?)
 }
 
 /// A reader that went away (`| head`) is no reason to panic.
-fn out(text: &str) -> anyhow::Result<()> {
+pub(crate) fn out(text: &str) -> anyhow::Result<()> {
     use std::io::Write as _;
     let mut out = std::io::stdout().lock();
     writeln!(out, "{text}").and_then(|()| out.flush()).context("nobody reads what is printed")

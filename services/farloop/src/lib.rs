@@ -1,5 +1,6 @@
 //! The `farloop` command: what people install. Each command is a module; this file is the list of them.
 
+mod actors;
 mod admin;
 mod api;
 mod client;

@@ -147,6 +147,6 @@ async fn gone(address: &str) {
 }
 
 /// Shell words are rarely quoted as JSON asks: `farloop run demo.echo hello` means the text.
-fn value(text: &str) -> serde_json::Value {
+pub(crate) fn value(text: &str) -> serde_json::Value {
     serde_json::from_str(text).unwrap_or_else(|_| text.into())
 }

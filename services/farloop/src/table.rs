@@ -45,6 +45,32 @@ pub(crate) const FUNCTIONS: [Column; 3] = [
     ("WORKERS", |f| f["workerIds"].as_array().map_or(0, Vec::len).to_string()),
 ];
 
+/// Of actors.
+pub(crate) const ACTORS: [Column; 8] = [
+    ("ID", |a| ending(&a["actorId"])),
+    ("TYPE", |a| text(&a["type"])),
+    ("NAME", |a| text(&a["name"])),
+    ("STATE", actor_state),
+    ("WORKER", |a| ending(&a["workerId"])),
+    ("INCARNATION", |a| text(&a["incarnation"])),
+    ("MAILBOX", |a| text(&a["mailboxDepth"])),
+    ("SERVED", |a| text(&a["servedCalls"])),
+];
+
+/// Of types of actors.
+pub(crate) const ACTOR_TYPES: [Column; 4] = [
+    ("TYPE", |t| text(&t["type"])),
+    ("NEW", |t| {
+        let made = text(&t["signature"]);
+        if t["onDemand"] == true { format!("{made} on demand") } else { made }
+    }),
+    ("METHODS", |t| {
+        let methods = t["methods"].as_array().into_iter().flatten();
+        methods.map(|m| format!("{}{}", text(&m["method"]), text(&m["signature"]))).collect::<Vec<_>>().join("; ")
+    }),
+    ("WORKERS", |t| t["workerIds"].as_array().map_or(0, Vec::len).to_string()),
+];
+
 /// The last characters of an id: what people copy, and what every command takes.
 fn ending(id: &Value) -> String {
     let id = id.as_str().unwrap_or_default();
@@ -61,6 +87,10 @@ fn text(value: &Value) -> String {
 
 fn state(task: &Value) -> String {
     text(&task["state"]).trim_start_matches("TASK_STATE_").to_ascii_lowercase()
+}
+
+pub(crate) fn actor_state(actor: &Value) -> String {
+    text(&actor["state"]).trim_start_matches("ACTOR_STATE_").to_ascii_lowercase()
 }
 
 fn took(task: &Value) -> String {

@@ -172,5 +172,6 @@ fn mark(told: &Told) -> u64 {
         Told::SnapshotEnd => 1,
         Told::Lost(n) => *n << 8 | 2,
         Told::Pending(tasks) => (tasks.len() as u64) << 8 | 3,
+        Told::Actor(view) => (view.task.task.0 as u64) ^ u64::from(view.incarnation) << 56,
     }
 }

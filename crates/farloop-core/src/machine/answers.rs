@@ -1,4 +1,4 @@
-//! Calls that are answered by many messages: `WatchTasks` and `AsCompleted`.
+//! Calls that are answered by many messages: `WatchTasks` and `AsCompleted`; `WatchActor` is among the actors.
 //!
 //! What such a call has yet to be told is kept as notes, a number, a key and a state each, and a message is made when
 //! the reader takes it. So a snapshot of a million tasks costs no memory, and a reader that stopped costs a bounded
@@ -81,8 +81,8 @@ impl Watch {
 
 impl Core {
     pub(crate) fn watch_tasks(&mut self, call: CallId, query: ListTasks) -> Result<Reply, CallError> {
-        if self.watches.len() >= limits::WATCHES {
-            let message = format!("{} readers watch tasks already; the limit is WATCHES", limits::WATCHES);
+        if self.readers() >= limits::WATCHES {
+            let message = format!("{} readers watch already; the limit is WATCHES", limits::WATCHES);
             return Err(error(FailureKind::ResourceExhausted, message));
         }
         let watch = Watch {
@@ -104,6 +104,7 @@ impl Core {
         if !self.watches.is_empty() {
             self.tell_watches(index, false);
         }
+        self.actor_changed(index);
     }
 
     /// Something else that people see of a task has changed, or it is new.
@@ -133,6 +134,7 @@ impl Core {
 
     /// More records are durable: readers that waited for them may go on.
     pub(crate) fn wake_readers(&mut self) {
+        self.wake_actor_readers();
         for (call, watch) in &mut self.watches {
             if !core::mem::replace(&mut watch.awake, true) {
                 self.outputs.push_back(Output::More(*call));
@@ -153,6 +155,9 @@ impl Core {
     pub fn poll_call(&mut self, call: CallId) -> More {
         if self.watches.contains_key(&call) {
             return self.poll_watch(call);
+        }
+        if self.actors.watches.contains_key(&call) {
+            return self.poll_actor_watch(call);
         }
         let durable = self.durable;
         let Some(What::Each(each)) = self.calls.get_mut(&call).map(|w| &mut w.what) else { return More::Over };

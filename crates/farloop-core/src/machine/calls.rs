@@ -120,6 +120,7 @@ impl Core {
                 None => return,
             },
             Call::WatchTasks(query) => self.watch_tasks(call, query),
+            Call::WatchActor(whom) => self.watch_actor(call, &whom),
             Call::DrainWorker(text) => self.drain_worker(&text),
             Call::WorkerExit { who, ending } => self.worker_exit(&who, ending),
             Call::Workers => Ok(Reply::Workers(self.workers().filter_map(|(i, _)| self.worker_view(i)).collect())),
@@ -162,17 +163,22 @@ impl Core {
             }
         }
         let known = self.tasks.find(task).is_some();
+        if !known && let Some(wrong) = self.misspelt_part(&spec).filter(|_| !await_worker || spec.actor.is_none()) {
+            return Err(wrong);
+        }
         if !await_worker
             && !known
+            && spec.actor.is_none()
             && let Some(why) = self.misspelt(&spec.function)
         {
             return Err(CallError { about: About::Function, ..error(FailureKind::NotFound, why) });
         }
+        let about = if spec.actor.is_some() { About::Actor } else { About::Task };
         let submit = Submit { task, spec, owner: Owner::Nobody, creator: None, within: None };
         match self.accept(submit, None, request) {
             Ok(index) if known => Ok(Reply::Again(self.view(index))),
             Ok(index) => Ok(Reply::Task(self.view(index))),
-            Err(why) => refused(why),
+            Err((kind, message)) => Err(CallError { about, ..error(kind, message) }),
         }
     }
 
@@ -337,7 +343,7 @@ impl Core {
     }
 
     pub(crate) fn on_hangup(&mut self, call: CallId) {
-        if self.watches.remove(&call).is_some() {
+        if self.watches.remove(&call).is_some() || self.actors.watches.remove(&call).is_some() {
             return;
         }
         self.forget_call(call);

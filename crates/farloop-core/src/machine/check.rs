@@ -54,6 +54,12 @@ impl Core {
         Ok(())
     }
 
+    /// Notes for the reader who has most of them.
+    fn most_notes(&self) -> usize {
+        let tasks = self.watches.values().map(super::Watch::waiting);
+        tasks.chain(self.actors.watches.values().map(|watch| watch.waiting())).max().unwrap_or(0)
+    }
+
     fn check_bounds(&self) -> Result<(), LawViolation> {
         let bounds = [
             ("MAX_LIVE_TASKS", self.live, self.config.max_live_tasks),
@@ -65,12 +71,8 @@ impl Core {
             ("PINNED_BYTES", self.retained.pinned_bytes(), self.config.pinned_bytes),
             ("FORGOTTEN", self.forgotten.len(), limits::FORGOTTEN),
             ("DEPARTED", self.departed.len(), limits::DEPARTED),
-            ("WATCHES", self.watches.len(), limits::WATCHES),
-            (
-                "WATCH_CHANGES",
-                self.watches.values().map(super::Watch::waiting).max().unwrap_or(0),
-                limits::WATCH_CHANGES,
-            ),
+            ("WATCHES", self.readers(), limits::WATCHES),
+            ("WATCH_CHANGES", self.most_notes(), limits::WATCH_CHANGES),
         ];
         match bounds.iter().find(|(_, is, limit)| is > limit) {
             Some((name, is, limit)) => broken("L18", format!("{name}: {is} of {limit}")),

@@ -126,8 +126,7 @@ impl Core {
         if self.names.get(name).is_some_and(served) {
             return None;
         }
-        let any = self.workers().any(|(_, s)| s.worker.as_ref().is_some_and(|w| !w.defs.is_empty()));
-        any.then(|| format!("{}; set awaitWorker if one will come", self.nobody_offers(name)))
+        self.anything_offered().then(|| format!("{}; set awaitWorker if one will come", self.nobody_offers(name)))
     }
 
     /// The sentence for a function without a worker, with what may have been meant.
@@ -144,14 +143,27 @@ impl Core {
         if offered.is_empty() {
             return format!("no worker offers '{name}'; no worker is connected that offers anything");
         }
-        let near = offered.iter().map(|o| (distance(name, o), *o)).min();
-        let meant = match near {
-            Some((far, o)) if far <= name.chars().count() / 3 + 1 => format!("; did you mean '{o}'?"),
-            _ => String::new(),
-        };
-        let shown: Vec<&str> = offered.iter().copied().take(NAMES).collect();
-        let more = if offered.len() > NAMES { ", …" } else { "" };
-        format!("no worker offers '{name}'; offered: {}{more}{meant}", shown.join(", "))
+        format!("no worker offers '{name}'; offered: {}{}", listing(&offered), meant(name, &offered))
+    }
+
+    /// Whether a worker is connected that offers anything.
+    pub(crate) fn anything_offered(&self) -> bool {
+        self.workers().any(|(_, s)| s.worker.as_ref().is_some_and(|w| !w.defs.is_empty()))
+    }
+}
+
+/// Some of these names, for one sentence.
+pub(crate) fn listing(names: &BTreeSet<&str>) -> String {
+    let shown: Vec<&str> = names.iter().copied().take(NAMES).collect();
+    let more = if names.len() > NAMES { ", …" } else { "" };
+    format!("{}{more}", shown.join(", "))
+}
+
+/// What may have been meant by a name that is none of these.
+pub(crate) fn meant(name: &str, known: &BTreeSet<&str>) -> String {
+    match known.iter().map(|other| (distance(name, other), *other)).min() {
+        Some((far, other)) if far <= name.chars().count() / 3 + 1 => format!("; did you mean '{other}'?"),
+        _ => String::new(),
     }
 }
 

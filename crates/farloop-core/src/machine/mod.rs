@@ -263,7 +263,7 @@ pub struct Stats {
     pub timers: usize,
     /// Calls that wait.
     pub calls: usize,
-    /// Readers that watch tasks.
+    /// Readers that watch tasks or an actor.
     pub watches: usize,
     /// Actors that are not over.
     pub actors: usize,
@@ -379,7 +379,7 @@ impl Core {
             tombstones: self.tombstones.len(),
             timers: self.timers.len(),
             calls: self.calls.len(),
-            watches: self.watches.len(),
+            watches: self.readers(),
             actors: self.actors.len(),
             primitives: self.sync.len(),
             sync_calls: self.sync.calls(),

@@ -57,6 +57,7 @@ impl Core {
             running: worker.load() as usize,
             suspended: worker.suspended as usize,
             abandoned: worker.abandoned,
+            labels: worker.labels.clone(),
         })
     }
 }

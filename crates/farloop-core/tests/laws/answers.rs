@@ -16,6 +16,7 @@ const LONG: Duration = Duration::from_secs(60);
 fn told(c: &Cluster, call: CallId) -> Vec<String> {
     let short = |told: &Told| match told {
         Told::Task(view) => format!("{} {:?}", view.task.0, view.state),
+        Told::Actor(view) => format!("{} {:?}", view.task.task.0, view.task.state),
         Told::SnapshotEnd => "end".into(),
         Told::Lost(n) => format!("lost {n}"),
         Told::Pending(tasks) => format!("pending {:?}", tasks.iter().map(|t| t.0).collect::<Vec<_>>()),

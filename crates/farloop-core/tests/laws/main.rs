@@ -21,3 +21,4 @@ mod suspects;
 mod syncing;
 mod traces;
 mod turns;
+mod watching;

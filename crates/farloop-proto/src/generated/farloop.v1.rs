@@ -30,12 +30,18 @@ pub struct Worker {
     /// Whether it takes no new work.
     #[prost(bool, tag = "9")]
     pub draining: bool,
-    /// What it offers.
+    /// Functions that it offers.
     #[prost(message, repeated, tag = "10")]
     pub functions: ::prost::alloc::vec::Vec<Function>,
     /// Threads held by bodies that went on after a cancel and its grace, and that nobody waits for any more.
     #[prost(int32, tag = "20")]
     pub abandoned: i32,
+    /// What it says of itself, for the placement of actors.
+    #[prost(btree_map = "string, string", tag = "80")]
+    pub labels: ::prost::alloc::collections::BTreeMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    /// Types of actors that it offers; ActorService tells more of them.
+    #[prost(string, repeated, tag = "81")]
+    pub actor_types: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// A function that a worker offers.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -315,7 +321,8 @@ pub mod cluster_service_client {
             req.extensions_mut().insert(GrpcMethod::new("farloop.v1.ClusterService", "ListWorkers"));
             self.inner.unary(req, path, codec).await
         }
-        /// Lists the functions that workers offer, by name, with what they take and give.
+        /// Lists the functions that workers offer, by name, with what they take and give. Actors have a list of their own,
+        /// ActorService/ListActorTypes.
         ///
         /// ```text
         /// grpcurl -plaintext localhost:7171 farloop.v1.ClusterService/ListFunctions
@@ -411,7 +418,8 @@ pub mod cluster_service_server {
             &self,
             request: tonic::Request<super::ListWorkersRequest>,
         ) -> std::result::Result<tonic::Response<super::ListWorkersResponse>, tonic::Status>;
-        /// Lists the functions that workers offer, by name, with what they take and give.
+        /// Lists the functions that workers offer, by name, with what they take and give. Actors have a list of their own,
+        /// ActorService/ListActorTypes.
         ///
         /// ```text
         /// grpcurl -plaintext localhost:7171 farloop.v1.ClusterService/ListFunctions
@@ -2994,6 +3002,10 @@ pub struct Failure {
     /// Workers that were lost with the task, oldest first; of many, the last ones.
     #[prost(message, repeated, tag = "50")]
     pub crashes: ::prost::alloc::vec::Vec<LostWorker>,
+    /// Of a call of an actor: whether its method may have run, and may have changed something; absent if that is no
+    /// question.
+    #[prost(bool, optional, tag = "80")]
+    pub may_have_run: ::core::option::Option<bool>,
 }
 /// One run of one coroutine.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -4435,6 +4447,1179 @@ pub mod task_service_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "farloop.v1.TaskService";
     impl<T> tonic::server::NamedService for TaskServiceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+/// An actor.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Actor {
+    /// UUIDv7 text. Also the id of its task.
+    #[prost(string, tag = "1")]
+    pub actor_id: ::prost::alloc::string::String,
+    /// Registered type: `package.Type`.
+    #[prost(string, tag = "2")]
+    pub r#type: ::prost::alloc::string::String,
+    /// Its name; empty if it has none.
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    /// Where it stands.
+    #[prost(enumeration = "ActorState", tag = "4")]
+    pub state: i32,
+    /// Worker it is at; empty if it is nowhere now.
+    #[prost(string, tag = "5")]
+    pub worker_id: ::prost::alloc::string::String,
+    /// Which incarnation this is, from 1; 0 before the first.
+    #[prost(int32, optional, tag = "6")]
+    pub incarnation: ::core::option::Option<i32>,
+    /// How often it started again within the window of its restart policy. Like the counts below absent once it is over.
+    #[prost(int32, optional, tag = "7")]
+    pub restarts: ::core::option::Option<i32>,
+    /// Calls that wait for it.
+    #[prost(int32, optional, tag = "8")]
+    pub mailbox_depth: ::core::option::Option<i32>,
+    /// Calls that are at its worker: running, or next.
+    #[prost(int32, optional, tag = "9")]
+    pub running_calls: ::core::option::Option<i32>,
+    /// Calls that are over.
+    #[prost(int32, optional, tag = "10")]
+    pub served_calls: ::core::option::Option<i32>,
+    /// Bytes of the state that it saved last; 0: none.
+    #[prost(int32, optional, tag = "11")]
+    pub snapshot_bytes: ::core::option::Option<i32>,
+    /// What its first incarnation was made of, and each that has no snapshot.
+    #[prost(message, repeated, tag = "12")]
+    pub json_args: ::prost::alloc::vec::Vec<::prost_types::Value>,
+    /// Why it is over, of one that failed or was killed.
+    #[prost(message, optional, tag = "13")]
+    pub failure: ::core::option::Option<Failure>,
+    /// Made by the first call of its name.
+    #[prost(bool, tag = "14")]
+    pub on_demand: bool,
+    /// Session that owns the tree it is in; empty if nobody does.
+    #[prost(string, tag = "15")]
+    pub root_session_id: ::prost::alloc::string::String,
+    /// When it was accepted.
+    #[prost(message, optional, tag = "16")]
+    pub create_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// When its last incarnation was sent to a worker.
+    #[prost(message, optional, tag = "17")]
+    pub start_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// When it was over.
+    #[prost(message, optional, tag = "18")]
+    pub end_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// When its next incarnation begins, while the pause before that lasts.
+    #[prost(message, optional, tag = "19")]
+    pub restart_time: ::core::option::Option<::prost_types::Timestamp>,
+    /// Labels to select by.
+    #[prost(btree_map = "string, string", tag = "20")]
+    pub labels: ::prost::alloc::collections::BTreeMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    /// How many calls it lets wait, when it starts again, and where it may be.
+    #[prost(message, optional, tag = "21")]
+    pub options: ::core::option::Option<ActorOptions>,
+}
+/// What an actor is, besides its type and arguments.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ActorOptions {
+    /// Calls that may wait for it, of all callers together; 10,000 unless set.
+    #[prost(int32, tag = "1")]
+    pub mailbox: i32,
+    /// Calls of one caller that may be under way or wait; 1,024 unless set. All calls of the public API are one caller's.
+    #[prost(int32, tag = "2")]
+    pub mailbox_per_caller: i32,
+    /// When it starts again; three times in a minute after failures unless set.
+    #[prost(message, optional, tag = "3")]
+    pub restart: ::core::option::Option<ActorRestart>,
+    /// Where it may be; anywhere unless set.
+    #[prost(message, optional, tag = "4")]
+    pub placement: ::core::option::Option<ActorPlacement>,
+}
+/// When an actor starts again: from its snapshot if it saved one, else from its first arguments.
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct ActorRestart {
+    /// After what; after failures unless set.
+    #[prost(enumeration = "RestartWhen", tag = "1")]
+    pub when: i32,
+    /// So often within the window; once more, and it is over. 3 unless set.
+    #[prost(int32, optional, tag = "2")]
+    pub at_most: ::core::option::Option<i32>,
+    /// The window; a minute unless set.
+    #[prost(message, optional, tag = "3")]
+    pub within: ::core::option::Option<::prost_types::Duration>,
+    /// Pause before it; 0.1 s that doubles unless set.
+    #[prost(message, optional, tag = "4")]
+    pub backoff: ::core::option::Option<RetryBackoff>,
+}
+/// Where an actor may be.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ActorPlacement {
+    /// Only at workers with all of these labels.
+    #[prost(btree_map = "string, string", tag = "1")]
+    pub labels: ::prost::alloc::collections::BTreeMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    /// Which of those; the one that has least to do unless set.
+    #[prost(enumeration = "PlacementStrategy", tag = "2")]
+    pub strategy: i32,
+    /// At the worker where this actor is, if that is possible.
+    #[prost(string, tag = "3")]
+    pub near_actor_id: ::prost::alloc::string::String,
+}
+/// A type of actors, as the workers that offer it agree upon it.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ActorType {
+    /// `package.Type`: what SpawnActor takes.
+    #[prost(string, tag = "1")]
+    pub r#type: ::prost::alloc::string::String,
+    /// As written in the source: `(start: i64)`.
+    #[prost(string, tag = "2")]
+    pub signature: ::prost::alloc::string::String,
+    /// What makes one takes, in order. Of a type whose actors are made on demand: the name.
+    #[prost(message, repeated, tag = "3")]
+    pub parameters: ::prost::alloc::vec::Vec<ParameterSchema>,
+    /// What its actors can be asked, by name.
+    #[prost(message, repeated, tag = "4")]
+    pub methods: ::prost::alloc::vec::Vec<ActorMethod>,
+    /// CallActor and TellActor make the actor, if nobody has the name.
+    #[prost(bool, tag = "5")]
+    pub on_demand: bool,
+    /// One that was made on demand leaves its worker after that long without a call; absent: never.
+    #[prost(message, optional, tag = "6")]
+    pub idle_timeout: ::core::option::Option<::prost_types::Duration>,
+    /// Of actors that are made on demand.
+    #[prost(message, optional, tag = "7")]
+    pub options: ::core::option::Option<ActorOptions>,
+    /// Workers that offer it.
+    #[prost(string, repeated, tag = "8")]
+    pub worker_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// A method of a type of actors.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ActorMethod {
+    /// Its name: what CallActor takes.
+    #[prost(string, tag = "1")]
+    pub method: ::prost::alloc::string::String,
+    /// As written in the source: `(by: i64) -> i64`.
+    #[prost(string, tag = "2")]
+    pub signature: ::prost::alloc::string::String,
+    /// What it takes, in order.
+    #[prost(message, repeated, tag = "3")]
+    pub parameters: ::prost::alloc::vec::Vec<ParameterSchema>,
+    /// Type of the result, as written in the source.
+    #[prost(string, tag = "4")]
+    pub returns: ::prost::alloc::string::String,
+    /// The same as JSON Schema; absent where the type says nothing about its JSON form.
+    #[prost(message, optional, tag = "5")]
+    pub result_schema: ::core::option::Option<::prost_types::Value>,
+    /// With which others it may run at the same time.
+    #[prost(enumeration = "Turns", tag = "6")]
+    pub turns: i32,
+}
+/// Request of ListActorTypes.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListActorTypesRequest {
+    /// Types a page; 50 unless set, 1000 at most.
+    #[prost(int32, tag = "1")]
+    pub page_size: i32,
+    /// `next_page_token` of the page before.
+    #[prost(string, tag = "2")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// Response of ListActorTypes.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListActorTypesResponse {
+    /// The page, by name. A type stands once for each signature under which it is offered.
+    #[prost(message, repeated, tag = "1")]
+    pub types: ::prost::alloc::vec::Vec<ActorType>,
+    /// Empty on the last page.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+    /// Types over all pages.
+    #[prost(int32, optional, tag = "3")]
+    pub total_size: ::core::option::Option<i32>,
+}
+/// Request of SpawnActor.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SpawnActorRequest {
+    /// Registered type: `package.Type`.
+    #[prost(string, tag = "1")]
+    pub r#type: ::prost::alloc::string::String,
+    /// Arguments of what makes it, as plain JSON. Not with `args`.
+    #[prost(message, repeated, tag = "2")]
+    pub json_args: ::prost::alloc::vec::Vec<::prost_types::Value>,
+    /// The same as payloads or other tasks' results. Not with `json_args`.
+    #[prost(message, repeated, tag = "3")]
+    pub args: ::prost::alloc::vec::Vec<Argument>,
+    /// Its name: one actor of a type has it at a time.
+    #[prost(string, tag = "4")]
+    pub name: ::prost::alloc::string::String,
+    /// If somebody has the name, that one is the answer, whatever its arguments; without it such a call is refused as
+    /// ACTOR_ALREADY_EXISTS.
+    #[prost(bool, tag = "5")]
+    pub get_or_spawn: bool,
+    /// How many calls it lets wait, when it starts again, and where it may be.
+    #[prost(message, optional, tag = "6")]
+    pub options: ::core::option::Option<ActorOptions>,
+    /// Labels to select by, at most 64.
+    #[prost(btree_map = "string, string", tag = "7")]
+    pub labels: ::prost::alloc::collections::BTreeMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    /// Longest wait until it is up; 30 s unless set, one hour at most. It starts when it can, whether or not somebody waits.
+    #[prost(message, optional, tag = "8")]
+    pub timeout: ::core::option::Option<::prost_types::Duration>,
+    /// A name of your making for this request, as in SubmitTask.
+    #[prost(string, tag = "9")]
+    pub request_id: ::prost::alloc::string::String,
+    /// Accept it even if no worker that is connected offers the type now; the actor then waits for one.
+    #[prost(bool, tag = "10")]
+    pub await_worker: bool,
+}
+/// Response of SpawnActor.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SpawnActorResponse {
+    /// Whether it runs its calls; false: the wait ran out of time.
+    #[prost(bool, optional, tag = "1")]
+    pub up: ::core::option::Option<bool>,
+    /// The actor.
+    #[prost(message, optional, tag = "2")]
+    pub actor: ::core::option::Option<Actor>,
+}
+/// Request of CallActor.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CallActorRequest {
+    /// Actor to call. Not with `type` and `name`.
+    #[prost(string, tag = "1")]
+    pub actor_id: ::prost::alloc::string::String,
+    /// Its type, if it is called by its name.
+    #[prost(string, tag = "2")]
+    pub r#type: ::prost::alloc::string::String,
+    /// Its name.
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    /// Method to call.
+    #[prost(string, tag = "4")]
+    pub method: ::prost::alloc::string::String,
+    /// Arguments as plain JSON. Not with `args`.
+    #[prost(message, repeated, tag = "5")]
+    pub json_args: ::prost::alloc::vec::Vec<::prost_types::Value>,
+    /// Arguments as payloads or other tasks' results. Not with `json_args`.
+    #[prost(message, repeated, tag = "6")]
+    pub args: ::prost::alloc::vec::Vec<Argument>,
+    /// Longest wait for the answer; 30 s unless set, one hour at most.
+    #[prost(message, optional, tag = "7")]
+    pub timeout: ::core::option::Option<::prost_types::Duration>,
+    /// How payloads come back.
+    #[prost(enumeration = "PayloadFormat", tag = "8")]
+    pub payload_format: i32,
+    /// What few calls set.
+    #[prost(message, optional, tag = "9")]
+    pub options: ::core::option::Option<ActorCallOptions>,
+    /// A name of your making for this request, as in SubmitTask: sent again under the same name it runs no second time.
+    #[prost(string, tag = "10")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// Options of a call that few calls set.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ActorCallOptions {
+    /// Where the mailbox is full, wait for room; unless set such a call is refused as LIMIT_REACHED.
+    #[prost(bool, tag = "1")]
+    pub wait_for_room: bool,
+    /// Time for the call itself, its wait in the mailbox included; none unless set.
+    #[prost(message, optional, tag = "2")]
+    pub call_timeout: ::core::option::Option<::prost_types::Duration>,
+    /// Lost incarnations after which it runs again; 0 unless set: it runs at most once. Set it for methods that do no harm
+    /// when they run twice.
+    #[prost(int32, tag = "3")]
+    pub max_crashes: i32,
+    /// Time a cancelled method has to clean up; 10 s unless set.
+    #[prost(message, optional, tag = "4")]
+    pub cancel_grace: ::core::option::Option<::prost_types::Duration>,
+    /// Labels to select by, at most 64.
+    #[prost(btree_map = "string, string", tag = "5")]
+    pub labels: ::prost::alloc::collections::BTreeMap<::prost::alloc::string::String, ::prost::alloc::string::String>,
+    /// Name for people.
+    #[prost(string, tag = "6")]
+    pub display_name: ::prost::alloc::string::String,
+}
+/// Response of CallActor.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CallActorResponse {
+    /// Whether the call is over; false: the wait ran out of time, and WaitTask waits for it.
+    #[prost(bool, optional, tag = "1")]
+    pub done: ::core::option::Option<bool>,
+    /// The call: its result, or its failure. `failure.mayHaveRun` says whether its method may have begun.
+    #[prost(message, optional, tag = "2")]
+    pub task: ::core::option::Option<Task>,
+}
+/// Request of TellActor.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TellActorRequest {
+    /// Actor to call. Not with `type` and `name`.
+    #[prost(string, tag = "1")]
+    pub actor_id: ::prost::alloc::string::String,
+    /// Its type, if it is called by its name.
+    #[prost(string, tag = "2")]
+    pub r#type: ::prost::alloc::string::String,
+    /// Its name.
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    /// Method to call.
+    #[prost(string, tag = "4")]
+    pub method: ::prost::alloc::string::String,
+    /// Arguments as plain JSON. Not with `args`.
+    #[prost(message, repeated, tag = "5")]
+    pub json_args: ::prost::alloc::vec::Vec<::prost_types::Value>,
+    /// Arguments as payloads or other tasks' results. Not with `json_args`.
+    #[prost(message, repeated, tag = "6")]
+    pub args: ::prost::alloc::vec::Vec<Argument>,
+    /// What few calls set.
+    #[prost(message, optional, tag = "7")]
+    pub options: ::core::option::Option<ActorCallOptions>,
+    /// A name of your making for this request, as in SubmitTask: sent again under the same name it runs no second time.
+    #[prost(string, tag = "8")]
+    pub request_id: ::prost::alloc::string::String,
+}
+/// Response of TellActor.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TellActorResponse {
+    /// The call, as accepted.
+    #[prost(message, optional, tag = "1")]
+    pub task: ::core::option::Option<Task>,
+}
+/// Request of GetActor.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetActorRequest {
+    /// Actor to read. Not with `type` and `name`.
+    #[prost(string, tag = "1")]
+    pub actor_id: ::prost::alloc::string::String,
+    /// Its type, if it is asked for by its name.
+    #[prost(string, tag = "2")]
+    pub r#type: ::prost::alloc::string::String,
+    /// Its name.
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+}
+/// Response of GetActor.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetActorResponse {
+    /// The actor.
+    #[prost(message, optional, tag = "1")]
+    pub actor: ::core::option::Option<Actor>,
+}
+/// Request of ListActors.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListActorsRequest {
+    /// Terms joined by AND: `type=demo.Counter`, `worker=0700c321`.
+    #[prost(string, tag = "1")]
+    pub filter: ::prost::alloc::string::String,
+    /// Also actors that are over and still remembered.
+    #[prost(bool, tag = "2")]
+    pub include_over: bool,
+    /// Actors a page; 50 unless set, 1000 at most.
+    #[prost(int32, tag = "3")]
+    pub page_size: i32,
+    /// `next_page_token` of the page before.
+    #[prost(string, tag = "4")]
+    pub page_token: ::prost::alloc::string::String,
+}
+/// Response of ListActors.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListActorsResponse {
+    /// The page.
+    #[prost(message, repeated, tag = "1")]
+    pub actors: ::prost::alloc::vec::Vec<Actor>,
+    /// Empty on the last page.
+    #[prost(string, tag = "2")]
+    pub next_page_token: ::prost::alloc::string::String,
+    /// Actors that match, over all pages. Exact.
+    #[prost(int32, optional, tag = "3")]
+    pub total_size: ::core::option::Option<i32>,
+}
+/// Request of StopActor.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StopActorRequest {
+    /// Actor to stop. Not with `type` and `name`.
+    #[prost(string, tag = "1")]
+    pub actor_id: ::prost::alloc::string::String,
+    /// Its type, if it is asked for by its name.
+    #[prost(string, tag = "2")]
+    pub r#type: ::prost::alloc::string::String,
+    /// Its name.
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    /// Drop it at once, with what runs there; calls that have not begun fail, too.
+    #[prost(bool, tag = "4")]
+    pub kill: bool,
+    /// With `kill`: why, for callers and for people.
+    #[prost(string, tag = "5")]
+    pub message: ::prost::alloc::string::String,
+    /// Longest wait until it is over; 30 s unless set, one hour at most. 0 s: only ask it to stop.
+    #[prost(message, optional, tag = "6")]
+    pub timeout: ::core::option::Option<::prost_types::Duration>,
+}
+/// Response of StopActor.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct StopActorResponse {
+    /// Whether it is over; false: the wait ran out of time, and it stops when its calls are over.
+    #[prost(bool, optional, tag = "1")]
+    pub stopped: ::core::option::Option<bool>,
+    /// The actor.
+    #[prost(message, optional, tag = "2")]
+    pub actor: ::core::option::Option<Actor>,
+}
+/// Request of WatchActor.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WatchActorRequest {
+    /// Actor to watch. Not with `type` and `name`.
+    #[prost(string, tag = "1")]
+    pub actor_id: ::prost::alloc::string::String,
+    /// Its type, if it is asked for by its name.
+    #[prost(string, tag = "2")]
+    pub r#type: ::prost::alloc::string::String,
+    /// Its name.
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+}
+/// Response of WatchActor.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WatchActorResponse {
+    /// What this message is.
+    #[prost(oneof = "watch_actor_response::Event", tags = "1, 2")]
+    pub event: ::core::option::Option<watch_actor_response::Event>,
+}
+/// Nested message and enum types in `WatchActorResponse`.
+pub mod watch_actor_response {
+    /// What this message is.
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Event {
+        /// The actor: as it stood at the start, or changed. Counts are those of now.
+        #[prost(message, tag = "1")]
+        Actor(super::Actor),
+        /// Changes that were lost because this reader was slow.
+        #[prost(int32, tag = "2")]
+        LostCount(i32),
+    }
+}
+/// Where an actor stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ActorState {
+    /// Never sent.
+    Unspecified = 0,
+    /// Waits for a worker: before its first incarnation, or between two. Its calls wait with it.
+    Pending = 1,
+    /// A worker makes it.
+    Starting = 2,
+    /// Runs its calls.
+    Up = 3,
+    /// Has left its worker until somebody calls.
+    Asleep = 4,
+    /// Takes no more calls, and finishes those that it has.
+    Stopping = 5,
+    /// Was stopped, or ended itself.
+    Stopped = 6,
+    /// Failed, and its restart policy allows no other incarnation.
+    Failed = 7,
+    /// Was dropped: by StopActor with `kill`, by CancelTask, or with its owner.
+    Killed = 8,
+}
+impl ActorState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "ACTOR_STATE_UNSPECIFIED",
+            Self::Pending => "ACTOR_STATE_PENDING",
+            Self::Starting => "ACTOR_STATE_STARTING",
+            Self::Up => "ACTOR_STATE_UP",
+            Self::Asleep => "ACTOR_STATE_ASLEEP",
+            Self::Stopping => "ACTOR_STATE_STOPPING",
+            Self::Stopped => "ACTOR_STATE_STOPPED",
+            Self::Failed => "ACTOR_STATE_FAILED",
+            Self::Killed => "ACTOR_STATE_KILLED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "ACTOR_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "ACTOR_STATE_PENDING" => Some(Self::Pending),
+            "ACTOR_STATE_STARTING" => Some(Self::Starting),
+            "ACTOR_STATE_UP" => Some(Self::Up),
+            "ACTOR_STATE_ASLEEP" => Some(Self::Asleep),
+            "ACTOR_STATE_STOPPING" => Some(Self::Stopping),
+            "ACTOR_STATE_STOPPED" => Some(Self::Stopped),
+            "ACTOR_STATE_FAILED" => Some(Self::Failed),
+            "ACTOR_STATE_KILLED" => Some(Self::Killed),
+            _ => None,
+        }
+    }
+}
+/// Generated client implementations.
+pub mod actor_service_client {
+    #![allow(unused_variables, dead_code, missing_docs, clippy::wildcard_imports, clippy::let_unit_value)]
+    use tonic::codegen::http::Uri;
+    use tonic::codegen::*;
+    /// Makes actors, calls them, lists, watches and stops them.
+    ///
+    /// An actor is a task that stays, and a call of an actor is a task that runs where its actor is: what SubmitTask starts
+    /// and what CallActor starts are waited for, cancelled, explained and released in the same way, by TaskService. A failed
+    /// call of a method is an answer (`state: TASK_STATE_FAILED` and a `failure`); a refused call is a gRPC status whose
+    /// ErrorInfo.reason is stable.
+    ///
+    /// Actors are named in two ways: by `actorId` (whole, or the last six or more characters), or by `type` and `name`.
+    #[derive(Debug, Clone)]
+    pub struct ActorServiceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl<T> ActorServiceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(inner: T, interceptor: F) -> ActorServiceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                    http::Request<tonic::body::Body>,
+                    Response = http::Response<<T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody>,
+                >,
+            <T as tonic::codegen::Service<http::Request<tonic::body::Body>>>::Error:
+                Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            ActorServiceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Lists the types of actors that workers offer, with what makes one and what it can be asked.
+        ///
+        /// ```text
+        /// grpcurl -plaintext localhost:7171 farloop.v1.ActorService/ListActorTypes
+        /// ```
+        pub async fn list_actor_types(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListActorTypesRequest>,
+        ) -> std::result::Result<tonic::Response<super::ListActorTypesResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/farloop.v1.ActorService/ListActorTypes");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("farloop.v1.ActorService", "ListActorTypes"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Makes an actor that nobody owns, and waits until it is up, at most `timeout` (30 s unless set). With `getOrSpawn`
+        /// the one that has the name already is the answer. The mirror of `Counter::spawn(1).name("page").detached()`.
+        ///
+        /// ```text
+        /// grpcurl -plaintext -d '{"type":"demo.Counter","jsonArgs":[1],"name":"page"}' \
+        ///   localhost:7171 farloop.v1.ActorService/SpawnActor
+        /// ```
+        pub async fn spawn_actor(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SpawnActorRequest>,
+        ) -> std::result::Result<tonic::Response<super::SpawnActorResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/farloop.v1.ActorService/SpawnActor");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("farloop.v1.ActorService", "SpawnActor"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Calls a method and waits for what it returns, at most `timeout` (30 s unless set); the call goes on after that, and
+        /// WaitTask waits for it. Calls over the public API run in the order of their acceptance. Of a type whose actors are
+        /// made on demand the call makes the actor, if nobody has the name. The mirror of `await counter.add(2)`.
+        ///
+        /// ```text
+        /// grpcurl -plaintext -d '{"type":"demo.Counter","name":"page","method":"add","jsonArgs":[2]}' \
+        ///   localhost:7171 farloop.v1.ActorService/CallActor
+        /// ```
+        pub async fn call_actor(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CallActorRequest>,
+        ) -> std::result::Result<tonic::Response<super::CallActorResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/farloop.v1.ActorService/CallActor");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("farloop.v1.ActorService", "CallActor"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Calls a method and does not wait: the answer says that the call is accepted. The mirror of `counter.add(2).tell()`.
+        ///
+        /// ```text
+        /// grpcurl -plaintext -d '{"type":"demo.Counter","name":"page","method":"add","jsonArgs":[2]}' \
+        ///   localhost:7171 farloop.v1.ActorService/TellActor
+        /// ```
+        pub async fn tell_actor(
+            &mut self,
+            request: impl tonic::IntoRequest<super::TellActorRequest>,
+        ) -> std::result::Result<tonic::Response<super::TellActorResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/farloop.v1.ActorService/TellActor");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("farloop.v1.ActorService", "TellActor"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Reads one actor, as it stands now. By its name one that is over is not found any more; by its id it is, for as long
+        /// as tasks are remembered.
+        ///
+        /// ```text
+        /// grpcurl -plaintext -d '{"actorId":"0700c321"}' localhost:7171 farloop.v1.ActorService/GetActor
+        /// ```
+        pub async fn get_actor(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetActorRequest>,
+        ) -> std::result::Result<tonic::Response<super::GetActorResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/farloop.v1.ActorService/GetActor");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("farloop.v1.ActorService", "GetActor"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Lists actors, newest first.
+        ///
+        /// ```text
+        /// grpcurl -plaintext -d '{"filter":"type=demo.Counter","pageSize":10}' \
+        ///   localhost:7171 farloop.v1.ActorService/ListActors
+        /// ```
+        pub async fn list_actors(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListActorsRequest>,
+        ) -> std::result::Result<tonic::Response<super::ListActorsResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/farloop.v1.ActorService/ListActors");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("farloop.v1.ActorService", "ListActors"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Stops an actor, and waits until it is over, at most `timeout` (30 s unless set). It takes no more calls, finishes
+        /// those that it has, and cleans up; with `kill` it is dropped at once, with what runs there. One that is over already
+        /// is stopped.
+        ///
+        /// ```text
+        /// grpcurl -plaintext -d '{"type":"demo.Counter","name":"page"}' localhost:7171 farloop.v1.ActorService/StopActor
+        /// ```
+        pub async fn stop_actor(
+            &mut self,
+            request: impl tonic::IntoRequest<super::StopActorRequest>,
+        ) -> std::result::Result<tonic::Response<super::StopActorResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/farloop.v1.ActorService/StopActor");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("farloop.v1.ActorService", "StopActor"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Shows an actor as it stands, then each change of its incarnation, its state and its place; the stream ends when the
+        /// actor is over and that was shown. A reader that is slower than the actor loses the oldest changes that it has not
+        /// read, and is told how many.
+        ///
+        /// ```text
+        /// grpcurl -plaintext -d '{"actorId":"0700c321"}' localhost:7171 farloop.v1.ActorService/WatchActor
+        /// ```
+        pub async fn watch_actor(
+            &mut self,
+            request: impl tonic::IntoRequest<super::WatchActorRequest>,
+        ) -> std::result::Result<tonic::Response<tonic::codec::Streaming<super::WatchActorResponse>>, tonic::Status>
+        {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| tonic::Status::unknown(format!("Service was not ready: {}", e.into())))?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/farloop.v1.ActorService/WatchActor");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("farloop.v1.ActorService", "WatchActor"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod actor_service_server {
+    #![allow(unused_variables, dead_code, missing_docs, clippy::wildcard_imports, clippy::let_unit_value)]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with ActorServiceServer.
+    #[async_trait]
+    pub trait ActorService: std::marker::Send + std::marker::Sync + 'static {
+        /// Lists the types of actors that workers offer, with what makes one and what it can be asked.
+        ///
+        /// ```text
+        /// grpcurl -plaintext localhost:7171 farloop.v1.ActorService/ListActorTypes
+        /// ```
+        async fn list_actor_types(
+            &self,
+            request: tonic::Request<super::ListActorTypesRequest>,
+        ) -> std::result::Result<tonic::Response<super::ListActorTypesResponse>, tonic::Status>;
+        /// Makes an actor that nobody owns, and waits until it is up, at most `timeout` (30 s unless set). With `getOrSpawn`
+        /// the one that has the name already is the answer. The mirror of `Counter::spawn(1).name("page").detached()`.
+        ///
+        /// ```text
+        /// grpcurl -plaintext -d '{"type":"demo.Counter","jsonArgs":[1],"name":"page"}' \
+        ///   localhost:7171 farloop.v1.ActorService/SpawnActor
+        /// ```
+        async fn spawn_actor(
+            &self,
+            request: tonic::Request<super::SpawnActorRequest>,
+        ) -> std::result::Result<tonic::Response<super::SpawnActorResponse>, tonic::Status>;
+        /// Calls a method and waits for what it returns, at most `timeout` (30 s unless set); the call goes on after that, and
+        /// WaitTask waits for it. Calls over the public API run in the order of their acceptance. Of a type whose actors are
+        /// made on demand the call makes the actor, if nobody has the name. The mirror of `await counter.add(2)`.
+        ///
+        /// ```text
+        /// grpcurl -plaintext -d '{"type":"demo.Counter","name":"page","method":"add","jsonArgs":[2]}' \
+        ///   localhost:7171 farloop.v1.ActorService/CallActor
+        /// ```
+        async fn call_actor(
+            &self,
+            request: tonic::Request<super::CallActorRequest>,
+        ) -> std::result::Result<tonic::Response<super::CallActorResponse>, tonic::Status>;
+        /// Calls a method and does not wait: the answer says that the call is accepted. The mirror of `counter.add(2).tell()`.
+        ///
+        /// ```text
+        /// grpcurl -plaintext -d '{"type":"demo.Counter","name":"page","method":"add","jsonArgs":[2]}' \
+        ///   localhost:7171 farloop.v1.ActorService/TellActor
+        /// ```
+        async fn tell_actor(
+            &self,
+            request: tonic::Request<super::TellActorRequest>,
+        ) -> std::result::Result<tonic::Response<super::TellActorResponse>, tonic::Status>;
+        /// Reads one actor, as it stands now. By its name one that is over is not found any more; by its id it is, for as long
+        /// as tasks are remembered.
+        ///
+        /// ```text
+        /// grpcurl -plaintext -d '{"actorId":"0700c321"}' localhost:7171 farloop.v1.ActorService/GetActor
+        /// ```
+        async fn get_actor(
+            &self,
+            request: tonic::Request<super::GetActorRequest>,
+        ) -> std::result::Result<tonic::Response<super::GetActorResponse>, tonic::Status>;
+        /// Lists actors, newest first.
+        ///
+        /// ```text
+        /// grpcurl -plaintext -d '{"filter":"type=demo.Counter","pageSize":10}' \
+        ///   localhost:7171 farloop.v1.ActorService/ListActors
+        /// ```
+        async fn list_actors(
+            &self,
+            request: tonic::Request<super::ListActorsRequest>,
+        ) -> std::result::Result<tonic::Response<super::ListActorsResponse>, tonic::Status>;
+        /// Stops an actor, and waits until it is over, at most `timeout` (30 s unless set). It takes no more calls, finishes
+        /// those that it has, and cleans up; with `kill` it is dropped at once, with what runs there. One that is over already
+        /// is stopped.
+        ///
+        /// ```text
+        /// grpcurl -plaintext -d '{"type":"demo.Counter","name":"page"}' localhost:7171 farloop.v1.ActorService/StopActor
+        /// ```
+        async fn stop_actor(
+            &self,
+            request: tonic::Request<super::StopActorRequest>,
+        ) -> std::result::Result<tonic::Response<super::StopActorResponse>, tonic::Status>;
+        /// Server streaming response type for the WatchActor method.
+        type WatchActorStream: tonic::codegen::tokio_stream::Stream<Item = std::result::Result<super::WatchActorResponse, tonic::Status>>
+            + std::marker::Send
+            + 'static;
+        /// Shows an actor as it stands, then each change of its incarnation, its state and its place; the stream ends when the
+        /// actor is over and that was shown. A reader that is slower than the actor loses the oldest changes that it has not
+        /// read, and is told how many.
+        ///
+        /// ```text
+        /// grpcurl -plaintext -d '{"actorId":"0700c321"}' localhost:7171 farloop.v1.ActorService/WatchActor
+        /// ```
+        async fn watch_actor(
+            &self,
+            request: tonic::Request<super::WatchActorRequest>,
+        ) -> std::result::Result<tonic::Response<Self::WatchActorStream>, tonic::Status>;
+    }
+    /// Makes actors, calls them, lists, watches and stops them.
+    ///
+    /// An actor is a task that stays, and a call of an actor is a task that runs where its actor is: what SubmitTask starts
+    /// and what CallActor starts are waited for, cancelled, explained and released in the same way, by TaskService. A failed
+    /// call of a method is an answer (`state: TASK_STATE_FAILED` and a `failure`); a refused call is a gRPC status whose
+    /// ErrorInfo.reason is stable.
+    ///
+    /// Actors are named in two ways: by `actorId` (whole, or the last six or more characters), or by `type` and `name`.
+    #[derive(Debug)]
+    pub struct ActorServiceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> ActorServiceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(inner: T, interceptor: F) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for ActorServiceServer<T>
+    where
+        T: ActorService,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/farloop.v1.ActorService/ListActorTypes" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListActorTypesSvc<T: ActorService>(pub Arc<T>);
+                    impl<T: ActorService> tonic::server::UnaryService<super::ListActorTypesRequest> for ListActorTypesSvc<T> {
+                        type Response = super::ListActorTypesResponse;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::ListActorTypesRequest>) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as ActorService>::list_actor_types(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListActorTypesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/farloop.v1.ActorService/SpawnActor" => {
+                    #[allow(non_camel_case_types)]
+                    struct SpawnActorSvc<T: ActorService>(pub Arc<T>);
+                    impl<T: ActorService> tonic::server::UnaryService<super::SpawnActorRequest> for SpawnActorSvc<T> {
+                        type Response = super::SpawnActorResponse;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::SpawnActorRequest>) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as ActorService>::spawn_actor(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SpawnActorSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/farloop.v1.ActorService/CallActor" => {
+                    #[allow(non_camel_case_types)]
+                    struct CallActorSvc<T: ActorService>(pub Arc<T>);
+                    impl<T: ActorService> tonic::server::UnaryService<super::CallActorRequest> for CallActorSvc<T> {
+                        type Response = super::CallActorResponse;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::CallActorRequest>) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as ActorService>::call_actor(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CallActorSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/farloop.v1.ActorService/TellActor" => {
+                    #[allow(non_camel_case_types)]
+                    struct TellActorSvc<T: ActorService>(pub Arc<T>);
+                    impl<T: ActorService> tonic::server::UnaryService<super::TellActorRequest> for TellActorSvc<T> {
+                        type Response = super::TellActorResponse;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::TellActorRequest>) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as ActorService>::tell_actor(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = TellActorSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/farloop.v1.ActorService/GetActor" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetActorSvc<T: ActorService>(pub Arc<T>);
+                    impl<T: ActorService> tonic::server::UnaryService<super::GetActorRequest> for GetActorSvc<T> {
+                        type Response = super::GetActorResponse;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::GetActorRequest>) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as ActorService>::get_actor(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetActorSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/farloop.v1.ActorService/ListActors" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListActorsSvc<T: ActorService>(pub Arc<T>);
+                    impl<T: ActorService> tonic::server::UnaryService<super::ListActorsRequest> for ListActorsSvc<T> {
+                        type Response = super::ListActorsResponse;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::ListActorsRequest>) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as ActorService>::list_actors(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListActorsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/farloop.v1.ActorService/StopActor" => {
+                    #[allow(non_camel_case_types)]
+                    struct StopActorSvc<T: ActorService>(pub Arc<T>);
+                    impl<T: ActorService> tonic::server::UnaryService<super::StopActorRequest> for StopActorSvc<T> {
+                        type Response = super::StopActorResponse;
+                        type Future = BoxFuture<tonic::Response<Self::Response>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::StopActorRequest>) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as ActorService>::stop_actor(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = StopActorSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/farloop.v1.ActorService/WatchActor" => {
+                    #[allow(non_camel_case_types)]
+                    struct WatchActorSvc<T: ActorService>(pub Arc<T>);
+                    impl<T: ActorService> tonic::server::ServerStreamingService<super::WatchActorRequest> for WatchActorSvc<T> {
+                        type Response = super::WatchActorResponse;
+                        type ResponseStream = T::WatchActorStream;
+                        type Future = BoxFuture<tonic::Response<Self::ResponseStream>, tonic::Status>;
+                        fn call(&mut self, request: tonic::Request<super::WatchActorRequest>) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move { <T as ActorService>::watch_actor(&inner, request).await };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = WatchActorSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(accept_compression_encodings, send_compression_encodings)
+                            .apply_max_message_size_config(max_decoding_message_size, max_encoding_message_size);
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => Box::pin(async move {
+                    let mut response = http::Response::new(tonic::body::Body::default());
+                    let headers = response.headers_mut();
+                    headers.insert(tonic::Status::GRPC_STATUS, (tonic::Code::Unimplemented as i32).into());
+                    headers.insert(http::header::CONTENT_TYPE, tonic::metadata::GRPC_CONTENT_TYPE);
+                    Ok(response)
+                }),
+            }
+        }
+    }
+    impl<T> Clone for ActorServiceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "farloop.v1.ActorService";
+    impl<T> tonic::server::NamedService for ActorServiceServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

@@ -84,17 +84,12 @@ impl ClusterService for Cluster {
     ) -> Result<Response<v1::ListFunctionsResponse>, Status> {
         let request = request.into_inner();
         let size = request::page_size(request.page_size)?;
-        let from = match request.page_token.as_str() {
-            "" => 0,
-            token => token.parse::<usize>().map_err(|_| {
-                errors::bad_field("pageToken", "is none that ListFunctions gave; leave it out for the first page")
-            })?,
-        };
+        let from = request::page_from(&request.page_token, "ListFunctions")?;
         let workers = self.workers().await?;
         // By name, and by signature where workers disagree.
         let mut offered: BTreeMap<(&str, String), (&FunctionDef, Vec<WorkerId>)> = BTreeMap::new();
         for worker in &workers {
-            for def in &worker.functions {
+            for def in worker.functions.iter().filter(|def| def.actor.is_none()) {
                 let offer = offered.entry((&def.name, view::signature(def))).or_insert_with(|| (def, Vec::new()));
                 offer.1.push(worker.worker);
             }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use farloop_core::actor::Part;
 use farloop_core::api::GatherMode;
 use farloop_core::id::TaskId;
 use farloop_core::limits;
@@ -51,6 +52,12 @@ impl Draft {
     /// In the trace of its caller.
     pub(crate) fn traced(mut self, trace: Option<Arc<Trace>>) -> Self {
         self.spec.trace = trace;
+        self
+    }
+
+    /// As what it is to an actor.
+    pub(crate) fn acting(mut self, part: Part) -> Self {
+        self.spec.actor = Some(Arc::new(part));
         self
     }
 
@@ -159,7 +166,7 @@ fn policy(request: &mut v1::SubmitTaskRequest) -> Result<Option<Box<Policy>>, St
     Ok((policy != Policy::default()).then(|| Box::new(policy)))
 }
 
-fn backoff(given: v1::RetryBackoff) -> Result<Backoff, Status> {
+pub(super) fn backoff(given: v1::RetryBackoff) -> Result<Backoff, Status> {
     let initial = duration(given.initial_interval, "backoff.initialInterval")?.ok_or_else(|| {
         errors::bad_field("backoff.initialInterval", "is absent; give the pause after the first failed attempt")
     })?;
@@ -210,6 +217,20 @@ pub(crate) fn page_size(asked: i32) -> Result<usize, Status> {
     }
 }
 
+/// Where a page of a list that is numbered begins.
+pub(crate) fn page_from(token: &str, method: &str) -> Result<usize, Status> {
+    if token.is_empty() { Ok(0) } else { token.parse().map_err(|_| bad_page(method)) }
+}
+
+/// The thing that stood last on the page before.
+pub(crate) fn page_before(token: &str, method: &str) -> Result<Option<TaskId>, Status> {
+    if token.is_empty() { Ok(None) } else { TaskId::parse(token).map(Some).ok_or_else(|| bad_page(method)) }
+}
+
+fn bad_page(method: &str) -> Status {
+    errors::bad_field("pageToken", format!("is none that {method} gave; leave it out for the first page"))
+}
+
 /// The name that a caller gave to a request. One that is a UUIDv7 is the task's id as well.
 pub(crate) fn request_name(text: &str) -> Result<(Option<TaskId>, Option<Arc<str>>), Status> {
     if text.len() > limits::MAX_NAME {
@@ -239,11 +260,14 @@ fn read_payload(payload: v1::Payload) -> Result<Bytes, String> {
     }
 }
 
-fn duration(duration: Option<prost_types::Duration>, field: &'static str) -> Result<Option<Duration>, Status> {
+pub(super) fn duration(
+    duration: Option<prost_types::Duration>,
+    field: &'static str,
+) -> Result<Option<Duration>, Status> {
     let read = duration.map(|d| duration_from_wire(d, field)).transpose();
     read.map_err(|_| errors::bad_field(field, "is no length of time; write \"1.5s\""))
 }
 
-fn count(number: i32, field: &str) -> Result<u32, Status> {
+pub(super) fn count(number: i32, field: &str) -> Result<u32, Status> {
     u32::try_from(number).map_err(|_| errors::bad_field(field, format!("{number} is negative")))
 }

@@ -26,16 +26,16 @@ pub(crate) struct Tasks {
 }
 
 /// The core answered something else than what was asked: a defect, and no reason to take the process down.
-fn unexpected() -> Status {
+pub(super) fn unexpected() -> Status {
     errors::status(Code::Internal, "INTERNAL", "the core gave an answer to another question; please report this")
 }
 
 impl Tasks {
-    async fn ask(&self, call: Call) -> Result<Reply, Status> {
+    pub(super) async fn ask(&self, call: Call) -> Result<Reply, Status> {
         self.driver.call(call).await.map_err(errors::refused)
     }
 
-    async fn ask_task(&self, call: Call) -> Result<TaskView, Status> {
+    pub(super) async fn ask_task(&self, call: Call) -> Result<TaskView, Status> {
         match self.ask(call).await? {
             Reply::Task(view) => Ok(view),
             _ => Err(unexpected()),
@@ -43,7 +43,7 @@ impl Tasks {
     }
 
     /// A whole id, or the unique ending of one.
-    async fn find(&self, text: &str, field: &str) -> Result<TaskId, Status> {
+    pub(super) async fn find(&self, text: &str, field: &str) -> Result<TaskId, Status> {
         if text.is_empty() {
             return Err(errors::bad_field(field, "is empty; give a task id, or its last 6 or more characters"));
         }
@@ -62,7 +62,7 @@ impl Tasks {
     }
 
     /// As [`Self::find`], in order. Endings are looked up one by one, so there may be only so many.
-    async fn find_all(&self, texts: impl Iterator<Item = &str>, field: &str) -> Result<Vec<TaskId>, Status> {
+    pub(super) async fn find_all(&self, texts: impl Iterator<Item = &str>, field: &str) -> Result<Vec<TaskId>, Status> {
         let (mut tasks, mut short) = (Vec::new(), 0);
         for text in texts {
             short += usize::from(TaskId::parse(text).is_none());
@@ -107,7 +107,7 @@ impl Tasks {
     }
 
     /// The task, and whether this call started it.
-    async fn submit(&self, draft: Draft) -> Result<(TaskView, bool), Status> {
+    pub(super) async fn submit(&self, draft: Draft) -> Result<(TaskView, bool), Status> {
         let task = draft.task.unwrap_or_else(|| self.driver.new_task());
         let dependencies = self.find_all(draft.ids(), "args.taskId").await?;
         let (await_worker, request) = (draft.await_worker, draft.request.clone());
@@ -222,12 +222,7 @@ impl TaskService for Tasks {
         let request = request.into_inner();
         let show = Show::many(request.payload_format());
         let size = request::page_size(request.page_size)?;
-        let before = match request.page_token.as_str() {
-            "" => None,
-            token => Some(TaskId::parse(token).ok_or_else(|| {
-                errors::bad_field("pageToken", "is none that ListTasks gave; leave it out for the first page")
-            })?),
-        };
+        let before = request::page_before(&request.page_token, "ListTasks")?;
         // One more than the page tells whether another one follows.
         let limit = (size + 1).min(limits::PAGE);
         let query = ListTasks { before, limit, ..self.query(&request.filter).await? };

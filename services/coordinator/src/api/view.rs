@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use farloop_core::actor::ActorDef;
 use farloop_core::api::{TaskState, TaskView, Told, WorkerView};
 use farloop_core::bounds::Bound;
 use farloop_core::id::{TaskId, WorkerId};
@@ -52,16 +53,11 @@ impl Show {
 
 pub(crate) fn task(view: TaskView, show: Show, driver: &Driver) -> v1::Task {
     let stamp = |at: Time| timestamp(driver.on_the_wall(at));
-    let (result, failure) = match &view.outcome {
-        None => (None, None),
-        Some(Outcome::Returned(value)) => (Some(payload(value, show)), None),
-        Some(Outcome::Raised(f)) => (None, Some(self::failure(f, view.task, show, CAUSES))),
-        Some(Outcome::Cancelled(c)) => {
-            let message = c.message.clone().unwrap_or_default();
-            let r#type = "farloop::Cancelled".into();
-            (None, Some(v1::Failure { r#type, message, abandoned: c.abandoned, ..Default::default() }))
-        }
+    let result = match &view.outcome {
+        Some(Outcome::Returned(value)) => Some(payload(value, show)),
+        _ => None,
     };
+    let failure = why_no_value(&view, show);
     let (json_args, args) = arguments(&view.spec, show);
     v1::Task {
         task_id: view.task.to_string(),
@@ -90,6 +86,19 @@ pub(crate) fn task(view: TaskView, show: Show, driver: &Driver) -> v1::Task {
     }
 }
 
+/// Why a task that is over returned no value.
+pub(super) fn why_no_value(view: &TaskView, show: Show) -> Option<v1::Failure> {
+    match view.outcome.as_ref()? {
+        Outcome::Returned(_) => None,
+        Outcome::Raised(f) => Some(failure(f, view.task, show, CAUSES)),
+        Outcome::Cancelled(c) => {
+            let message = c.message.clone().unwrap_or_default();
+            let r#type = "farloop::Cancelled".into();
+            Some(v1::Failure { r#type, message, abandoned: c.abandoned, ..Default::default() })
+        }
+    }
+}
+
 /// What a task printed, if it printed anything.
 pub(crate) fn log(view: &TaskView) -> Option<v1::TaskLog> {
     let log = &view.log;
@@ -101,6 +110,7 @@ pub(crate) fn worker(view: WorkerView) -> v1::Worker {
     let mut functions: Vec<_> = view
         .functions
         .iter()
+        .filter(|f| f.actor.is_none())
         .map(|f| v1::Function {
             function: f.name.as_ref().into(),
             signature: signature(f),
@@ -108,6 +118,9 @@ pub(crate) fn worker(view: WorkerView) -> v1::Worker {
         })
         .collect();
     functions.sort_by(|a, b| a.function.cmp(&b.function));
+    let makes = |f: &&FunctionDef| matches!(f.actor.as_deref(), Some(ActorDef::Type(_)));
+    let mut actor_types: Vec<String> = view.functions.iter().filter(makes).map(|f| f.name.as_ref().into()).collect();
+    actor_types.sort();
     v1::Worker {
         worker_id: view.worker.to_string(),
         display_name: view.name,
@@ -120,6 +133,8 @@ pub(crate) fn worker(view: WorkerView) -> v1::Worker {
         draining: view.draining,
         functions,
         abandoned: clamp(view.abandoned),
+        labels: view.labels.into_iter().collect(),
+        actor_types,
     }
 }
 
@@ -131,7 +146,7 @@ pub(crate) fn completed(told: Told, show: Show, driver: &Driver) -> Option<v1::a
         Told::Pending(tasks) => {
             Some(Event::Pending(v1::TaskIds { ids: tasks.iter().map(TaskId::to_string).collect() }))
         }
-        Told::SnapshotEnd | Told::Lost(_) => None,
+        Told::SnapshotEnd | Told::Lost(_) | Told::Actor(_) => None,
     }
 }
 
@@ -142,26 +157,35 @@ pub(crate) fn watched(told: Told, show: Show, driver: &Driver) -> Option<v1::wat
         Told::Task(view) => Some(Event::Task(task(*view, show, driver))),
         Told::SnapshotEnd => Some(Event::SnapshotEnd(true)),
         Told::Lost(count) => Some(Event::LostCount(clamp(count))),
-        Told::Pending(_) => None,
+        Told::Pending(_) | Told::Actor(_) => None,
     }
 }
 
 /// A function, and who offers it.
 pub(crate) fn function(def: &FunctionDef, workers: &[WorkerId]) -> v1::FunctionSchema {
-    let schema = |written: &str| schema::of(written).map(json::to_wire);
-    let parameter = |(name, written): &(String, String)| v1::ParameterSchema {
-        name: name.clone(),
-        r#type: written.clone(),
-        schema: schema(written),
-    };
     v1::FunctionSchema {
         function: def.name.as_ref().into(),
         signature: signature(def),
-        parameters: def.args.iter().map(parameter).collect(),
+        parameters: parameters(def),
         returns: def.returns.clone(),
-        result_schema: schema(&def.returns),
+        result_schema: schema_of(&def.returns),
         worker_ids: workers.iter().map(WorkerId::to_string).collect(),
     }
+}
+
+/// What a function takes, in order.
+pub(super) fn parameters(def: &FunctionDef) -> Vec<v1::ParameterSchema> {
+    let parameter = |(name, written): &(String, String)| v1::ParameterSchema {
+        name: name.clone(),
+        r#type: written.clone(),
+        schema: schema_of(written),
+    };
+    def.args.iter().map(parameter).collect()
+}
+
+/// JSON Schema of a type, where its name says something.
+pub(super) fn schema_of(written: &str) -> Option<prost_types::Value> {
+    schema::of(written).map(json::to_wire)
 }
 
 /// As it is written.
@@ -212,7 +236,7 @@ fn state(state: TaskState) -> v1::TaskState {
 }
 
 /// As plain JSON if that says it all, otherwise one by one.
-fn arguments(spec: &Spec, show: Show) -> (Vec<prost_types::Value>, Vec<v1::Argument>) {
+pub(super) fn arguments(spec: &Spec, show: Show) -> (Vec<prost_types::Value>, Vec<v1::Argument>) {
     if let Show::Json { at_most } = show
         && spec.dependencies.is_empty()
         && spec.args.len() <= at_most
@@ -286,5 +310,6 @@ fn failure(failure: &Failure, of: TaskId, show: Show, levels: usize) -> v1::Fail
         location: failure.location.clone().unwrap_or_default(),
         abandoned: false,
         crashes: failure.crashes.iter().map(lost_worker).collect(),
+        may_have_run: failure.may_have_run,
     }
 }

@@ -88,6 +88,17 @@ impl Peer {
         peer
     }
 
+    /// A worker in the zone `eu` that offers these, and takes as many starts as come.
+    pub(crate) async fn actors(channel: Channel, functions: Vec<FunctionDef>) -> Self {
+        let mut peer = Self::new(Role::Worker, "a test worker");
+        peer.hello.functions = functions;
+        peer.hello.slots = 2;
+        peer.hello.labels = vec![("zone".into(), "eu".into())];
+        peer.connect(channel).await.unwrap();
+        peer.send(Up::Grant(1_000_000)).await;
+        peer
+    }
+
     pub(crate) fn with_token(mut self, token: &'static str) -> Self {
         self.token = Some(token);
         self
@@ -199,7 +210,10 @@ impl Peer {
     }
 
     pub(crate) async fn returned(&mut self, attempt: AttemptId, value: &[u8]) {
-        let outcome = Outcome::Returned(Bytes::copy_from_slice(value));
+        self.ended(attempt, Outcome::Returned(Bytes::copy_from_slice(value))).await;
+    }
+
+    pub(crate) async fn ended(&mut self, attempt: AttemptId, outcome: Outcome) {
         self.send(Up::Ended { attempt, outcome, delivered: 0 }).await;
     }
 }

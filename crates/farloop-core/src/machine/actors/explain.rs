@@ -76,17 +76,30 @@ impl Core {
 
     /// An actor for whoever asks over the public API.
     pub(crate) fn actor_call(&self, whom: &Whom) -> Result<Reply, CallError> {
-        let unknown = |message| CallError { about: About::Actor, ..error(FailureKind::NotFound, message) };
-        let index = match whom {
-            Whom::Id(id) => self.known(*id)?,
-            Whom::Name { kind, name } => {
-                let at = self.actors.names.get(&(Arc::from(&**kind), Arc::from(&**name))).copied();
-                self.host(at.ok_or_else(|| unknown(format!("no actor of type {kind} has the name '{name}'")))?)
-            }
-        };
-        let view = self.actor_view(index).ok_or_else(|| {
-            unknown(format!("task {} ('{}') is no actor", self.tasks[index].id, self.tasks[index].spec.function))
-        })?;
+        let index = self.actor_index(whom)?;
+        let view = self.actor_view(index).ok_or_else(|| self.no_actor_at(index))?;
         Ok(Reply::Actor(Box::new(view)))
+    }
+
+    /// The task that is meant; it may turn out to be no actor.
+    pub(super) fn actor_index(&self, whom: &Whom) -> Result<u32, CallError> {
+        let (kind, name) = match whom {
+            Whom::Id(id) => return self.known(*id),
+            Whom::Name { kind, name } => (kind, name),
+        };
+        let at = self.actors.names.get(&(Arc::from(&**kind), Arc::from(&**name))).copied();
+        at.map(|at| self.host(at)).ok_or_else(|| {
+            let message = match self.misspelt_type(kind) {
+                Some(why) => why,
+                None => format!("no actor of type {kind} has the name '{name}'; ListActors shows those that are there"),
+            };
+            CallError { about: About::Actor, ..error(FailureKind::NotFound, message) }
+        })
+    }
+
+    pub(super) fn no_actor_at(&self, index: u32) -> CallError {
+        let task = &self.tasks[index];
+        let message = format!("task {} ('{}') is no actor", task.id, task.spec.function);
+        CallError { about: About::Actor, ..error(FailureKind::NotFound, message) }
     }
 }

@@ -42,6 +42,7 @@ impl Core {
         if !actor.finds.is_empty() {
             self.work.push_back(Work::Actor(at, host));
         }
+        self.actor_changed(index);
         self.send_calls(at);
         self.settle_actor(at);
     }

@@ -4,7 +4,8 @@
 //! the incarnation, so that there is one at most follows from L5, and that an older one changes nothing from L4. What is
 //! here is what only actors have: names (`address`), calls that wait for their turn and follow the incarnation
 //! (`mailbox`), what comes after an incarnation (`incarnation`), workers that fit (`placing`), calls that are made later
-//! (`reminders`), and what a restart of the coordinator leaves of it all (`returning`).
+//! (`reminders`), what a restart of the coordinator leaves of it all (`returning`), and who is told of it (`explain`,
+//! `misspelt`, `watching`).
 //!
 //! Deliberately absent: one message at a time. The worker that has the state sees to that, for it alone knows when a body
 //! has ended; here calls are sent ahead, in order, up to [`CALLS_AHEAD`](crate::limits::CALLS_AHEAD).
@@ -14,9 +15,11 @@ mod check;
 mod explain;
 mod incarnation;
 mod mailbox;
+mod misspelt;
 mod placing;
 mod reminders;
 mod returning;
+mod watching;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
@@ -27,12 +30,13 @@ use core::ops::{Index, IndexMut};
 use hashbrown::HashMap;
 use slab::Slab;
 
+use self::watching::ActorWatch;
 use super::Core;
 use super::hash::Keyed;
 use super::lists::List;
 use super::tasks::{Task, TaskKey};
 use crate::actor::{Host, Part};
-use crate::id::AttemptId;
+use crate::id::{AttemptId, CallId};
 use crate::time::Time;
 
 /// The order in which tasks were accepted, over restarts too.
@@ -139,6 +143,7 @@ pub(crate) struct Actors {
     /// Reminders, by what they remind of and their names.
     reminders: BTreeMap<(String, Arc<str>), u32>,
     snapshot_bytes: usize,
+    pub(crate) watches: BTreeMap<CallId, ActorWatch>,
 }
 
 impl Actors {
@@ -150,6 +155,7 @@ impl Actors {
             unplaced: BTreeMap::new(),
             reminders: BTreeMap::new(),
             snapshot_bytes: 0,
+            watches: BTreeMap::new(),
         }
     }
 
@@ -320,6 +326,7 @@ impl Core {
             At::Find => self.find(index, post.actor),
             At::Stop => {
                 self.actors[post.actor].stopping = true;
+                self.actor_changed(self.host(post.actor));
                 self.settle_actor(post.actor);
             }
             At::Host | At::Mailbox | At::Worker | At::Reminder => {}
