@@ -112,7 +112,9 @@ fn judge(asked: &Asked, reply: &Reply, now: Time) -> Option<Complaint> {
         Reply::Actors { .. }
         | Reply::Workers(_)
         | Reply::Worker(_)
-        | Reply::WorkerExit { .. } | Reply::Opened | Reply::Released => &[],
+        | Reply::WorkerExit { .. }
+        | Reply::Opened
+        | Reply::Released => &[],
     };
     if let Some(view) = views.iter().find(|v| over(v) != v.outcome.is_some() || over(v) != v.ended.is_some()) {
         return Some(("L3", format!("state and outcome disagree: {view:?}")));

@@ -120,7 +120,14 @@ fn attempt(seed: u64, options: &Options, keep: bool) -> Outcome {
         crate::history::Broken { law: "panic".into(), what: text.unwrap_or_default() }
     });
     let broken = panicked.or(world.history.broken);
-    let failed = broken.map(|b| Failed { seed, law: b.law, what: b.what, step: world.steps, tail: world.trace.tail(), actors: false });
+    let failed = broken.map(|b| Failed {
+        seed,
+        law: b.law,
+        what: b.what,
+        step: world.steps,
+        tail: world.trace.tail(),
+        actors: false,
+    });
     Outcome {
         steps: world.steps,
         hash: world.trace.hash(),

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use super::Core;
 use super::outbox::Tell;
 use super::tasks::Phase;
+use crate::frame::Owner;
 use crate::id::TaskId;
 use crate::limits;
 
@@ -64,6 +65,17 @@ impl Core {
         }
     }
 
+    /// A call that an attempt awaits and is told that it never can: it must not begin when the attempt has ended and its
+    /// turn comes after all.
+    fn withdraw_call(&mut self, start: u32, awaited: Option<TaskId>) {
+        let Some(call) = awaited.and_then(|awaited| self.tasks.find(awaited)) else { return };
+        let (task, caller) = (&self.tasks[call], &self.tasks[start]);
+        let own = task.owner == Owner::Await && task.parent == caller.id && task.creator == caller.epoch;
+        if own && task.is_call() && !task.begun {
+            self.request_cancel(call, Some("its caller was told that they wait for each other".into()));
+        }
+    }
+
     fn tell_deadlock(&mut self, start: u32, last: u32, came: &BTreeMap<u32, u32>) {
         let mut cycle = Vec::new();
         let mut at = last;
@@ -74,6 +86,7 @@ impl Core {
         }
         cycle.push(self.tasks[start].id);
         cycle.reverse();
+        self.withdraw_call(start, cycle.get(1).copied());
         let task = &self.tasks[start];
         let (key, attempt) = (self.session_key(task.place), task.attempt());
         self.tell(key, 0, Tell::Deadlock(attempt, cycle));

@@ -345,7 +345,7 @@ impl Core {
             let event = Event::WorkerLost { worker: WorkerId(session.id.0), attempts: worker.leases.len as usize };
             self.outputs.push_back(Output::Event(event));
             self.withdraw_functions(index);
-            self.strike(WorkerId(id.0));
+            self.give_up_waiting(WorkerId(id.0));
         }
         self.work.push_back(Work::EndSession(index));
     }
@@ -377,6 +377,9 @@ impl Core {
                 // One at a time: they may be many.
             } else {
                 let session = self.sessions.remove(index as usize);
+                if session.worker.is_some() {
+                    self.strike(WorkerId(session.id.0));
+                }
                 if session.role == Role::Client {
                     let event = Event::SessionOver { session: session.id, cancelled: session.cancelled };
                     self.outputs.push_back(Output::Event(event));

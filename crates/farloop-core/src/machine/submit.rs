@@ -152,9 +152,10 @@ impl Core {
 
         self.serial = self.serial.wrapping_add(1);
         let timeout = spec.options.timeout;
-        let mut task = Task::new(id, self.serial, spec, owner, self.now);
+        let created = if spec.actor.is_some() { self.actors.moment(self.now) } else { self.now };
+        let mut task = Task::new(id, self.serial, spec, owner, created);
         if let Some(timeout) = timeout {
-            task.deadline = self.now + timeout;
+            task.deadline = created + timeout;
         }
         let mut within = within.map(|left| self.now + left);
         task.watcher = from.map(|session| Watcher { session, count_queued: false });

@@ -489,6 +489,9 @@ pub(crate) fn actors_that_wait_for_each_other_are_told_at_once() {
         _ => None,
     });
     assert_eq!(cycle, Some((b, vec![id(11), id(12), id(10)])));
+    // The call that can never have its turn does not get it when the others have ended.
+    let asked = |d: &Down| matches!(d, Down::Cancel { attempt, .. } if attempt.task == id(12));
+    assert!(c.got(worker).iter().any(asked));
 }
 
 #[test]

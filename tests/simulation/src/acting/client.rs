@@ -112,7 +112,14 @@ impl Client {
     }
 
     /// Does the next thing.
-    pub(crate) fn act(&mut self, session: SessionId, now: Time, rng: &mut Rng, hosts: &mut Vec<TaskId>, judge: &mut Judge) -> Vec<Up> {
+    pub(crate) fn act(
+        &mut self,
+        session: SessionId,
+        now: Time,
+        rng: &mut Rng,
+        hosts: &mut Vec<TaskId>,
+        judge: &mut Judge,
+    ) -> Vec<Up> {
         let mut out = Vec::new();
         if self.actions == 0 {
             return out;
@@ -124,7 +131,13 @@ impl Client {
                 let spec = host(None, rng);
                 hosts.push(task);
                 // Its own end is not waited for: it may live for ever.
-                out.push(Up::Submit(Submit { task, spec: Arc::new(spec), owner: Owner::Nobody, creator: None, within: None }));
+                out.push(Up::Submit(Submit {
+                    task,
+                    spec: Arc::new(spec),
+                    owner: Owner::Nobody,
+                    creator: None,
+                    within: None,
+                }));
                 self.outstanding.insert(task);
             }
             2 | 3 => {
@@ -163,7 +176,15 @@ impl Client {
         }
     }
 
-    fn call(&mut self, whom: &Whom, session: SessionId, now: Time, rng: &mut Rng, out: &mut Vec<Up>, judge: &mut Judge) {
+    fn call(
+        &mut self,
+        whom: &Whom,
+        session: SessionId,
+        now: Time,
+        rng: &mut Rng,
+        out: &mut Vec<Up>,
+        judge: &mut Judge,
+    ) {
         let seq = self.seqs.entry(whom.clone()).or_default();
         *seq += 1;
         let ticket = Ticket { caller: session, seq: *seq };

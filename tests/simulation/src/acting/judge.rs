@@ -54,13 +54,25 @@ impl Judge {
         self.saw("incarnation");
         let live = self.live.entry(host.task).or_default();
         if named && let Some((other, epoch)) = live.first().copied() {
-            self.fail("L11", format!("actor {} is at worker {worker} ({:?}) while worker {other} has it ({epoch:?})", host.task, host.epoch));
+            self.fail(
+                "L11",
+                format!(
+                    "actor {} is at worker {worker} ({:?}) while worker {other} has it ({epoch:?})",
+                    host.task, host.epoch
+                ),
+            );
             return;
         }
         live.push((worker, host.epoch));
         let promised = self.saved.get(&host.task).copied().unwrap_or(0);
         if remembers.unwrap_or(0) < promised {
-            self.fail("L1", format!("actor {} begins with {remembers:?}, and a client was told that {promised} is saved", host.task));
+            self.fail(
+                "L1",
+                format!(
+                    "actor {} begins with {remembers:?}, and a client was told that {promised} is saved",
+                    host.task
+                ),
+            );
         }
         if remembers.is_some() {
             self.saw("snapshot restored");
@@ -85,7 +97,8 @@ impl Judge {
         let log = self.calls.entry(call).or_default();
         if log.once && !log.begun.is_empty() {
             let before = log.begun[0];
-            return self.fail("L4", format!("call {call}, which may run once at most, began at {before:?} and at {host:?}"));
+            return self
+                .fail("L4", format!("call {call}, which may run once at most, began at {before:?} and at {host:?}"));
         }
         let first = log.begun.is_empty();
         log.begun.push(host);
@@ -99,7 +112,13 @@ impl Judge {
         let last = self.order.entry((host.task, ticket.caller.0)).or_default();
         let before = std::mem::replace(last, ticket.seq);
         if before >= ticket.seq {
-            self.fail("L12", format!("actor {}: call {} ({call}) of caller {} began after call {before}", host.task, ticket.seq, ticket.caller));
+            self.fail(
+                "L12",
+                format!(
+                    "actor {}: call {} ({call}) of caller {} began after call {before}",
+                    host.task, ticket.seq, ticket.caller
+                ),
+            );
         }
     }
 
@@ -132,7 +151,8 @@ impl Judge {
                 let ran = !log.begun.is_empty();
                 let never = failure.may_have_run == Some(false) || failure.kind == FailureKind::ResourceExhausted;
                 if ran && never {
-                    return self.fail("L4", format!("call {call} began, and is told that it did not: {}", failure.message));
+                    return self
+                        .fail("L4", format!("call {call} began, and is told that it did not: {}", failure.message));
                 }
                 self.saw(match failure.kind {
                     FailureKind::ActorUnavailable => "actor unavailable",

@@ -135,7 +135,17 @@ impl Worker {
         self.inputs.clear();
         let held = |attempt, number, begun, activity, awaits: Vec<TaskId>| {
             let blocked = !awaits.is_empty();
-            Up::Attempt(Box::new(Held { attempt, number, begun, activity, awaits, blocked, told: 0, seen: 0, taken: 0 }))
+            Up::Attempt(Box::new(Held {
+                attempt,
+                number,
+                begun,
+                activity,
+                awaits,
+                blocked,
+                told: 0,
+                seen: 0,
+                taken: 0,
+            }))
         };
         for hosted in self.hosted.values() {
             let activity = if hosted.up { Activity::Suspended } else { Activity::Running };
@@ -241,7 +251,9 @@ impl Worker {
 
     fn turns_of(&mut self, task: TaskId, hands: &mut Hands<'_>) {
         loop {
-            let Some(hosted) = self.hosted.get_mut(&task).filter(|h| h.up && h.leaving != Some(Leaving::Move)) else { return };
+            let Some(hosted) = self.hosted.get_mut(&task).filter(|h| h.up && h.leaving != Some(Leaving::Move)) else {
+                return;
+            };
             let Some(next) = hosted.queue.front() else { return };
             if !hosted.running.iter().all(|running| next.method.turns().with(running.method.turns())) {
                 return;
@@ -299,7 +311,11 @@ impl Worker {
         match turn.method {
             Method::Relay => self.relay(turn, host, hands),
             Method::Boom => {
-                hands.out.push(Up::Ended { attempt, outcome: failed(FailureKind::Panicked, None), delivered: turn.heard });
+                hands.out.push(Up::Ended {
+                    attempt,
+                    outcome: failed(FailureKind::Panicked, None),
+                    delivered: turn.heard,
+                });
                 self.over(host, Some(failed(FailureKind::Panicked, None)), hands);
             }
             method => {
@@ -321,7 +337,11 @@ impl Worker {
 
     /// Calls another actor, which may be the same one, and awaits that.
     fn relay(&mut self, mut turn: Turn, host: AttemptId, hands: &mut Hands<'_>) {
-        let whom = if hands.rng.chance(500) { Whom::Demand(hands.rng.below(3) as u8) } else { Whom::Named(hands.rng.below(3) as u8) };
+        let whom = if hands.rng.chance(500) {
+            Whom::Demand(hands.rng.below(3) as u8)
+        } else {
+            Whom::Named(hands.rng.below(3) as u8)
+        };
         self.seqs += 1;
         let ticket = Ticket { caller: hands.session, seq: self.seqs };
         let method = *hands.rng.pick(&[Method::Add, Method::Relay, Method::Peek]);

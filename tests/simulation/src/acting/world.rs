@@ -111,7 +111,8 @@ struct World {
 /// Runs one seed of a world of actors.
 #[must_use]
 pub fn run_acting(seed: u64, options: &Options) -> Outcome {
-    let mut world = World::new(seed, Trace::new(options.keep || options.trace, options.trace), options.planted.as_deref());
+    let mut world =
+        World::new(seed, Trace::new(options.keep || options.trace, options.trace), options.planted.as_deref());
     let panicked = catch_unwind(AssertUnwindSafe(|| world.run())).err();
     let panicked = panicked.map(|p| {
         let text = p.downcast_ref::<String>().cloned().or_else(|| p.downcast_ref::<&str>().map(|s| (*s).to_string()));
@@ -251,7 +252,9 @@ impl World {
 
     fn quiet(&self) -> bool {
         self.peers.iter().all(|peer| match &peer.kind {
-            Kind::Client(client) => client.actions == 0 && client.outstanding.iter().all(|task| self.hosts.contains(task)),
+            Kind::Client(client) => {
+                client.actions == 0 && client.outstanding.iter().all(|task| self.hosts.contains(task))
+            }
             Kind::Worker(_) => true,
         })
     }
@@ -733,10 +736,15 @@ impl World {
     /// The first half of the records is to leave.
     fn carry(&mut self) {
         let half = self.records.len() / 2;
-        let Some((upto, _)) = self.records.get(half).filter(|_| self.carrying.is_none() && self.leaving.is_none() && half > 10) else { return };
+        let Some((upto, _)) =
+            self.records.get(half).filter(|_| self.carrying.is_none() && self.leaving.is_none() && half > 10)
+        else {
+            return;
+        };
         let upto = *upto;
         self.carrying = Some(upto);
-        let tasks = self.records.iter().filter(|(seq, _)| *seq <= upto).filter_map(|(_, record)| record.begins()).collect();
+        let tasks =
+            self.records.iter().filter(|(seq, _)| *seq <= upto).filter_map(|(_, record)| record.begins()).collect();
         self.feed(Input::Carry { part: upto, tasks });
     }
 }

@@ -77,7 +77,8 @@ impl Core {
 
     fn part_within_limits(&self, spec: &Spec, part: &Part) -> Result<(), Refusal> {
         if part.nests_deeper(limits::SPEC_NESTING) {
-            let message = format!("specs nest deeper in an actor's description than SPEC_NESTING, {}", limits::SPEC_NESTING);
+            let message =
+                format!("specs nest deeper in an actor's description than SPEC_NESTING, {}", limits::SPEC_NESTING);
             return Err((FailureKind::ResourceExhausted, message));
         }
         let name = match part {

@@ -39,7 +39,7 @@ use crate::actor::{Host, Part};
 use crate::id::{AttemptId, CallId};
 use crate::time::Time;
 
-/// The order in which tasks were accepted, over restarts too.
+/// The order in which tasks were accepted that have to do with actors, over restarts too: no two have one moment.
 pub(crate) type Age = (Time, u32);
 
 /// What a task is at an actor.
@@ -144,6 +144,8 @@ pub(crate) struct Actors {
     reminders: BTreeMap<(String, Arc<str>), u32>,
     snapshot_bytes: usize,
     pub(crate) watches: BTreeMap<CallId, ActorWatch>,
+    /// When the last task was accepted that has to do with one.
+    last: Time,
 }
 
 impl Actors {
@@ -156,7 +158,20 @@ impl Actors {
             reminders: BTreeMap::new(),
             snapshot_bytes: 0,
             watches: BTreeMap::new(),
+            last: Time(0),
         }
+    }
+
+    /// The moment at which a task counts as accepted: records that are carried forward change their places, so what came
+    /// at one time must differ by more than these.
+    pub(crate) fn moment(&mut self, now: Time) -> Time {
+        self.last = now.max(Time(self.last.0 + 1));
+        self.last
+    }
+
+    /// A moment that was given in a former life.
+    pub(crate) fn was(&mut self, at: Time) {
+        self.last = self.last.max(at);
     }
 
     pub(crate) fn len(&self) -> usize {

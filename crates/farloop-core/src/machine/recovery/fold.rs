@@ -90,6 +90,9 @@ impl Core {
             submitted;
         self.now = self.now.max(at);
         self.serial = self.serial.wrapping_add(1);
+        if spec.actor.is_some() {
+            self.actors.was(at);
+        }
         let mut task = Task::new(id, self.serial, spec, owner, at);
         task.root = root.unwrap_or(SessionId(0));
         (task.parent, task.creator) = parent.unwrap_or((TaskId(0), Epoch(0)));

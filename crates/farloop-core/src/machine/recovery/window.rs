@@ -37,13 +37,21 @@ impl Core {
         }
     }
 
-    /// Records that a worker's session is over.
-    pub(crate) fn strike(&mut self, worker: WorkerId) {
+    /// A worker's session is over: nobody waits for it any more.
+    pub(crate) fn give_up_waiting(&mut self, worker: WorkerId) {
         self.recovery.missing |= self.recovery.open && self.recovery.awaited.contains(&worker);
+        self.is_back(worker);
+    }
+
+    /// Records that a worker's session is over, after what became of all that it held: a life that knows only half of that
+    /// must wait for it (L11). Not of one that came back under its id.
+    pub(crate) fn strike(&mut self, worker: WorkerId) {
+        if self.session_ids.contains_key(&SessionId(worker.0)) {
+            return;
+        }
         if self.recovery.roster.remove(&worker).is_some() {
             self.persist(Record::WorkerLeft { worker });
         }
-        self.is_back(worker);
     }
 
     /// The worker has said what it holds, or never will.
