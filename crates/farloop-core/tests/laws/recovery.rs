@@ -6,6 +6,7 @@ use farloop_core::api::{Call, Config, Input, Record, Reply, TaskState};
 use farloop_core::frame::{Down, Owner, Submit, Up};
 use farloop_core::id::TaskId;
 use farloop_core::limits;
+use farloop_core::link::Link;
 use farloop_core::outcome::{FailureKind, Outcome};
 use farloop_core::spec::{Dependency, Durability, Retention, Spec};
 
@@ -524,6 +525,26 @@ pub(crate) fn l19_a_deadline_goes_on_over_a_restart() {
     c.pass(Duration::from_secs(2));
     c.sync();
     assert_eq!(c.failure(client, id(1)).kind, FailureKind::TimedOut);
+}
+
+/// Its hello was recorded, and the answer was lost with that life: it says hello for the first time, and begins.
+#[test]
+pub(crate) fn l10_a_worker_whose_first_welcome_was_lost_begins() {
+    let mut c = Cluster::durable();
+    let worker = c.worker(2, &["f"], 0);
+    c.sync();
+    c.restart();
+    let peer = c.peers.get_mut(&worker).expect("a peer of this test");
+    (peer.link, peer.memory) = (Link::new(limits::MAX_PAYLOAD), Default::default());
+    c.connect(worker, false);
+    assert!(!c.peers[&worker].resumed, "nothing goes on that it knows of");
+    let client = c.client(1);
+    c.grant(worker, 1);
+    c.submit(client, id(1), spec("f"));
+    c.sync();
+    c.end(id(1), returned("v"));
+    c.sync();
+    assert_eq!(c.outcome(client, id(1)), returned("v"));
 }
 
 /// What was given up in one life, and handed to another worker, is given up in the next one as well.
