@@ -277,6 +277,32 @@ pub(crate) fn l23_a_stream_goes_on_where_its_consumer_is_or_says_that_it_cannot(
     assert_eq!(c.outcome(client, id(1)), returned(""));
 }
 
+/// The producer of a stream failed and forgot its items while the coordinator was away. That the stream had started is on
+/// record because it may start only once, so the records do not say whether items of it were told: they may have been.
+#[test]
+pub(crate) fn l23_a_stream_that_fails_after_a_restart_does_not_begin_again() {
+    let mut c = Cluster::durable();
+    let (client, worker) = (c.client(1), c.worker(2, &["f"], 9));
+    c.sync();
+    let mut once = Spec { stream: true, ..spec("f") };
+    (once.options.max_crashes, once.options.max_attempts) = (0, 3);
+    c.submit(client, id(1), once.clone());
+    // Of this one no item comes: while the coordinator lives it knows that, and tries again.
+    c.submit(client, id(2), once);
+    c.sync();
+    let (_, attempt) = c.running(id(1));
+    c.send(worker, Up::Item { attempt, seq: 1, value: bytes::Bytes::from_static(b"1") });
+    c.end(id(2), raised("no"));
+    c.sync();
+    assert_eq!(c.starts(worker).iter().filter(|s| s.attempt.task == id(2)).count(), 2, "nothing of it had come");
+    c.lose(worker);
+    c.end(id(1), raised("in the middle"));
+    c.restart();
+    c.all_back();
+    assert_eq!(c.failure(client, id(1)).message, "in the middle");
+    assert_eq!(c.starts(worker).iter().filter(|s| s.attempt.task == id(1)).count(), 1);
+}
+
 /// A peer forgets what was acknowledged: so only what is durable is, and a payload only when it is whole.
 #[test]
 pub(crate) fn l1_nothing_is_acknowledged_before_it_is_durable() {
