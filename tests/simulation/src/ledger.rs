@@ -261,6 +261,12 @@ impl TaskLog {
         self.attempts.last().is_some_and(|a| a.doubtful)
     }
 
+    /// The first moment at which it may have been too late to start.
+    pub(crate) fn start_by(&self) -> Option<Time> {
+        let policy = self.spec.as_ref().and_then(|s| s.options.policy.as_deref())?;
+        Some(self.accepted_at? + policy.schedule_to_start?)
+    }
+
     pub(crate) fn attempt(&mut self, epoch: Epoch) -> Option<&mut AttemptLog> {
         self.attempts.iter_mut().find(|a| a.epoch == epoch)
     }
