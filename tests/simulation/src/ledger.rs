@@ -66,6 +66,8 @@ pub(crate) struct SessionLog {
     pub(crate) starts: u64,
     /// Questions and answers about each task.
     pub(crate) asked: BTreeMap<TaskId, (u32, u32)>,
+    /// Of the answers, those that say that there will be no outcome: they end nothing that comes of another question.
+    pub(crate) refusals: BTreeMap<TaskId, u32>,
     /// Tasks it asked for when they were not known.
     pub(crate) early: BTreeSet<TaskId>,
     /// Attempts that must be told of a cancel request.
@@ -96,6 +98,7 @@ impl SessionLog {
             granted: 0,
             starts: 0,
             asked: BTreeMap::new(),
+            refusals: BTreeMap::new(),
             early: BTreeSet::new(),
             owed: BTreeSet::new(),
             rejoining: false,

@@ -102,6 +102,7 @@ impl History {
         log.recovered_in = self.life;
         log.granted = 0;
         log.asked.clear();
+        log.refusals.clear();
         log.early.clear();
     }
 

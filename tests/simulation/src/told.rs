@@ -95,6 +95,9 @@ impl History {
         let early = log.early.contains(&task);
         self.stream_ended(session, task, outcome);
         if self.refusal(task, outcome, early) {
+            if let Some(log) = self.sessions.get_mut(&session) {
+                *log.refusals.entry(task).or_default() += 1;
+            }
             return;
         }
         let conflict = self.conflicts.get(&(session, life, task));
