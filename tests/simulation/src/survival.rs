@@ -169,7 +169,9 @@ impl History {
                 );
                 return self.fail("L1", what);
             }
-            self.tasks.entry(task).or_default().safe = true;
+            let log = self.tasks.entry(task).or_default();
+            // A cancel request may be on record before its task is.
+            log.safe |= log.durable_submit;
         }
         let Some(log) = self.sessions.get_mut(&session) else { return };
         let later = log.requests.split_off(&ack);
@@ -218,7 +220,10 @@ impl History {
                 (submitted.task, self.item_of(|f| matches!(f, Up::Submit(s) if s.task == submitted.task)))
             }
             Record::Ended { task, .. } => {
-                (*task, self.item_of(|f| matches!(f, Up::Ended { attempt, .. } if attempt.task == *task)))
+                // What came of an attempt that is on record as over changes nothing.
+                let over = self.tasks.get(task).map(|log| log.failed_epoch).unwrap_or_default();
+                let fits = |f: &Up| matches!(f, Up::Ended { attempt, .. } if attempt.task == *task && attempt.epoch > over);
+                (*task, self.item_of(fits))
             }
             Record::AttemptFailed(failed) => {
                 (failed.task, self.item_of(|f| matches!(f, Up::Ended { attempt, .. } if attempt.task == failed.task && attempt.epoch == failed.epoch)))
