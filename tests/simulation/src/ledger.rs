@@ -198,6 +198,8 @@ pub(crate) struct TaskLog {
     /// Later submits under the same id.
     pub(crate) others: Vec<Claim>,
     pub(crate) contested: bool,
+    /// What was known of it when somebody submitted it after its time was over: that is so if the submit is refused.
+    pub(crate) forgotten: Option<Box<TaskLog>>,
     /// Cancel requests that came, and were withdrawn.
     pub(crate) cancels: u32,
     pub(crate) withdrawn: u32,
@@ -248,10 +250,21 @@ impl TaskLog {
         }
     }
 
+    /// Its attempts since it was forgotten, if it was.
+    pub(crate) fn own_attempts(&self) -> &[AttemptLog] {
+        &self.attempts[self.forgotten.as_ref().map_or(0, |before| before.attempts.len())..]
+    }
+
     /// Whether the core may have fenced an attempt before anybody is told.
     pub(crate) fn expires(&self) -> bool {
         let policy = self.spec.as_ref().and_then(|s| s.options.policy.as_deref());
         policy.is_some_and(|p| p.start_to_close.is_some() || p.heartbeat.is_some())
+    }
+
+    /// The first moment at which it may have been too late to start.
+    pub(crate) fn start_by(&self) -> Option<Time> {
+        let policy = self.spec.as_ref().and_then(|s| s.options.policy.as_deref())?;
+        Some(self.accepted_at? + policy.schedule_to_start?)
     }
 
     /// Whether items that came are told, or about to be: a crash takes back those of which nothing was told.
@@ -262,12 +275,6 @@ impl TaskLog {
     /// Whether only the core knows what became of the last attempt.
     pub(crate) fn doubts_last(&self) -> bool {
         self.attempts.last().is_some_and(|a| a.doubtful)
-    }
-
-    /// The first moment at which it may have been too late to start.
-    pub(crate) fn start_by(&self) -> Option<Time> {
-        let policy = self.spec.as_ref().and_then(|s| s.options.policy.as_deref())?;
-        Some(self.accepted_at? + policy.schedule_to_start?)
     }
 
     pub(crate) fn attempt(&mut self, epoch: Epoch) -> Option<&mut AttemptLog> {

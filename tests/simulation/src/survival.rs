@@ -200,11 +200,23 @@ impl History {
     pub(crate) fn forget_if_expired(&mut self, task: TaskId, now: Time) {
         let Some((_, at)) = self.fold.tasks.get(&task).and_then(|t| t.ended.as_ref()) else { return };
         if *at + self.config.retention <= now
-            && let Some(log) = self.tasks.get_mut(&task)
+            && let Some(log) = self.tasks.get_mut(&task).filter(|log| log.forgotten.is_none())
         {
-            log.told = None;
-            log.accepted_at = None;
-            log.recorded = false;
+            // Nobody remembers anything of it but its attempts, whose results others may hold.
+            let (attempts, other_bodies, crossed) = (log.attempts.clone(), log.other_bodies, log.crossed);
+            let before = Box::new(std::mem::take(log));
+            *log = TaskLog { attempts, other_bodies, crossed, forgotten: Some(before), ..TaskLog::default() };
+            // Its end, if it is accepted, is another one.
+            self.traced.remove(&task);
+        }
+    }
+
+    /// The coordinator knows that the task was there before: it is what it was.
+    pub(crate) fn remember(&mut self, task: TaskId) {
+        let log = self.tasks.entry(task).or_default();
+        if let Some(before) = log.forgotten.take() {
+            *log = *before;
+            self.traced.insert(task);
         }
     }
 
@@ -261,6 +273,7 @@ impl TaskLog {
         self.refused = false;
         self.contested = false;
         self.others.clear();
+        self.forgotten = None;
         self.must_cancel = None;
         self.durable_submit = true;
         self.durable_start = folded.started;

@@ -152,7 +152,7 @@ impl History {
     /// Whether a task ended as it had to.
     fn verdict(&self, id: TaskId, log: &TaskLog) -> Option<Complaint> {
         log.accepted_at?;
-        if log.contested && log.attempts.is_empty() {
+        if log.contested && log.own_attempts().is_empty() {
             // Which of the submits was accepted, nobody but the core knows.
             return None;
         }
