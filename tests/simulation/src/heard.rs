@@ -19,7 +19,7 @@ impl History {
         if let Some(attempt) = about(frame)
             && self.sessions.get(&session).is_some_and(|log| log.rejoining)
         {
-            self.claimed(session, attempt);
+            self.claimed(session, attempt, matches!(frame, Up::Attempt(_)));
         }
         match frame {
             Up::Submit(submit) if again && self.is_on_record(submit) => {

@@ -135,7 +135,7 @@ pub(crate) struct AttemptLog {
     pub(crate) too_late: bool,
     /// Items it sent while it was live.
     pub(crate) items: Vec<Bytes>,
-    /// Its worker named it to a coordinator that started again, or reported about it.
+    /// Its worker named it to a coordinator that started again.
     pub(crate) claimed: bool,
     /// It was taken for lost and named later: whether it counts, only the core knows.
     pub(crate) doubtful: bool,

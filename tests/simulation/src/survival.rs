@@ -106,8 +106,9 @@ impl History {
         log.early.clear();
     }
 
-    /// A worker says which attempt it holds: it goes on, unless it is over.
-    pub(crate) fn claimed(&mut self, session: SessionId, attempt: AttemptId) {
+    /// A worker says which attempt it holds, or reports about one: it goes on, unless it is over, until the worker has said
+    /// all that it holds and did not name it.
+    pub(crate) fn claimed(&mut self, session: SessionId, attempt: AttemptId, named: bool) {
         let Some(life) = self.sessions.get(&session).map(|l| l.life) else { return };
         let Some(log) = self.tasks.get_mut(&attempt.task) else { return };
         if log.told.is_some() || attempt.epoch <= log.failed_epoch {
@@ -122,7 +123,7 @@ impl History {
             last.doubtful = true;
         }
         last.life = life;
-        last.claimed = true;
+        last.claimed |= named;
         self.saw("attempt adopted");
     }
 

@@ -553,6 +553,41 @@ pub(crate) fn l19_a_deadline_goes_on_over_a_restart() {
     assert_eq!(c.failure(client, id(1)).kind, FailureKind::TimedOut);
 }
 
+/// A host that lost its session talks about a body that it dropped. In the life in which that was, it is told to stop; the
+/// next one hears it from a worker that comes back, and does not take that for holding it.
+#[test]
+pub(crate) fn l16_a_worker_that_reports_about_an_attempt_and_does_not_name_it_does_not_hold_it() {
+    let mut c = Cluster::durable();
+    let (client, worker) = (c.client(1), c.worker(2, &["f"], 9));
+    c.sync();
+    c.submit(client, id(1), spec("f"));
+    let mut once = spec("f");
+    once.options.max_crashes = 0;
+    c.submit(client, id(2), once);
+    c.submit(client, id(3), spec("f"));
+    c.sync();
+    let attempts = [1, 2, 3].map(|n| c.running(id(n)).1);
+    c.lose(worker);
+    for attempt in attempts {
+        c.send(worker, Up::CancelSeen { attempt, seen: 0 });
+    }
+    for attempt in &attempts[..2] {
+        c.peers.get_mut(&worker).expect("a peer of this test").memory.holds.remove(attempt);
+    }
+    c.restart();
+    c.all_back();
+    assert!(attempts[..2].iter().all(|attempt| c.got(worker).contains(&Down::Fence(*attempt))));
+    assert!(!c.got(worker).contains(&Down::Fence(attempts[2])), "that one it holds");
+    assert!(c.running(id(1)).1.epoch > attempts[0].epoch, "it starts again");
+    assert_eq!(c.failure(client, id(2)).kind, FailureKind::WorkerLost);
+    for n in [1, 3] {
+        c.end(id(n), returned("v"));
+        c.sync();
+        assert_eq!(c.outcome(client, id(n)), returned("v"));
+    }
+    assert_eq!(c.running(id(3)).1, attempts[2]);
+}
+
 /// Its hello was recorded, and the answer was lost with that life: it says hello for the first time, and begins.
 #[test]
 pub(crate) fn l10_a_worker_whose_first_welcome_was_lost_begins() {
