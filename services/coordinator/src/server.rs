@@ -164,7 +164,10 @@ async fn meanwhile(listener: TcpListener, connections: usize, guard: Guard) -> R
     let (reporter, health) = tonic_health::server::health_reporter();
     set_health(&reporter, ServingStatus::NotServing).await;
     let incoming = Incoming::new(listener, connections);
-    Ok(builder(guard.recovering()).add_service(health).serve_with_incoming(incoming).await?)
+    // A connection outlives the server that accepted it, unless that could be asked to shut down: then its connections are
+    // told to go away when it is dropped, and whoever comes back finds the real one.
+    let never = std::future::pending();
+    Ok(builder(guard.recovering()).add_service(health).serve_with_incoming_shutdown(incoming, never).await?)
 }
 
 async fn run(

@@ -18,6 +18,8 @@ use crate::within;
 pub const DEAD_AFTER: &str = "FARLOOP_TEST_DEAD_AFTER";
 /// Outcomes that are kept at most, for [`serve`].
 pub const RETAINED: &str = "FARLOOP_TEST_RETAINED";
+/// Seconds for which a session outlives its connection, for [`serve`].
+pub const SESSION_TTL: &str = "FARLOOP_TEST_SESSION_TTL";
 /// Long enough that no worker is taken for dead while it comes back, on however slow a machine.
 const LONG: u64 = 30;
 
@@ -125,12 +127,15 @@ pub fn serve() -> Result<(), farloop_coordinator::StartError> {
     let listen = format!("127.0.0.1:{port}");
     let config = farloop_coordinator::Config { listen, ..Default::default() };
     let mut config = config.keeping_in(dir);
-    if let Some(retained) = std::env::var(RETAINED).ok().and_then(|text| text.parse().ok()) {
-        config.core.retained_tasks = retained;
+    let number = |variable: &str| std::env::var(variable).ok().and_then(|text| text.parse::<u64>().ok());
+    if let Some(retained) = number(RETAINED) {
+        config.core.retained_tasks = retained as usize;
     }
-    let seconds = std::env::var(DEAD_AFTER).ok().and_then(|text| text.parse().ok());
+    if let Some(seconds) = number(SESSION_TTL) {
+        config.core.session_ttl = Duration::from_secs(seconds);
+    }
     config.stop_within = Duration::from_secs(1);
-    config.core.worker_dead_after = Duration::from_secs(seconds.unwrap_or(LONG));
+    config.core.worker_dead_after = Duration::from_secs(number(DEAD_AFTER).unwrap_or(LONG));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("an event loop");
     runtime.block_on(async {
         let coordinator = farloop_coordinator::Coordinator::bind(config).await?;

@@ -49,6 +49,17 @@ impl People {
         }
     }
 
+    /// Submits a call of that function with a text as its argument. What is answered is acknowledged, and is sent only once.
+    ///
+    /// # Errors
+    /// As `SubmitTask` says, and if the coordinator is gone before it has answered.
+    pub async fn submit(&mut self, function: &str, text: &str) -> Result<TaskId, Status> {
+        let text = prost_types::Value { kind: Some(prost_types::value::Kind::StringValue(text.into())) };
+        let request = v1::SubmitTaskRequest { function: function.into(), json_args: vec![text], ..Default::default() };
+        let task = self.tasks.submit_task(request).await?.into_inner().task.unwrap_or_default();
+        TaskId::parse(&task.task_id).ok_or_else(|| Status::internal("a task has an id"))
+    }
+
     /// A task.
     ///
     /// # Errors

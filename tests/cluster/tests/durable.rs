@@ -5,11 +5,13 @@
 
 use farloop::prelude::*;
 use farloop_test_cluster::kept::Kept;
-use farloop_test_cluster::node::{Node, Program, run_to_end};
+use farloop_test_cluster::node::{Node, ORPHANS_END, Program, run_to_end};
 use farloop_test_cluster::people::{People, State};
+use farloop_test_cluster::proxy::Proxy;
 use farloop_test_cluster::tally::Tally;
 use farloop_test_cluster::tasks::{gated, number, yields};
 use farloop_test_cluster::{bounded, until};
+use farloop_worker::demo::noop;
 
 const KEPT: &str = env!("CARGO_BIN_EXE_kept_coordinator");
 const COUNTING: &str = env!("CARGO_BIN_EXE_counting_worker");
@@ -48,6 +50,36 @@ fn a_stream_goes_on_over_a_restart_or_says_how_far_it_came() {
         }
         println!("{seen} of 5000 items came");
         assert_eq!(tally.of("begun", "items").len(), 1);
+    });
+}
+
+/// The producer ends, which is on record, while its consumer is away; then the coordinator dies. Nobody has the last items
+/// any more, and the consumer learns that in place of the end.
+#[test]
+fn l23_a_consumer_learns_that_the_last_items_are_gone_with_the_coordinator() {
+    bounded(async {
+        let mut kept = Kept::start(KEPT).await;
+        let proxy = Proxy::to(kept.url().trim_start_matches("http://").parse().unwrap());
+        let tally = Tally::new();
+        let _worker = worker(&kept, "one", &tally);
+        let mut people = People::at(&kept.url()).await;
+        people.joined(&["one"]).await;
+        let _event_loop = farloop::connect(proxy.url()).await.unwrap();
+        let mut items = yields("items", 100, 10, 41, "gate");
+        for n in 1..=40 {
+            assert_eq!(items.next().await.unwrap().unwrap().0, n);
+        }
+        proxy.refuse();
+        tally.open("gate");
+        until("it has ended", async || (people.count("state=SUCCEEDED").await == 1).then_some(())).await;
+        until("that is durable", async || (people.store().await.waiting_records == 0).then_some(())).await;
+        kept.kill();
+        kept.again().await;
+        proxy.accept();
+        let error = items.next().await.unwrap().unwrap_err();
+        assert!(matches!(error, farloop::Error::SessionLost(_)), "{error}");
+        assert!(error.to_string().contains("40 of 100 have come"), "{error}");
+        assert!(items.next().await.is_none());
     });
 }
 
@@ -137,6 +169,56 @@ fn the_binary_keeps_records_and_refuses_a_directory_that_is_in_use() {
         until("it is known", async || people.task(task.id()).await.ok()).await;
         assert_eq!(people.state(task.id()).await, State::Pending);
         assert_eq!(people.store().await.life, 2);
+    });
+}
+
+/// For development nothing is kept unless a directory is named; then a killed `farloop dev` goes on where it was.
+#[test]
+fn dev_keeps_records_where_it_is_told_and_none_otherwise() {
+    bounded(async {
+        let place = tempfile::TempDir::new().unwrap();
+        let dir = place.path().join("data").display().to_string();
+        for kept in [Some(&dir), None] {
+            let start = || {
+                let program = Program::new(NODE).arg("dev").arg("--port").arg("0").arg("--workers").arg("1");
+                let program = kept.iter().fold(program, |program, dir| program.arg("--data-dir").arg(dir));
+                // Its worker ends with it, though it is killed.
+                let node = program.env(ORPHANS_END, "").start();
+                let mut lines = String::new();
+                while !lines.contains("Ctrl-C stops it") {
+                    lines += &node.line();
+                }
+                assert_eq!(lines.contains(&dir), kept.is_some(), "{lines}");
+                let url = lines.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned();
+                (node, url)
+            };
+            let (mut dev, url) = start();
+            let event_loop = farloop::connect(&url).await.unwrap();
+            let returned = farloop::submit(noop().detached()).await.unwrap();
+            returned.clone().await.unwrap();
+            // No demo worker offers it.
+            let waiting = farloop::submit(number(7, 0).detached()).await.unwrap();
+            let mut people = People::at(&url).await;
+            people.reaches(waiting.id(), State::Pending).await;
+            if kept.is_some() {
+                until("it is durable", async || (people.store().await.waiting_records == 0).then_some(())).await;
+            }
+            dev.kill();
+            drop(event_loop);
+
+            let (_dev, url) = start();
+            let mut people = until("it is there again", async || Some(People::at(&url).await)).await;
+            people.joined(&["dev-0"]).await;
+            if kept.is_some() {
+                assert_eq!(people.store().await.life, 2);
+                assert_eq!(people.state(returned.id()).await, State::Succeeded);
+                assert_eq!(people.state(waiting.id()).await, State::Pending);
+            } else {
+                for task in [returned.id(), waiting.id()] {
+                    assert_eq!(people.task(task).await.unwrap_err().code(), tonic::Code::NotFound);
+                }
+            }
+        }
     });
 }
 

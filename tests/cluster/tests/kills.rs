@@ -3,11 +3,8 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on fails
 
-use std::time::Duration;
-
 use farloop::prelude::*;
-use farloop_test_cluster::embedded::Embedded;
-use farloop_test_cluster::kept::Kept;
+use farloop_test_cluster::kept::{Kept, SESSION_TTL};
 use farloop_test_cluster::node::{Node, Program};
 use farloop_test_cluster::people::{People, State};
 use farloop_test_cluster::tally::Tally;
@@ -16,34 +13,69 @@ use farloop_test_cluster::{bounded, until};
 
 const COUNTING: &str = env!("CARGO_BIN_EXE_counting_worker");
 
-/// Kills a client in the middle of something, and waits until nothing of it is left.
-fn client_dies_in(what: &str, label: &str) {
-    bounded(async {
+/// A coordinator that gives up on a client a second after its connection has broken, and a worker.
+struct Short {
+    coordinator: Kept,
+    tally: Tally,
+    worker: Node,
+    people: People,
+}
+
+impl Short {
+    async fn start() -> Self {
+        let coordinator = Kept::start_keeping(env!("CARGO_BIN_EXE_kept_coordinator"), &[(SESSION_TTL, "1")]).await;
         let tally = Tally::new();
-        let coordinator = Embedded::with(|core| core.session_ttl = Duration::from_secs(1));
-        let url = coordinator.url();
-        let mut worker = Program::new(COUNTING).named("counting").tally(&tally).at(&url).start();
-        let mut people = People::at(&url).await;
+        let worker = Program::new(COUNTING).named("counting").tally(&tally).at(&coordinator.url()).start();
+        let mut people = People::at(&coordinator.url()).await;
         people.joined(&["counting"]).await;
-        let client = Program::new(env!("CARGO_BIN_EXE_cluster_client")).at(&url).tally(&tally);
-        let mut client = client.arg("dies").arg("in").arg(what).start();
-        tally.sees(1, "begun", label).await;
-        tally.open("it has begun");
+        Self { coordinator, tally, worker, people }
+    }
+
+    /// A client that is in the middle of something.
+    async fn client_in(&self, what: &str, label: &str) -> Node {
+        let client = Program::new(env!("CARGO_BIN_EXE_cluster_client")).at(&self.coordinator.url()).tally(&self.tally);
+        let client = client.arg("dies").arg("in").arg(what).start();
+        self.tally.sees(1, "begun", label).await;
+        self.tally.open("it has begun");
         client.line();
-        client.kill();
+        client
+    }
+
+    /// Nobody would take a result, so all is cancelled; each body that began has heard of it and is gone, and its worker
+    /// is as good as new.
+    async fn nothing_is_left(&mut self, label: &str) {
+        let people = &mut self.people;
         for state in ["PENDING", "RUNNING", "SUSPENDED"] {
             let filter = format!("state={state}");
             until("nothing is left", async || (people.count(&filter).await == 0).then_some(())).await;
         }
-        assert_eq!(people.count("").await, people.count("state=CANCELLED").await, "nobody would take a result");
-        // Each body that began has heard of it and is gone, and its worker is as good as new.
-        let begun = tally.of("begun", label).len();
-        until("all bodies end", async || (tally.of("left", label).len() == begun).then_some(())).await;
-        assert_eq!(tally.of("cancelled", label).len(), begun);
-        let _event_loop = farloop::connect(&url).await.unwrap();
+        assert_eq!(people.count("").await, people.count("state=CANCELLED").await);
+        let begun = self.tally.of("begun", label).len();
+        until("all bodies end", async || (self.tally.of("left", label).len() == begun).then_some(())).await;
+        assert_eq!(self.tally.of("cancelled", label).len(), begun);
+        let _event_loop = farloop::connect(&self.coordinator.url()).await.unwrap();
         assert_eq!(number(7, 0).await.unwrap(), 7);
-        assert!(worker.runs());
-    });
+        assert!(self.worker.runs());
+    }
+}
+
+/// Kills a client in the middle of something; then one together with the coordinator, whose next life has to find out that
+/// nobody comes back for what is on record.
+fn client_dies_in(what: &str, label: &str) {
+    for with_the_coordinator in [false, true] {
+        bounded(async {
+            let mut short = Short::start().await;
+            let mut client = short.client_in(what, label).await;
+            client.kill();
+            if with_the_coordinator {
+                short.coordinator.kill();
+                short.coordinator.again().await;
+                short.people = People::at(&short.coordinator.url()).await;
+                assert!(short.people.any_task().await, "there is something to be given up");
+            }
+            short.nothing_is_left(label).await;
+        });
+    }
 }
 
 #[test]

@@ -19,7 +19,7 @@ impl History {
         if let Some(attempt) = about(frame)
             && self.sessions.get(&session).is_some_and(|log| log.rejoining)
         {
-            self.claimed(session, attempt);
+            self.claimed(session, attempt, matches!(frame, Up::Attempt(_)));
         }
         match frame {
             Up::Submit(submit) if again && self.is_on_record(submit) => {
@@ -201,7 +201,7 @@ impl History {
     /// A later submit under a taken id. It counts if the first turns out to be refused: that is told later.
     fn contest(&mut self, task: TaskId, claim: Claim) {
         let log = self.tasks.entry(task).or_default();
-        if log.attempts.is_empty() {
+        if log.own_attempts().is_empty() {
             log.contested = true;
             log.others.push(claim);
         }
@@ -215,6 +215,8 @@ impl History {
         if !log.others.is_empty() {
             let claim = log.others.remove(0);
             self.accept(task, claim);
+        } else {
+            self.remember(task);
         }
     }
 
@@ -223,7 +225,7 @@ impl History {
         let log = self.tasks.entry(task).or_default();
         if let Some(at) = log.others.iter().position(|c| c.from.is_none()) {
             log.others.remove(at);
-        } else if log.from.is_none() && log.creator.is_none() && log.attempts.is_empty() && log.told.is_none() {
+        } else if log.from.is_none() && log.creator.is_none() && log.own_attempts().is_empty() && log.told.is_none() {
             self.refuse(task);
         }
     }

@@ -296,16 +296,20 @@ impl History {
 
     /// A session is over: its attempts are lost, and what it owns must be cancelled.
     pub(crate) fn session_over(&mut self, session: SessionId) {
-        let Some(log) = self.sessions.remove(&session) else { return };
+        let log = self.sessions.remove(&session);
         self.ended.insert(session);
         let mut lost = Vec::new();
         for (id, task) in &mut self.tasks {
             for attempt in &mut task.attempts {
-                if attempt.session == session && attempt.life == log.life && attempt.over.is_none() {
+                // One that was over before a crash, and of which no record says so, is over once more: what it had
+                // reported is forgotten, so its attempts go on until then.
+                let its = log.as_ref().is_none_or(|log| attempt.life == log.life);
+                if attempt.session == session && its && attempt.over.is_none() {
                     attempt.over = Some(Over::Lost);
                     lost.push(AttemptId { task: *id, epoch: attempt.epoch });
                 }
             }
+            let Some(log) = &log else { continue };
             let owned = log.role == Role::Client && task.root == Some(session) && task.owner == Some(Owner::Root);
             let consumed = task.from == Some(session) && task.spec.as_ref().is_some_and(|s| s.stream);
             if owned || consumed {

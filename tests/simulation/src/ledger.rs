@@ -66,6 +66,8 @@ pub(crate) struct SessionLog {
     pub(crate) starts: u64,
     /// Questions and answers about each task.
     pub(crate) asked: BTreeMap<TaskId, (u32, u32)>,
+    /// Of the answers, those that say that there will be no outcome: they end nothing that comes of another question.
+    pub(crate) refusals: BTreeMap<TaskId, u32>,
     /// Tasks it asked for when they were not known.
     pub(crate) early: BTreeSet<TaskId>,
     /// Attempts that must be told of a cancel request.
@@ -96,6 +98,7 @@ impl SessionLog {
             granted: 0,
             starts: 0,
             asked: BTreeMap::new(),
+            refusals: BTreeMap::new(),
             early: BTreeSet::new(),
             owed: BTreeSet::new(),
             rejoining: false,
@@ -132,7 +135,7 @@ pub(crate) struct AttemptLog {
     pub(crate) too_late: bool,
     /// Items it sent while it was live.
     pub(crate) items: Vec<Bytes>,
-    /// Its worker named it to a coordinator that started again, or reported about it.
+    /// Its worker named it to a coordinator that started again.
     pub(crate) claimed: bool,
     /// It was taken for lost and named later: whether it counts, only the core knows.
     pub(crate) doubtful: bool,
@@ -195,6 +198,8 @@ pub(crate) struct TaskLog {
     /// Later submits under the same id.
     pub(crate) others: Vec<Claim>,
     pub(crate) contested: bool,
+    /// What was known of it when somebody submitted it after its time was over: that is so if the submit is refused.
+    pub(crate) forgotten: Option<Box<TaskLog>>,
     /// Cancel requests that came, and were withdrawn.
     pub(crate) cancels: u32,
     pub(crate) withdrawn: u32,
@@ -245,10 +250,21 @@ impl TaskLog {
         }
     }
 
+    /// Its attempts since it was forgotten, if it was.
+    pub(crate) fn own_attempts(&self) -> &[AttemptLog] {
+        &self.attempts[self.forgotten.as_ref().map_or(0, |before| before.attempts.len())..]
+    }
+
     /// Whether the core may have fenced an attempt before anybody is told.
     pub(crate) fn expires(&self) -> bool {
         let policy = self.spec.as_ref().and_then(|s| s.options.policy.as_deref());
         policy.is_some_and(|p| p.start_to_close.is_some() || p.heartbeat.is_some())
+    }
+
+    /// The first moment at which it may have been too late to start.
+    pub(crate) fn start_by(&self) -> Option<Time> {
+        let policy = self.spec.as_ref().and_then(|s| s.options.policy.as_deref())?;
+        Some(self.accepted_at? + policy.schedule_to_start?)
     }
 
     /// Whether items that came are told, or about to be: a crash takes back those of which nothing was told.

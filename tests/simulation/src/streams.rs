@@ -31,7 +31,9 @@ impl History {
     /// A consumer is told an item: the next one of the one attempt whose items are told, and before the end.
     pub(crate) fn item_told(&mut self, session: SessionId, task: TaskId, seq: u64, value: &Bytes) {
         self.saw("item of a stream");
-        let asked = self.sessions.get(&session).and_then(|s| s.asked.get(&task)).copied().unwrap_or_default();
+        let of = self.sessions.get(&session);
+        let (asked, answered) = of.and_then(|s| s.asked.get(&task)).copied().unwrap_or_default();
+        let refused = of.and_then(|s| s.refusals.get(&task)).copied().unwrap_or_default();
         let durable = self.config.durable;
         let log = self.tasks.entry(task).or_default();
         let epoch = maker_of(value).filter(|m| m.task == task).map(|m| m.epoch);
@@ -50,7 +52,7 @@ impl History {
             Some("it is not the next one")
         } else if sent.as_ref() != Some(value) {
             Some("its attempt sent something else")
-        } else if (asked.0 == 0 && !log.crossed) || asked.1 > 0 {
+        } else if (asked == 0 && !log.crossed) || answered > refused {
             Some("it did not ask, or was told the end before")
         } else if unsafe_yet {
             Some("it may start again: the record that it must not is not durable")
@@ -82,7 +84,8 @@ impl History {
         let short = log.from == Some(session) && last.is_some_and(|a| sent(a) > told);
         let wrong = match outcome {
             _ if log.from != Some(session) || log.contested => None,
-            // Known gap: items that were on their way when the coordinator died are lost if the end was on record.
+            // Items that were on their way when the coordinator died are lost if the end was on record: the value tells the
+            // consumer how many there were.
             Outcome::Returned(_) if crossed => None,
             Outcome::Returned(_) => last.filter(|a| sent(a) != told).map(|a| format!("{} were sent", sent(a))),
             Outcome::Raised(failure) if failure.kind == FailureKind::WorkerLost => {

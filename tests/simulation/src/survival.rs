@@ -102,11 +102,13 @@ impl History {
         log.recovered_in = self.life;
         log.granted = 0;
         log.asked.clear();
+        log.refusals.clear();
         log.early.clear();
     }
 
-    /// A worker says which attempt it holds: it goes on, unless it is over.
-    pub(crate) fn claimed(&mut self, session: SessionId, attempt: AttemptId) {
+    /// A worker says which attempt it holds, or reports about one: it goes on, unless it is over, until the worker has said
+    /// all that it holds and did not name it.
+    pub(crate) fn claimed(&mut self, session: SessionId, attempt: AttemptId, named: bool) {
         let Some(life) = self.sessions.get(&session).map(|l| l.life) else { return };
         let Some(log) = self.tasks.get_mut(&attempt.task) else { return };
         if log.told.is_some() || attempt.epoch <= log.failed_epoch {
@@ -121,7 +123,7 @@ impl History {
             last.doubtful = true;
         }
         last.life = life;
-        last.claimed = true;
+        last.claimed |= named;
         self.saw("attempt adopted");
     }
 
@@ -168,7 +170,9 @@ impl History {
                 );
                 return self.fail("L1", what);
             }
-            self.tasks.entry(task).or_default().safe = true;
+            let log = self.tasks.entry(task).or_default();
+            // A cancel request may be on record before its task is.
+            log.safe |= log.durable_submit;
         }
         let Some(log) = self.sessions.get_mut(&session) else { return };
         let later = log.requests.split_off(&ack);
@@ -197,11 +201,23 @@ impl History {
     pub(crate) fn forget_if_expired(&mut self, task: TaskId, now: Time) {
         let Some((_, at)) = self.fold.tasks.get(&task).and_then(|t| t.ended.as_ref()) else { return };
         if *at + self.config.retention <= now
-            && let Some(log) = self.tasks.get_mut(&task)
+            && let Some(log) = self.tasks.get_mut(&task).filter(|log| log.forgotten.is_none())
         {
-            log.told = None;
-            log.accepted_at = None;
-            log.recorded = false;
+            // Nobody remembers anything of it but its attempts, whose results others may hold.
+            let (attempts, other_bodies, crossed) = (log.attempts.clone(), log.other_bodies, log.crossed);
+            let before = Box::new(std::mem::take(log));
+            *log = TaskLog { attempts, other_bodies, crossed, forgotten: Some(before), ..TaskLog::default() };
+            // Its end, if it is accepted, is another one.
+            self.traced.remove(&task);
+        }
+    }
+
+    /// The coordinator knows that the task was there before: it is what it was.
+    pub(crate) fn remember(&mut self, task: TaskId) {
+        let log = self.tasks.entry(task).or_default();
+        if let Some(before) = log.forgotten.take() {
+            *log = *before;
+            self.traced.insert(task);
         }
     }
 
@@ -217,7 +233,10 @@ impl History {
                 (submitted.task, self.item_of(|f| matches!(f, Up::Submit(s) if s.task == submitted.task)))
             }
             Record::Ended { task, .. } => {
-                (*task, self.item_of(|f| matches!(f, Up::Ended { attempt, .. } if attempt.task == *task)))
+                // What came of an attempt that is on record as over changes nothing.
+                let over = self.tasks.get(task).map(|log| log.failed_epoch).unwrap_or_default();
+                let fits = |f: &Up| matches!(f, Up::Ended { attempt, .. } if attempt.task == *task && attempt.epoch > over);
+                (*task, self.item_of(fits))
             }
             Record::AttemptFailed(failed) => {
                 (failed.task, self.item_of(|f| matches!(f, Up::Ended { attempt, .. } if attempt.task == failed.task && attempt.epoch == failed.epoch)))
@@ -255,6 +274,7 @@ impl TaskLog {
         self.refused = false;
         self.contested = false;
         self.others.clear();
+        self.forgotten = None;
         self.must_cancel = None;
         self.durable_submit = true;
         self.durable_start = folded.started;

@@ -100,10 +100,13 @@ impl History {
         let early = log.early.contains(&task);
         self.stream_ended(session, task, outcome);
         if self.refusal(task, outcome, early) {
+            if let Some(log) = self.sessions.get_mut(&session) {
+                *log.refusals.entry(task).or_default() += 1;
+            }
             return;
         }
         let conflict = self.conflicts.get(&(session, life, task));
-        let started = self.tasks.get(&task).filter(|t| !t.attempts.is_empty()).and_then(|t| t.spec.as_ref());
+        let started = self.tasks.get(&task).filter(|t| !t.own_attempts().is_empty()).and_then(|t| t.spec.as_ref());
         if let (Some(theirs), Some(started)) = (conflict, started)
             && **theirs != **started
         {
@@ -145,7 +148,7 @@ impl History {
             return false;
         }
         let accepted = log.accepted_at.is_some();
-        let unstarted = log.attempts.is_empty();
+        let unstarted = log.own_attempts().is_empty();
         let complaint = match &failure.kind {
             FailureKind::AlreadyExists => {
                 (!log.other_bodies).then_some(("L2", "it was never submitted with another body"))
@@ -247,12 +250,12 @@ impl History {
             Some(("L5", format!("leases up to {before:?} were given in earlier lives")))
         } else if start.spec.options.max_crashes == 0
             && start.spec.options.max_attempts <= 1
-            && log.attempts.iter().any(|a| a.over == Some(Over::Lost))
+            && log.own_attempts().iter().any(|a| a.over == Some(Over::Lost))
         {
             Some(("L5", format!("it may run once at most, and was lost: {:?}", log.attempts)))
         } else if log.attempts.last().is_some_and(|a| a.epoch >= epoch) {
             Some(("L5", format!("its epochs do not grow: {:?}", log.attempts)))
-        } else if !log.expires() && log.attempts.iter().any(|a| !a.items.is_empty()) && log.items_count() {
+        } else if !log.expires() && log.own_attempts().iter().any(|a| !a.items.is_empty()) && log.items_count() {
             Some(("L23", "it is a stream of which items have come".into()))
         } else if log.attempts.last().is_some_and(|a| a.over.is_none()) {
             Some(("L5", format!("another attempt is live: {:?}", log.attempts)))
@@ -267,7 +270,7 @@ impl History {
             ))
         } else if finished && log.must_cancel.is_some() && log.withdrawn == 0 && start.cancels == 0 {
             Some(("L7", "what it belonged to is over".into()))
-        } else if log.attempts.is_empty() && log.cancels > 0 && log.withdrawn == 0 && start.cancels == 0 {
+        } else if log.own_attempts().is_empty() && log.cancels > 0 && log.withdrawn == 0 && start.cancels == 0 {
             Some(("L6", "it was cancelled before it started".into()))
         } else if durable && !log.durable_start && start.spec.options.max_crashes == 0 {
             Some(("L1", "it may run once at most, and its start is not durable".into()))
@@ -305,7 +308,9 @@ impl History {
     /// Of several submits under one id the first that was not refused counts: the start shows which one that was.
     fn settle_claims(&mut self, now: Time, start: &Start) {
         let task = start.attempt.task;
-        let Some(log) = self.tasks.get_mut(&task).filter(|t| t.attempts.is_empty() && t.contested) else { return };
+        let Some(log) = self.tasks.get_mut(&task).filter(|t| t.own_attempts().is_empty() && t.contested) else {
+            return;
+        };
         let others = std::mem::take(&mut log.others);
         let left = |deadline: Option<Time>| deadline.map(|d| d.since(now));
         let fits = log.accepted_at.is_some()

@@ -6,7 +6,7 @@ use farloop_core::outcome::{Failure, FailureKind, Outcome};
 
 use crate::calls::Complaint;
 use crate::history::History;
-use crate::ledger::{Over, TaskLog};
+use crate::ledger::{AttemptLog, Over, TaskLog};
 use crate::peer::Kind;
 use crate::world::World;
 
@@ -152,7 +152,7 @@ impl History {
     /// Whether a task ended as it had to.
     fn verdict(&self, id: TaskId, log: &TaskLog) -> Option<Complaint> {
         log.accepted_at?;
-        if log.contested && log.attempts.is_empty() {
+        if log.contested && log.own_attempts().is_empty() {
             // Which of the submits was accepted, nobody but the core knows.
             return None;
         }
@@ -174,6 +174,16 @@ impl History {
                 (!asked).then(|| ("L6", "nobody asked for it".into()))
             }
         };
+        // The start had left; that the body began was said when its time to start was over.
+        let start_by = match told {
+            Outcome::Raised(f) if f.kind == FailureKind::ScheduleToStartTimeout => log.start_by(),
+            _ => None,
+        };
+        let returned = |a: &AttemptLog| {
+            let in_time = start_by.is_none_or(|at| a.reported_at < at);
+            let fits = |v: &[u8]| v.len() <= self.config.max_payload;
+            in_time && matches!(&a.report, Some((Outcome::Returned(v), _)) if fits(v))
+        };
         let ignored = report.is_none()
             && !log.orphaned
             && !self.creator_retried(log)
@@ -182,10 +192,7 @@ impl History {
             && log.deadline.is_none()
             && log.within.1.is_none()
             && !log.expires()
-            && log
-                .attempts
-                .iter()
-                .any(|a| matches!(&a.report, Some((Outcome::Returned(v), _)) if v.len() <= self.config.max_payload));
+            && log.own_attempts().iter().any(returned);
         let wrong =
             wrong.or_else(|| ignored.then(|| ("L4", "a live attempt returned a value, and it does not count".into())));
         wrong.map(|(law, why)| (law, format!("{id} ended with {told:?}, but {why}; {log:?}")))

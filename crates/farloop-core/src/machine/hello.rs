@@ -66,6 +66,9 @@ impl Core {
             return;
         }
         let recovered = self.welcomed_before(&hello);
+        // Its first welcome was lost with a former life, so it has said nothing and begins now: to say that it goes on
+        // would promise it a link that it never had.
+        let begins = !recovered && known.is_some_and(|index| self.sessions[index as usize].stub);
         let goes_on = |core: &mut Self, index: u32| match core.sessions[index as usize].stub {
             true => core.come_back(index, conn, &hello),
             false => core.resume(index, conn, &hello),
@@ -77,7 +80,7 @@ impl Core {
         };
         let session = &mut self.sessions[index as usize];
         session.last_heard = self.now;
-        let resumed = resumed.is_some() || session.rejoining;
+        let resumed = (resumed.is_some() && !begins) || session.rejoining;
         let reply = HelloReply::Welcome {
             resumed,
             received: session.outbox.link.acknowledges(),

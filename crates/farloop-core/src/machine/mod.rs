@@ -22,7 +22,7 @@ use slab::Slab;
 
 use crate::api::{Config, Input, Output, Record};
 use crate::frame::{Role, Up};
-use crate::id::{CallId, SessionId, TaskId};
+use crate::id::{AttemptId, CallId, SessionId, TaskId};
 use crate::limits;
 use crate::outcome::Outcome;
 use crate::spec::Durability;
@@ -237,6 +237,8 @@ pub(crate) enum Work {
     Aftermath(Aftermath),
     /// Tasks of former lives that no worker came back with.
     TakeOn,
+    /// Attempts that a worker reported about when it came back, and did not name.
+    Unnamed(Vec<AttemptId>),
     Carry(Box<Carrying>),
 }
 
@@ -439,6 +441,7 @@ impl Core {
                 Work::Primitive { at, serial } => self.primitive_some(*at, *serial),
                 Work::Aftermath(aftermath) => self.aftermath_some(aftermath),
                 Work::TakeOn => self.take_on_some(),
+                Work::Unnamed(attempts) => self.unnamed_some(attempts),
                 Work::Carry(carrying) => self.carry_some(carrying),
             };
             if !done {

@@ -77,9 +77,10 @@ impl Task {
         self.rare.as_ref().and_then(|r| r.stream.as_ref()).map_or(0, |s| s.window.given())
     }
 
-    /// Items of it have come, in this life or, by the records, before.
+    /// Items of it have come, in this life or, by the records, before. Where those say that it started because it must not
+    /// start twice anyway, they cannot tell: its producer may have ended and forgotten its items since.
     pub(crate) fn has_items(&self) -> bool {
-        self.items() > 0 || (self.spec.stream && self.once && self.spec.options.max_crashes > 0)
+        self.items() > 0 || (self.spec.stream && self.once)
     }
 }
 

@@ -6,6 +6,7 @@ use farloop_core::api::{Call, Config, Input, Record, Reply, TaskState};
 use farloop_core::frame::{Down, Owner, Submit, Up};
 use farloop_core::id::TaskId;
 use farloop_core::limits;
+use farloop_core::link::Link;
 use farloop_core::outcome::{FailureKind, Outcome};
 use farloop_core::spec::{Dependency, Durability, Retention, Spec};
 
@@ -276,6 +277,32 @@ pub(crate) fn l23_a_stream_goes_on_where_its_consumer_is_or_says_that_it_cannot(
     assert_eq!(c.outcome(client, id(1)), returned(""));
 }
 
+/// The producer of a stream failed and forgot its items while the coordinator was away. That the stream had started is on
+/// record because it may start only once, so the records do not say whether items of it were told: they may have been.
+#[test]
+pub(crate) fn l23_a_stream_that_fails_after_a_restart_does_not_begin_again() {
+    let mut c = Cluster::durable();
+    let (client, worker) = (c.client(1), c.worker(2, &["f"], 9));
+    c.sync();
+    let mut once = Spec { stream: true, ..spec("f") };
+    (once.options.max_crashes, once.options.max_attempts) = (0, 3);
+    c.submit(client, id(1), once.clone());
+    // Of this one no item comes: while the coordinator lives it knows that, and tries again.
+    c.submit(client, id(2), once);
+    c.sync();
+    let (_, attempt) = c.running(id(1));
+    c.send(worker, Up::Item { attempt, seq: 1, value: bytes::Bytes::from_static(b"1") });
+    c.end(id(2), raised("no"));
+    c.sync();
+    assert_eq!(c.starts(worker).iter().filter(|s| s.attempt.task == id(2)).count(), 2, "nothing of it had come");
+    c.lose(worker);
+    c.end(id(1), raised("in the middle"));
+    c.restart();
+    c.all_back();
+    assert_eq!(c.failure(client, id(1)).message, "in the middle");
+    assert_eq!(c.starts(worker).iter().filter(|s| s.attempt.task == id(1)).count(), 1);
+}
+
 /// A peer forgets what was acknowledged: so only what is durable is, and a payload only when it is whole.
 #[test]
 pub(crate) fn l1_nothing_is_acknowledged_before_it_is_durable() {
@@ -524,6 +551,61 @@ pub(crate) fn l19_a_deadline_goes_on_over_a_restart() {
     c.pass(Duration::from_secs(2));
     c.sync();
     assert_eq!(c.failure(client, id(1)).kind, FailureKind::TimedOut);
+}
+
+/// A host that lost its session talks about a body that it dropped. In the life in which that was, it is told to stop; the
+/// next one hears it from a worker that comes back, and does not take that for holding it.
+#[test]
+pub(crate) fn l16_a_worker_that_reports_about_an_attempt_and_does_not_name_it_does_not_hold_it() {
+    let mut c = Cluster::durable();
+    let (client, worker) = (c.client(1), c.worker(2, &["f"], 9));
+    c.sync();
+    c.submit(client, id(1), spec("f"));
+    let mut once = spec("f");
+    once.options.max_crashes = 0;
+    c.submit(client, id(2), once);
+    c.submit(client, id(3), spec("f"));
+    c.sync();
+    let attempts = [1, 2, 3].map(|n| c.running(id(n)).1);
+    c.lose(worker);
+    for attempt in attempts {
+        c.send(worker, Up::CancelSeen { attempt, seen: 0 });
+    }
+    for attempt in &attempts[..2] {
+        c.peers.get_mut(&worker).expect("a peer of this test").memory.holds.remove(attempt);
+    }
+    c.restart();
+    c.all_back();
+    assert!(attempts[..2].iter().all(|attempt| c.got(worker).contains(&Down::Fence(*attempt))));
+    assert!(!c.got(worker).contains(&Down::Fence(attempts[2])), "that one it holds");
+    assert!(c.running(id(1)).1.epoch > attempts[0].epoch, "it starts again");
+    assert_eq!(c.failure(client, id(2)).kind, FailureKind::WorkerLost);
+    for n in [1, 3] {
+        c.end(id(n), returned("v"));
+        c.sync();
+        assert_eq!(c.outcome(client, id(n)), returned("v"));
+    }
+    assert_eq!(c.running(id(3)).1, attempts[2]);
+}
+
+/// Its hello was recorded, and the answer was lost with that life: it says hello for the first time, and begins.
+#[test]
+pub(crate) fn l10_a_worker_whose_first_welcome_was_lost_begins() {
+    let mut c = Cluster::durable();
+    let worker = c.worker(2, &["f"], 0);
+    c.sync();
+    c.restart();
+    let peer = c.peers.get_mut(&worker).expect("a peer of this test");
+    (peer.link, peer.memory) = (Link::new(limits::MAX_PAYLOAD), Default::default());
+    c.connect(worker, false);
+    assert!(!c.peers[&worker].resumed, "nothing goes on that it knows of");
+    let client = c.client(1);
+    c.grant(worker, 1);
+    c.submit(client, id(1), spec("f"));
+    c.sync();
+    c.end(id(1), returned("v"));
+    c.sync();
+    assert_eq!(c.outcome(client, id(1)), returned("v"));
 }
 
 /// What was given up in one life, and handed to another worker, is given up in the next one as well.

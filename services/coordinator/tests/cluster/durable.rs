@@ -238,7 +238,12 @@ async fn while_records_are_read_health_says_so_and_calls_are_told_to_come_again(
     let refused =
         Peer::new(farloop_core::frame::Role::Client, "early").connect(second.channel().await).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unavailable);
+    // One that came too early and keeps its channel.
+    let mut early = TaskServiceClient::new(second.channel().await);
+    let request = v1::GetTaskRequest { task_id: task.task_id.clone(), ..Default::default() };
+    assert_eq!(early.get_task(request.clone()).await.unwrap_err().code(), Code::Unavailable);
     desk.order(|orders| orders.hold_replay = false);
+    until(async || early.get_task(request.clone()).await.ok()).await;
     let known = until(async || get(&second, &task.task_id).await.ok()).await;
     assert_eq!((known.task_id, known.create_time), (task.task_id, task.create_time));
     assert_eq!(second.health().await, ServingStatus::Serving as i32);

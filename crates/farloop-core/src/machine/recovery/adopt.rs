@@ -71,6 +71,10 @@ impl Core {
         if let Some(worker) = &mut session.worker {
             // What it allows in all it may have said before: that overtakes.
             worker.starts = if forgotten { 0 } else { starts };
+            let unnamed = self.recovery.take_reported(id);
+            if !unnamed.is_empty() {
+                self.work.push_back(Work::Unnamed(unnamed));
+            }
             self.is_back(id);
             self.pull_later(index);
             let drained =
@@ -131,6 +135,11 @@ impl Core {
             taken: taken.unwrap_or_default(),
         };
         self.adopt(session, index, &held);
+        let over = matches!(frame, Up::Ended { .. } | Up::Returned(_));
+        if !over {
+            let worker = self.sessions[session as usize].worker_id();
+            self.recovery.reported.insert((worker, attempt));
+        }
     }
 
     /// A worker says that it holds this attempt.
@@ -138,6 +147,8 @@ impl Core {
         if !self.sessions[session as usize].rejoining || planted!(self, ReturnedAttemptIgnored) {
             return;
         }
+        let worker = self.sessions[session as usize].worker_id();
+        self.recovery.reported.remove(&(worker, held.attempt));
         let Some(index) = self.tasks.find(held.attempt.task) else { return self.disown_attempt(session, held.attempt) };
         let here = self.leased(index, held.attempt.epoch) && self.tasks[index].place == session;
         if !here && !self.may_adopt(index, held.attempt) {

@@ -18,7 +18,7 @@ use alloc::vec::Vec;
 
 use super::lists::List;
 use super::tasks::TaskKey;
-use crate::id::{Epoch, Life, SessionId, TaskId, WorkerId};
+use crate::id::{AttemptId, Epoch, Life, SessionId, TaskId, WorkerId};
 use crate::outcome::Outcome;
 use crate::record::LifeBegan;
 use crate::time::Time;
@@ -45,6 +45,9 @@ pub(crate) struct Recovery {
     roster: BTreeMap<WorkerId, String>,
     /// Of those, the ones that have not said yet what they hold.
     awaited: BTreeSet<WorkerId>,
+    /// Attempts that workers which are coming back reported about and have not named. What came before the end of such a
+    /// worker's last session counts; but one that it does not name it does not hold.
+    reported: BTreeSet<(WorkerId, AttemptId)>,
     /// The recovery window.
     open: bool,
     /// When it was opened.
@@ -98,5 +101,16 @@ impl Recovery {
     /// Whether a lease under this epoch was given before this life.
     pub(crate) fn before(&self, epoch: Epoch) -> bool {
         self.life().is_some_and(|life| epoch.0 < life.number << LIFE_BITS)
+    }
+
+    /// Forgets what a worker reported about and did not name.
+    fn take_reported(&mut self, worker: WorkerId) -> Vec<AttemptId> {
+        let from = (worker, AttemptId { task: TaskId(0), epoch: Epoch(0) });
+        let of = self.reported.range(from..).take_while(|(of, _)| *of == worker).map(|(_, attempt)| *attempt);
+        let attempts: Vec<_> = of.collect();
+        for attempt in &attempts {
+            self.reported.remove(&(worker, *attempt));
+        }
+        attempts
     }
 }

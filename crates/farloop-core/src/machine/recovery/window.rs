@@ -6,7 +6,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::id::{Epoch, SessionId, WorkerId};
+use crate::id::{AttemptId, Epoch, SessionId, WorkerId};
 use crate::limits;
 use crate::machine::check::{LawViolation, broken};
 use crate::machine::ending::Family;
@@ -56,6 +56,8 @@ impl Core {
 
     /// The worker has said what it holds, or never will.
     pub(super) fn is_back(&mut self, worker: WorkerId) {
+        // With its session went what it held.
+        drop(self.recovery.take_reported(worker));
         if self.recovery.awaited.remove(&worker) {
             self.close_window_if_all_are_back();
         }
@@ -82,6 +84,19 @@ impl Core {
             };
             self.touched += 1;
             self.take_on(index);
+        }
+        false
+    }
+
+    /// A piece of what a worker talked about and does not hold: nobody came back with it. True when all is done.
+    pub(crate) fn unnamed_some(&mut self, attempts: &mut Vec<AttemptId>) -> bool {
+        while self.touched < limits::TOUCH {
+            let Some(attempt) = attempts.pop() else { return true };
+            self.touched += 1;
+            if let Some(index) = self.tasks.find(attempt.task).filter(|index| self.leased(*index, attempt.epoch)) {
+                self.fence(index);
+                self.take_on(index);
+            }
         }
         false
     }
