@@ -64,7 +64,6 @@ impl Page {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use farloop::prelude::*;
     use farloop::testing::Cluster;
 
     #[test]

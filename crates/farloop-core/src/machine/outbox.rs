@@ -478,7 +478,6 @@ mod tests {
             life: None,
             labels: Vec::new(),
             process: None,
-            labels: Vec::new(),
         };
         core.handle(Time(0), Input::Hello { conn, hello });
         core.handle(Time(0), Input::Cut { session, conn });
