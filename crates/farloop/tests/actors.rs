@@ -89,7 +89,7 @@ async fn calls_are_coroutines() -> farloop::Result<()> {
     assert_eq!(wait_for(shield(counter.add(0)), Duration::from_secs(1)).await?, 14);
     assert_eq!(add_from_a_task(&counter, 6).await?, 20);
     // A task stands for an argument: the value never comes here.
-    assert_eq!(counter.add(&ensure_future(counter.peek())).await?, 40);
+    assert_eq!(counter.add(ensure_future(counter.peek())).await?, 40);
     assert_eq!(counter.give(&Counter::spawn(2).await?).await?, 42);
     counter.peek().close();
     Ok(())

@@ -108,7 +108,11 @@ fn judge(asked: &Asked, reply: &Reply, now: Time) -> Option<Complaint> {
         | Reply::Cancelled { task: view, .. }
         | Reply::Explained { task: view, .. } => std::slice::from_ref(view),
         Reply::Tasks { tasks, .. } | Reply::Gathered { tasks, .. } => tasks,
-        Reply::Workers(_) | Reply::Worker(_) | Reply::WorkerExit { .. } | Reply::Opened | Reply::Released => &[],
+        Reply::Actor(view) => std::slice::from_ref(&view.task),
+        Reply::Actors { .. }
+        | Reply::Workers(_)
+        | Reply::Worker(_)
+        | Reply::WorkerExit { .. } | Reply::Opened | Reply::Released => &[],
     };
     if let Some(view) = views.iter().find(|v| over(v) != v.outcome.is_some() || over(v) != v.ended.is_some()) {
         return Some(("L3", format!("state and outcome disagree: {view:?}")));

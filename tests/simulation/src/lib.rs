@@ -3,10 +3,11 @@
 //! [`plan`] draws what a seed is about; [`world`] is the event loop, and `shell` the shell around the core; [`peer`], [`client`], [`worker`] and
 //! [`body`] are the processes at the other ends, which run [`script`]s; [`network`] and [`faults`] are what can go wrong;
 //! [`history`] is the observer, with `ledger` for its records and `heard`, `told`, `streams`, [`calls`] and `verdict` for its
-//! judgements; [`run()`] runs seeds.
+//! judgements; [`run()`] runs seeds. `acting` has worlds of actors.
 //!
 //! No threads inside a world, no clock, no unordered collection: the same seed gives the same trace (L20).
 
+mod acting;
 pub mod body;
 pub mod brief;
 pub mod calls;
@@ -38,4 +39,5 @@ mod verdict;
 pub mod worker;
 pub mod world;
 
+pub use acting::run_acting;
 pub use run::{Failed, Options, Outcome, Report, catch, plantable, run, run_seed};

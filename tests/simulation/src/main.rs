@@ -6,7 +6,7 @@ use std::time::Instant;
 use farloop_test_simulation::{Options, catch, plantable, run, run_seed};
 
 const USAGE: &str =
-    "usage: farloop-test-simulation [--seeds N] [--from N] [--seed S] [--planted NAME|all] [--trace] [--first] [--safety|--liveness]
+    "usage: farloop-test-simulation [--seeds N] [--from N] [--seed S] [--planted NAME|all] [--trace] [--first] [--safety|--liveness] [--actors]
 
   --seeds N       run N seeds (default 2000)
   --from N        beginning with this one (default 0)
@@ -14,6 +14,7 @@ const USAGE: &str =
   --trace         with --seed: print every line
   --safety        in worlds with a store faults never stop: nothing may break, and nothing has to end
   --liveness      in worlds with a store faults stop, and everything has to end; without either the seed draws
+  --actors        worlds of actors rather than of tasks
   --first         stop at the first seed that fails
   --planted NAME  plant a bug in the core and say after how many seeds it is caught; `all` does so for every bug
                   (needs --features planted-bugs)";
@@ -90,7 +91,7 @@ fn planted(command: &Command) -> ExitCode {
     }
     let (mut missed, total) = (0, names.len());
     for name in names {
-        let caught = catch(&name, command.from..command.from + command.seeds);
+        let caught = catch(&name, command.from..command.from + command.seeds, command.options.actors);
         match caught {
             Some((after, failed)) => {
                 let what = failed.what.lines().next().unwrap_or_default();
@@ -118,6 +119,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Command, String> {
             "--planted" => command.options.planted = Some(value("--planted")?),
             "--safety" => command.options.safety = Some(true),
             "--liveness" => command.options.safety = Some(false),
+            "--actors" => command.options.actors = true,
             "--trace" => command.options.trace = true,
             "--first" => command.options.first = true,
             "--help" | "-h" => return Err(String::new()),

@@ -22,6 +22,10 @@ pub struct Options {
     pub safety: Option<bool>,
     /// Name of a bug to plant in the core.
     pub planted: Option<String>,
+    /// Worlds of actors rather than of tasks.
+    pub actors: bool,
+    /// Keep the last lines of the trace.
+    pub keep: bool,
 }
 
 /// A seed that failed.
@@ -37,6 +41,8 @@ pub struct Failed {
     pub step: u64,
     /// The last lines of its trace.
     pub tail: Vec<String>,
+    /// In a world of actors.
+    pub actors: bool,
 }
 
 /// What came of one seed.
@@ -86,6 +92,14 @@ pub struct Report {
 /// Runs one seed.
 #[must_use]
 pub fn run_seed(seed: u64, options: &Options) -> Outcome {
+    if options.actors {
+        let outcome = crate::acting::run_acting(seed, options);
+        if outcome.failed.is_some() && !options.trace {
+            // Again with lines: the same thing happens (L20).
+            return crate::acting::run_acting(seed, &Options { keep: true, ..options.clone() });
+        }
+        return outcome;
+    }
     let outcome = attempt(seed, options, false);
     if outcome.failed.is_some() && !options.trace {
         // Again with lines: the same thing happens (L20).
@@ -106,7 +120,7 @@ fn attempt(seed: u64, options: &Options, keep: bool) -> Outcome {
         crate::history::Broken { law: "panic".into(), what: text.unwrap_or_default() }
     });
     let broken = panicked.or(world.history.broken);
-    let failed = broken.map(|b| Failed { seed, law: b.law, what: b.what, step: world.steps, tail: world.trace.tail() });
+    let failed = broken.map(|b| Failed { seed, law: b.law, what: b.what, step: world.steps, tail: world.trace.tail(), actors: false });
     Outcome {
         steps: world.steps,
         hash: world.trace.hash(),
@@ -194,7 +208,7 @@ impl fmt::Display for Failed {
             writeln!(f, "  {line}")?;
         }
         writeln!(f, "{}: {}", self.law, self.what)?;
-        write!(f, "replay: cargo xtask sim --seed {}", self.seed)
+        write!(f, "replay: cargo xtask sim{} --seed {}", if self.actors { " --actors" } else { "" }, self.seed)
     }
 }
 
@@ -218,12 +232,12 @@ impl fmt::Display for Report {
 
 /// After how many seeds a planted bug is caught, and how. A seed that fails without the bug as well does not count.
 #[must_use]
-pub fn catch(name: &str, seeds: Range<u64>) -> Option<(u64, Failed)> {
-    let options = Options { planted: Some(name.into()), ..Options::default() };
+pub fn catch(name: &str, seeds: Range<u64>, actors: bool) -> Option<(u64, Failed)> {
+    let options = Options { planted: Some(name.into()), actors, ..Options::default() };
     let first = seeds.start;
     seeds.into_iter().find_map(|seed| {
         let failed = run_seed(seed, &options).failed?;
-        run_seed(seed, &Options::default()).failed.is_none().then_some((seed - first + 1, failed))
+        run_seed(seed, &Options { actors, ..Options::default() }).failed.is_none().then_some((seed - first + 1, failed))
     })
 }
 

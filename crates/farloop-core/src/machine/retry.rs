@@ -175,7 +175,7 @@ impl Core {
         if let Some(why) = self.call_is_late(key.index) {
             let text = format!("the call did not begin within its schedule_to_start of {limit:?}: {why}");
             let failure = Failure {
-                may_have_run: Some(false),
+                may_have_run: Some(self.tasks[key.index].attempts > 0),
                 ..Failure::clone(&self.timeout(key.index, FailureKind::ActorUnavailable, text))
             };
             return self.end_task(key.index, Outcome::Raised(Arc::new(failure)), Family::All);

@@ -143,7 +143,8 @@ fn definitions(
             clippy::let_and_return,
             clippy::unit_arg,
             clippy::let_unit_value,
-            clippy::needless_pass_by_value
+            clippy::needless_pass_by_value,
+            clippy::needless_update
         )]
         impl #reference {
             const __FARLOOP_TYPE: &'static ::farloop::__private::Definition = &::farloop::__private::Definition {

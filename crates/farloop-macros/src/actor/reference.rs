@@ -24,7 +24,7 @@ pub(super) fn makers(parts: &Parts<'_>, new: &Method<'_>, task: &Task<'_>) -> To
     let calls = &new.options.calls;
     let defaults = (!calls.is_empty()).then(|| quote!(.options(|task| task #(#calls)*)));
     let about_spawn = format!(
-        "Describes a new actor, with the arguments of `new`: `{name}::spawn(..).await` makes it, somewhere, and gives the reference. See [`Spawn`](::farloop::actor::Spawn)."
+        "Describes a new actor, with the arguments of `new`: `{name}::spawn(..).await` makes it, somewhere, and gives the reference. See [`Spawn`](farloop::actor::Spawn)."
     );
     let about_lookup = format!(
         "A coroutine that gives the reference to the `{name}` of that name. It fails with `ActorDied` where nobody has it."
@@ -75,14 +75,14 @@ pub(super) fn reference(parts: &Parts<'_>, methods: &[(&Method<'_>, &Task<'_>)])
     let Parts { reference, .. } = parts;
     let name = unraw(parts.name);
     let doc = format!(
-        "A reference to an actor `{name}`: cheap, `Clone`, at home in arguments and results. It has the methods of `{name}`, each of which gives a coroutine, and what every [`Handle`](::farloop::actor::Handle) has."
+        "A reference to an actor `{name}`: cheap, `Clone`, at home in arguments and results. It has the methods of `{name}`, each of which gives a coroutine, and what every [`Handle`](farloop::actor::Handle) has."
     );
     let calls = methods.iter().map(|(method, task)| call(parts, method, task));
     quote! {
         #[doc = #doc]
         #[derive(Clone, PartialEq, Eq, Hash)]
         #[allow(unreachable_pub)]
-        pub struct #reference(::farloop::actor::Handle);
+        pub struct #reference(farloop::actor::Handle);
 
         #[allow(private_interfaces, unreachable_pub, clippy::should_implement_trait)]
         impl #reference {

@@ -52,9 +52,9 @@ mod timer;
 pub use farloop_core::actor::{Restart, RestartWhen};
 
 pub use self::handle::{ActorRef, Handle};
+pub use self::here::{ACTOR_COROUTINES, save, save_with_reply, this_id};
 #[cfg(test)]
 pub(crate) use self::here::{Stays, spawn_with_actor};
-pub use self::here::{ACTOR_COROUTINES, save, save_with_reply, this_id};
 pub use self::instance::{Held, Saved};
 pub use self::interleaved::Interleaved;
 pub use self::reminder::Remind;

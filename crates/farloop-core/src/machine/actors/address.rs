@@ -252,7 +252,8 @@ impl Core {
     pub(super) fn actor_is_over(&self, index: u32, at: u32) -> Outcome {
         let task = &self.tasks[index];
         let why = self.actors[at].over.as_deref().unwrap_or("it is over");
-        let ran = task.phase == crate::machine::tasks::Phase::Leased && task.sent;
+        // One of a former life may be at a worker that is not back.
+        let ran = task.attempts > 0 || task.phase == crate::machine::tasks::Phase::Held;
         let kind = FailureKind::ActorDied;
         Outcome::Raised(Arc::new(Failure {
             task: Some(task.id),

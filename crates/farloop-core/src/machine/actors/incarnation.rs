@@ -143,9 +143,10 @@ impl Core {
         }
         let out: Vec<u32> = self.actors[at].out.values().copied().collect();
         for call in out {
-            // One that its worker has not reported on before the end of its host is not reported on any more.
+            // One that its worker has not reported on before the end of its host is not reported on any more: it may have
+            // run, however its host left.
             self.fence(call);
-            self.lose_call(call, how);
+            self.lose_call(call, if how == Lost::HandedBack { Lost::Crashed } else { how });
         }
         closing
     }
@@ -242,8 +243,8 @@ impl Core {
         match task.phase {
             Phase::Leased if closing.is_some() => {}
             Phase::Leased => self.tell_to_leave(at, Closing::Stop),
-            // A worker that is not back yet may have it.
-            Phase::Held => {}
+            // A worker that is not back yet may have it; or what follows its last incarnation is being decided.
+            Phase::Held | Phase::Parked => {}
             _ => self.end_task(host.index, nothing(), Family::All),
         }
     }

@@ -11,7 +11,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-use super::{Age, At, Post};
+use super::{Age, At, Closing, Post};
 use crate::actor::{Address, Turns};
 use crate::id::{AttemptId, TaskId};
 use crate::limits;
@@ -148,7 +148,7 @@ impl Core {
     /// Sends calls ahead to the incarnation, as long as it takes any.
     pub(crate) fn send_calls(&mut self, at: u32) {
         while let Some(worker) = self.takes_calls(at) {
-            let index = self.actors[at].mailbox.head;
+            let index = self.next_call(at);
             if index == NIL {
                 return;
             }
@@ -170,14 +170,33 @@ impl Core {
         let actor = self.actors.get(at)?;
         let host = self.tasks.get(actor.host)?;
         let open = host.phase == Phase::Leased
-            && actor.closing.is_none()
+            && actor.closing.is_none_or(|closing| closing == Closing::Move)
             && actor.over.is_none()
             && (actor.parked == 0 || planted!(self, CallOvertakes))
             && actor.out.len() < limits::CALLS_AHEAD
             && host.standing() == 0
             && !self.draining;
-        let draining = || self.sessions[host.place as usize].worker.as_ref().is_none_or(|w| w.draining);
-        (open && !self.sessions[host.place as usize].over && !draining()).then_some(host.place)
+        (open && !self.sessions[host.place as usize].over).then_some(host.place)
+    }
+
+    /// The call that is sent next. To an incarnation that is to leave go only calls that its own calls made: those wait for
+    /// them, and it for those.
+    fn next_call(&self, at: u32) -> u32 {
+        let actor = &self.actors[at];
+        if actor.closing.is_none() && !self.leaves(at) {
+            return actor.mailbox.head;
+        }
+        if actor.out.is_empty() {
+            return NIL;
+        }
+        let mut waiting = actor.mailbox.iter(&self.tasks, Chain::Place).take(limits::CALLS_AHEAD);
+        waiting.find(|index| self.reenters(*index, at)).unwrap_or(NIL)
+    }
+
+    /// Its worker is to leave.
+    pub(super) fn leaves(&self, at: u32) -> bool {
+        let host = self.tasks.get(self.actors[at].host).filter(|host| host.phase == Phase::Leased);
+        host.and_then(|host| self.sessions[host.place as usize].worker.as_ref()).is_some_and(|worker| worker.draining)
     }
 
     /// It is not at the worker any more.

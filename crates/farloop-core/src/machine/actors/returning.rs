@@ -107,6 +107,12 @@ impl Core {
     /// A host that no worker came back with. Whoever has it must stop before it is somewhere else. True: that is all.
     pub(crate) fn take_on_host(&mut self, index: u32) -> bool {
         let Some(at) = self.actor_of(index).filter(|_| self.tasks[index].as_host().is_some()) else { return false };
+        // Its worker reported on some of its calls before it said what it holds, and then it did not hold this.
+        let out: alloc::vec::Vec<u32> = self.actors[at].out.values().copied().collect();
+        for call in out {
+            self.fence(call);
+            self.lose_call(call, Lost::Crashed);
+        }
         if self.may_sleep(index, at) {
             self.sleep(index, at);
             return true;

@@ -93,7 +93,14 @@ impl Core {
             | Up::TaskProgress { attempt, .. } => (*attempt, true, None),
             Up::Item { attempt, seq, .. } => (*attempt, true, Some(seq.saturating_sub(1))),
             Up::Returned(attempt) => (*attempt, false, None),
-            Up::Snapshot(snapshot) => (snapshot.incarnation, true, None),
+            Up::Snapshot(snapshot) => {
+                if let Some(call) = snapshot.with {
+                    self.adopt_as_reported(session, snapshot.incarnation, true, None);
+                    (call, true, None)
+                } else {
+                    (snapshot.incarnation, true, None)
+                }
+            }
             Up::Submit(submit) => match submit.creator {
                 Some(attempt) => (attempt, true, None),
                 None => return,
@@ -104,6 +111,10 @@ impl Core {
             },
             _ => return,
         };
+        self.adopt_as_reported(session, attempt, begun, taken);
+    }
+
+    fn adopt_as_reported(&mut self, session: u32, attempt: AttemptId, begun: bool, taken: Option<u64>) {
         let Some(index) = self.tasks.find(attempt.task) else { return };
         if self.leased(index, attempt.epoch) || !self.may_adopt(index, attempt) {
             return;
