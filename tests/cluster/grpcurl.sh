@@ -1,5 +1,5 @@
 #!/bin/sh
-# The public API by hand, against a cluster with the demo functions (demo.add, demo.sleep):
+# The public API by hand, against a cluster with the demo functions and actors (demo.add, demo.sleep, demo.Counter):
 #
 #     ADDRESS=localhost:7171 tests/cluster/grpcurl.sh
 #
@@ -150,6 +150,64 @@ call $task/WaitTask "{\"taskId\":\"$order\"}"
 says TASK_EXPIRED
 call $task/ReleaseTask "{\"taskId\":\"$order\"}"
 says '{' # some versions break the line in between
+
+# Actors: made, called, told, watched, stopped.
+actor=farloop.v1.ActorService
+page="page $$"
+call $actor/ListActorTypes
+says '"type": "demo.Counter"'
+says '"signature": "(by: i64)'
+says TURNS_SHARED
+call $actor/SpawnActor "{\"type\":\"demo.Counter\",\"jsonArgs\":[1],\"name\":\"$page\"}"
+says '"up": true'
+counter=$(field actorId)
+call $actor/SpawnActor "{\"type\":\"demo.Counter\",\"jsonArgs\":[1],\"name\":\"$page\"}"
+says ACTOR_ALREADY_EXISTS
+call $actor/SpawnActor "{\"type\":\"demo.Counter\",\"jsonArgs\":[9],\"name\":\"$page\",\"getOrSpawn\":true}"
+says "$counter"
+call $actor/CallActor "{\"type\":\"demo.Counter\",\"name\":\"$page\",\"method\":\"add\",\"jsonArgs\":[2]}"
+says '"json": 3'
+call $actor/TellActor "{\"actorId\":\"$counter\",\"method\":\"add\",\"jsonArgs\":[4],\"requestId\":\"$page\"}"
+call $actor/TellActor "{\"actorId\":\"$counter\",\"method\":\"add\",\"jsonArgs\":[4],\"requestId\":\"$page\"}"
+call $actor/CallActor "{\"actorId\":\"$(ending "$counter")\",\"method\":\"get\"}"
+says '"json": 7'
+call $actor/CallActor "{\"actorId\":\"$counter\",\"method\":\"after\",\"jsonArgs\":[0.5],\"timeout\":\"0.1s\"}"
+says '"done": false'
+call $task/WaitTask "{\"taskId\":\"$(field taskId)\"}"
+says '"json": 7'
+call $actor/GetActor "{\"type\":\"demo.Counter\",\"name\":\"$page\"}"
+says ACTOR_STATE_UP
+says '"mailboxDepth": 0'
+# A panic ends an incarnation, not the actor.
+call $actor/CallActor "{\"actorId\":\"$counter\",\"method\":\"panics\",\"jsonArgs\":[\"enough\"]}"
+says FAILURE_KIND_PANICKED
+call $actor/CallActor "{\"actorId\":\"$counter\",\"method\":\"get\"}"
+says '"json": 1'
+ask -max-time 1 -d "{\"actorId\":\"$counter\"}" "$ADDRESS" $actor/WatchActor
+says '"incarnation": 2'
+call $actor/ListActors '{"filter":"type=demo.Counter"}'
+says "$counter"
+# One on demand is made by the first call of its name.
+call $actor/CallActor "{\"type\":\"demo.Page\",\"name\":\"$page\",\"method\":\"visit\"}"
+says "visit 1 of $page"
+call $actor/StopActor "{\"type\":\"demo.Page\",\"name\":\"$page\",\"kill\":true,\"message\":\"enough\"}"
+says ACTOR_STATE_KILLED
+call $actor/StopActor "{\"actorId\":\"$counter\"}"
+says '"stopped": true'
+says ACTOR_STATE_STOPPED
+call $actor/CallActor "{\"actorId\":\"$counter\",\"method\":\"get\"}"
+says ACTOR_DIED
+call $actor/SpawnActor '{"type":"demo.Countr","jsonArgs":[1]}'
+says "did you mean 'demo.Counter'?"
+call $actor/SpawnActor '{"type":"demo.Counter","jsonArgs":["one"]}'
+says FAILURE_KIND_BAD_ARGUMENTS
+call $actor/CallActor '{"type":"demo.Page","name":"x","method":"visits"}'
+says METHOD_NOT_FOUND
+says 'it has: visit'
+call $actor/CallActor '{"type":"demo.Page","name":"x","method":"visit","jsonArgs":[1]}'
+says 'takes 0 arguments'
+call $task/SubmitTask '{"function":"demo.Counter","jsonArgs":[1]}'
+says 'SpawnActor makes one'
 
 # What is wrong is said in words, with a reason for programs.
 call $task/GetTask '{"taskId":"0700c321"}'

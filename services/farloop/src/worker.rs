@@ -25,6 +25,9 @@ pub(crate) struct Args {
     /// Seconds that an event loop may be stuck in a body that nobody waits for; then the worker ends with an error
     #[arg(long, env = "FARLOOP_STUCK_SECONDS", default_value_t = farloop::STUCK_LIMIT.as_secs())]
     stuck_seconds: u64,
+    /// What it says of itself, for the placement of actors: KEY=VALUE, several with commas between them
+    #[arg(long = "label", env = "FARLOOP_LABELS", value_delimiter = ',', value_parser = crate::actors::label)]
+    labels: Vec<(String, String)>,
     /// Run it as a child of this process, which starts it again when it crashes, after a pause that grows, and tells the
     /// coordinator how it ended
     #[arg(long, env = "FARLOOP_RESTART")]
@@ -43,6 +46,9 @@ pub(crate) fn main(args: Args) -> anyhow::Result<ExitCode> {
         .max_resident(args.max_resident)
         .drain_limit(std::time::Duration::from_secs(args.drain_seconds))
         .stuck_limit(std::time::Duration::from_secs(args.stuck_seconds));
+    for (key, value) in args.labels {
+        worker = worker.label(key, value);
+    }
     if let Some(name) = args.name {
         worker = worker.name(name);
     }

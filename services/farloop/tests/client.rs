@@ -74,6 +74,37 @@ fn every_client_command_says_what_it_should() {
 }
 
 #[test]
+fn actors_are_made_called_watched_and_stopped() {
+    let cluster = Cluster::start();
+    let types = cluster.ok(&["actor", "types"]);
+    assert!(types.contains("demo.Counter") && types.contains("add(by: i64) -> i64"), "{types}");
+    let id = cluster.ok(&["actor", "spawn", "demo.Counter/page", "1"]).trim().to_owned();
+    let mut watcher = farloop(&["actor", "watch", "demo.Counter/page"]);
+    watcher.env("FARLOOP_ADDRESS", &cluster.address);
+    let watcher = Process::start(watcher);
+    watcher.lines_until("up");
+    assert_eq!(cluster.ok(&["actor", "call", "demo.Counter/page", "add", "2"]).trim(), "3.0");
+    let told = cluster.ok(&["actor", "tell", &id[id.len() - 8..], "add", "4"]);
+    cluster.ok(&["wait", told.trim()]);
+    let got: serde_json::Value = serde_json::from_str(&cluster.ok(&["actor", "get", &id])).unwrap();
+    assert_eq!((&got["servedCalls"], &got["state"]), (&2.into(), &"ACTOR_STATE_UP".into()));
+    let (_, table, footer) = cluster.says(&["actors", "--type", "demo.Counter"]);
+    assert!(table.starts_with("ID        TYPE          NAME  STATE") && footer.contains("1 of 1"), "{table}{footer}");
+    let (code, _, late) = cluster.says(&["actor", "call", &id, "after", "1", "--timeout", "0.1"]);
+    assert!(code == Some(1) && late.contains("`farloop wait "), "{late}");
+    let (code, _, panicked) = cluster.says(&["actor", "call", &id, "panics", "enough"]);
+    assert!(code == Some(1) && panicked.contains("enough"), "{panicked}");
+    let (code, _, wrong) = cluster.says(&["actor", "call", &id, "ad", "1"]);
+    assert!(code == Some(1) && wrong.contains("did you mean 'add'? (METHOD_NOT_FOUND)"), "{wrong}");
+    assert!(cluster.ok(&["actor", "stop", "demo.Counter/page"]).contains("demo.Counter/page: stopped"));
+    watcher.lines_until("stopped");
+    let (code, _, far) = cluster.says(&["actor", "spawn", "demo.Counter", "1", "--on", "zone=eu", "--timeout", "0.1"]);
+    assert!(code == Some(1) && far.contains("`farloop explain "), "{far}");
+    let all = cluster.ok(&["actors", "--all", "-o", "json"]);
+    assert!(all.contains("ACTOR_STATE_STOPPED") && all.contains("ACTOR_STATE_PENDING"), "{all}");
+}
+
+#[test]
 fn what_is_wrong_is_said_with_the_reason() {
     let cluster = Cluster::start();
     for (words, says) in [

@@ -108,7 +108,7 @@ pub async fn countdown(from: u32, out: farloop::Yielder<u32>) -> farloop::Result
     Ok(())
 }
 
-fn length(seconds: f64) -> farloop::Result<Duration> {
+pub(crate) fn length(seconds: f64) -> farloop::Result<Duration> {
     Duration::try_from_secs_f64(seconds).map_err(|_| {
         farloop::Error::msg(format!("{seconds} is no length of time; a number of seconds that is not negative is"))
     })

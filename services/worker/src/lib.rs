@@ -1,11 +1,12 @@
 //! The reference worker: the one catalogue of demo functions, used by `farloop dev`, the examples, the load program
 //! and the tests. Your own worker looks like this file, with your functions.
 
+pub mod actors;
 pub mod demo;
 
 use farloop::Worker;
 
-/// Offers the demo functions on `worker`.
+/// Offers the demo functions and actors on `worker`.
 #[must_use]
 pub fn demo(worker: Worker) -> Worker {
     worker
@@ -22,4 +23,6 @@ pub fn demo(worker: Worker) -> Worker {
         .task::<demo::tree>()
         .task::<demo::chain>()
         .task::<demo::countdown>()
+        .actor::<actors::Counter>()
+        .actor::<actors::Page>()
 }

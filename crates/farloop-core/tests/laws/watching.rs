@@ -9,7 +9,7 @@ use farloop_core::api::{About, Call, CallError, Config, Input, Reply, TaskState,
 use farloop_core::frame::{Down, Role, Up};
 use farloop_core::id::{CallId, SessionId, TaskId};
 use farloop_core::limits;
-use farloop_core::outcome::FailureKind;
+use farloop_core::outcome::{Failure, FailureKind, Outcome};
 use farloop_core::spec::{FunctionDef, Spec};
 
 use crate::driver::*;
@@ -122,7 +122,7 @@ fn l18_a_reader_who_stopped_loses_the_oldest_changes_and_never_the_end() {
         c.end(id(n), returned("ok"));
     }
     c.ask(Call::Cancel { task: id(1), message: None, request: None }).expect("counted");
-    c.end(id(1), farloop_core::outcome::Outcome::Cancelled(Default::default()));
+    c.end(id(1), Outcome::Cancelled(Default::default()));
     // Its record is forgotten before the reader comes.
     for n in 30..40 {
         c.submit_over_api(id(n), spec("f")).expect("accepted");
@@ -198,6 +198,16 @@ fn what_cannot_be_meant_is_refused_with_what_may_be() {
     // What belongs to actors is no task.
     assert!(refused(spec(KIND)).message.contains("SpawnActor makes one"));
     assert!(refused(spec(ADD)).message.contains("CallActor calls it"));
+}
+
+#[test]
+fn an_actor_whose_arguments_do_not_decode_is_not_made_again() {
+    let mut c = Cluster::new();
+    c.shop_worker(2);
+    c.submit_over_api(id(1), host(None)).expect("accepted");
+    let failure = Failure::new(FailureKind::BadArguments, KIND.into(), "no whole number".into());
+    c.end(id(1), Outcome::Raised(failure.into()));
+    assert_eq!(c.view(id(1)).state, TaskState::Failed);
 }
 
 #[test]

@@ -88,17 +88,14 @@ pub(crate) fn host(
     let host = Host {
         name: named.then(|| request.name.as_str().into()),
         detached: true,
+        // One that is asked for by itself stays, also where calls make others.
+        on_demand: false,
+        idle: None,
         ..options(request.options.take().unwrap_or_default(), usual.unwrap_or_default(), near)?
     };
-    // Without a name nobody could wake it.
-    let host = if named { host } else { Host { on_demand: false, idle: None, ..host } };
-    let mut json_args = std::mem::take(&mut request.json_args);
-    if host.on_demand && json_args.is_empty() && request.args.is_empty() {
-        json_args.push(farloop_proto::json::to_wire(request.name.as_str().into()));
-    }
     let draft = request::draft(v1::SubmitTaskRequest {
         function: request.r#type.clone(),
-        json_args,
+        json_args: std::mem::take(&mut request.json_args),
         args: std::mem::take(&mut request.args),
         labels: std::mem::take(&mut request.labels),
         request_id: if request.get_or_spawn { String::new() } else { request.request_id.clone() },

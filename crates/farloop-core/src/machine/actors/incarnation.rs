@@ -82,7 +82,9 @@ impl Core {
         let Some(at) = self.actor_of(index) else { return };
         self.close_incarnation(index, at, Lost::Crashed);
         self.tasks[index].errors += 1;
+        // Arguments that do not decode will not do so the next time.
         let again = failure.retryable != Some(false)
+            && failure.kind != FailureKind::BadArguments
             && self.restart_of(index).is_some_and(|r| r.when != RestartWhen::Never)
             && self.may_restart(at);
         if !again {
