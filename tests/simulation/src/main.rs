@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     };
     // A world that panics is reported as a failed seed, with its trace; the default message would only interleave.
     std::panic::set_hook(Box::new(|_| {}));
-    if command.options.planted.is_some() {
+    if command.options.planted.is_some() && command.seed.is_none() {
         return planted(&command);
     }
     if let Some(seed) = command.seed {

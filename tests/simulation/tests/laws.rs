@@ -60,12 +60,46 @@ fn every_law_holds_in_a_hundred_worlds() {
 }
 
 #[test]
+fn every_law_holds_in_two_hundred_worlds_of_actors() {
+    let report = run(0..200, &Options { actors: true, ..Options::default() }, |_| {});
+    assert_clean(&report);
+    for rare in [
+        "actor died",
+        "actor killed",
+        "actor moved",
+        "actor stopped",
+        "actor unavailable",
+        "call begun",
+        "call reentered",
+        "call removed",
+        "call tried again",
+        "cancelled",
+        "carried",
+        "deadlock",
+        "lease over",
+        "mailbox full",
+        "not made",
+        "panicked",
+        "returned",
+        "snapshot restored",
+    ] {
+        assert!(report.seen.contains_key(rare), "'{rare}' never happened: {report}");
+    }
+}
+
+#[test]
 fn l20_the_same_seed_gives_the_same_trace() {
     for seed in 0..12 {
         let (once, twice) = (run_seed(seed, &Options::default()), run_seed(seed, &Options::default()));
         assert_eq!((once.hash, once.steps), (twice.hash, twice.steps), "seed {seed}");
     }
     assert_ne!(run_seed(1, &Options::default()).hash, run_seed(2, &Options::default()).hash);
+    let actors = Options { actors: true, ..Options::default() };
+    for seed in 0..12 {
+        let (once, twice) = (run_seed(seed, &actors), run_seed(seed, &actors));
+        assert_eq!((once.hash, once.steps), (twice.hash, twice.steps), "seed {seed} of actors");
+    }
+    assert_ne!(run_seed(1, &actors).hash, run_seed(2, &actors).hash);
 }
 
 /// Seeds that once broke a law; what each was about stands beside it.
@@ -84,8 +118,12 @@ fn every_planted_bug_is_caught() {
     let names = farloop_test_simulation::plantable();
     assert!(names.len() >= 42, "{names:?}");
     // Nobody here names his requests; a law test of the core finds that one.
-    for name in names.into_iter().filter(|name| name != "RequestForgotten") {
-        let caught = farloop_test_simulation::catch(&name, 0..1_000, false);
+    let of_actors = ["CallOvertakes", "CallRunsTwice", "LeaseNotWaitedFor", "SnapshotForgotten"];
+    // Found by tests of their laws: nothing here names two actors alike but by asking for one, and a restart too many harms
+    // no law of these worlds.
+    let by_tests = ["RequestForgotten", "CarryForgetsArgument", "NameGivenTwice", "RestartsUncounted"];
+    for name in names.into_iter().filter(|name| !by_tests.contains(&&**name)) {
+        let caught = farloop_test_simulation::catch(&name, 0..1_000, of_actors.contains(&&*name));
         assert!(caught.is_some(), "{name} is not caught in 1,000 seeds");
     }
 }

@@ -228,6 +228,28 @@ pub(crate) fn a_call_whose_incarnation_is_lost_says_that_it_may_have_run_and_oth
 }
 
 #[test]
+pub(crate) fn l12_what_is_tried_again_goes_before_what_waited_behind_it() {
+    let mut c = Cluster::new();
+    let (client, worker) = (c.client(1), c.actor_worker(2));
+    c.submit(client, id(1), host());
+    c.up(id(1));
+    let mut twice = call(at(1));
+    twice.options.max_crashes = 1;
+    c.submit(client, id(2), twice);
+    // What its lost attempt created is looked after first, which takes its time.
+    let (_, attempt) = c.running(id(2));
+    for n in 0..2 * farloop_core::limits::TOUCH as u128 {
+        c.submit_as(worker, id(1_000 + n), spec("g"), Owner::Root, Some(attempt));
+    }
+    let second = c.actor_worker(5);
+    c.send(worker, Up::Bye);
+    c.submit(client, id(3), call(at(1)));
+    c.settle();
+    c.pass(Duration::from_secs(1));
+    assert_eq!(c.calls_at(second), [id(2), id(3)], "L12");
+}
+
+#[test]
 pub(crate) fn l11_a_named_actor_waits_until_a_lost_worker_must_have_stopped_it() {
     let mut c = Cluster::new();
     let (client, worker) = (c.client(1), c.actor_worker(2));
@@ -658,6 +680,7 @@ pub(crate) fn l1_an_actor_and_its_calls_survive_the_coordinator_in_order() {
     c.restart();
     c.connect(client, true);
     c.sync();
+    assert_eq!(c.actor(id(1)).snapshot, 5, "L1: what it saved is there");
     c.submit(client, id(6), call(by_name("a")));
     c.sync();
     c.connect(worker, true);

@@ -4,7 +4,9 @@ use std::cell::Cell;
 
 use farloop_core::api::Planted;
 
-use crate::{answers, cancelling, pace, printing, recovery, retention, running, sessions, streams, syncing, turns};
+use crate::{
+    acting, answers, cancelling, pace, printing, recovery, retention, running, sessions, streams, syncing, turns,
+};
 
 thread_local! {
     /// The bug in every core that this thread makes.
@@ -71,6 +73,14 @@ fn every_planted_bug_fails_the_test_of_its_law() {
             Planted::DeadlineForgotten => recovery::l19_a_deadline_goes_on_over_a_restart,
             Planted::EndForgotten => recovery::a_submission_says_what_its_records_promise,
             Planted::TokensBeginAgain => syncing::l24_tokens_grow_over_a_restart,
+            Planted::CallOvertakes => acting::l12_what_is_tried_again_goes_before_what_waited_behind_it,
+            Planted::CallRunsTwice => {
+                acting::a_call_whose_incarnation_is_lost_says_that_it_may_have_run_and_others_wait
+            }
+            Planted::NameGivenTwice => acting::l11_a_name_is_one_actors,
+            Planted::LeaseNotWaitedFor => acting::l11_a_named_actor_waits_until_a_lost_worker_must_have_stopped_it,
+            Planted::RestartsUncounted => acting::an_actor_starts_again_as_often_as_its_policy_allows,
+            Planted::SnapshotForgotten => acting::l1_an_actor_and_its_calls_survive_the_coordinator_in_order,
             other => panic!("{other:?} has no test"),
         }
     };

@@ -6,8 +6,9 @@ use std::ops::Deref;
 use std::panic::Location;
 use std::sync::Arc;
 
-use farloop_core::actor::{Address, Part};
+use farloop_core::actor::{ActorDef, Address, Host, Part};
 use farloop_core::id::TaskId;
+use farloop_core::spec::{Options, Spec};
 use serde::de::{self, DeserializeOwned, Deserializer, MapAccess, Visitor};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
@@ -52,7 +53,8 @@ impl Handle {
 
     /// By its name, whoever that is.
     pub(crate) fn named(definition: &'static Definition, name: Arc<str>) -> Self {
-        Self::new(definition, Address::Name { name, make: None }, None)
+        let make = on_demand(definition, &name);
+        Self::new(definition, Address::Name { name, make }, None)
     }
 
     /// What a call of it is.
@@ -244,4 +246,26 @@ impl<'de> Deserialize<'de> for Found {
 fn id_of<E: de::Error>(bytes: &[u8]) -> Result<TaskId, E> {
     let id = bytes.try_into().map_err(|_| E::custom("an actor's id has 16 bytes"))?;
     Ok(TaskId(u128::from_be_bytes(id)))
+}
+
+/// How an actor is made that a call of its name makes. Each call says it: a coordinator that has just started, or a worker of
+/// this process that learns definitions as they are used, does not know the type yet.
+fn on_demand(definition: &'static Definition, name: &Arc<str>) -> Option<Arc<Spec>> {
+    let ActorDef::Type(host) = (definition.actor?.def)() else { return None };
+    if !host.on_demand {
+        return None;
+    }
+    let host = Host { name: Some(name.clone()), detached: true, ..host };
+    Some(Arc::new(Spec {
+        function: definition.name.into(),
+        fingerprint: definition.fingerprint,
+        args: crate::codec::encode(&(&**name,)).ok()?,
+        dependencies: Vec::new(),
+        name: None,
+        options: Options::default(),
+        trace: None,
+        context: None,
+        stream: false,
+        actor: Some(Arc::new(Part::Host(host))),
+    }))
 }

@@ -270,7 +270,9 @@ fn calls_say_whom_and_run_at_most_once() {
     };
     assert_eq!(to(0), (Address::Actor(TaskId(5)), false));
     assert_eq!((&*submits[0].spec.function, submits[0].spec.options.max_crashes), ("shop.Counter.add", 0));
-    assert_eq!(to(1), (Address::Name { name: "ada".into(), make: None }, true));
+    let (Address::Name { name, make: Some(make) }, true) = to(1) else { panic!("{:?}", to(1)) };
+    assert_eq!((&*name, &*make.function), ("ada", "farloop.Session"));
+    assert!(matches!(make.actor.as_deref(), Some(Part::Host(host)) if host.on_demand && host.detached));
     assert_eq!(submits[1].spec.options.max_crashes, 2);
     assert_eq!((to(2).1, submits[2].owner), (false, Owner::Nobody));
     assert_eq!(submits[2].spec.options.timeout, Some(Duration::from_secs(5)));
@@ -314,7 +316,7 @@ fn a_reminder_has_the_call_inside() {
     let Some(Part::Remind(reminder)) = submits[0].spec.actor.as_deref() else { panic!("{submits:?}") };
     assert_eq!((&*submits[0].spec.function, submits[0].owner), ("farloop.Session", Owner::Nobody));
     assert_eq!((&*reminder.name, reminder.first, reminder.every), ("tick", Duration::from_secs(1), Some(every)));
-    assert_eq!(reminder.to, Address::Name { name: "ada".into(), make: None });
+    assert!(matches!(&reminder.to, Address::Name { name, .. } if &**name == "ada"));
     assert_eq!(&*reminder.call.function, "farloop.Session.user");
     assert!(matches!(reminder.call.actor.as_deref(), Some(Part::Call { .. })));
     let (wrong, _) = submitted(|| crate::call("demo.f").returns::<()>().remind("x", every).start());

@@ -37,9 +37,18 @@ struct Queued {
 
 impl Queued {
     /// Whether a coordinator that started again is to get this frame; `sent`: the one before may have had it. `waiting`:
-    /// calls that wait for their answer.
-    fn keep(&mut self, frame: &Up, sent: bool, waiting: &HashSet<u64, foldhash::fast::RandomState>) -> bool {
+    /// calls that wait for their answer; `open`: whether a task has no outcome here.
+    fn keep(
+        &mut self,
+        frame: &Up,
+        sent: bool,
+        waiting: &HashSet<u64, foldhash::fast::RandomState>,
+        open: impl Fn(TaskId) -> bool,
+    ) -> bool {
         match frame {
+            // It was answered, so it is on record or was refused: what was refused never runs (L18), nor out of its turn
+            // (L12) because there is room now.
+            Up::Submit(submit) if sent && !open(submit.task) => return false,
             Up::Submit(submit) => drop(self.tasks.insert(submit.task)),
             Up::Watch(task) => drop(self.tasks.insert(*task)),
             Up::WatchProgress(task) => drop(self.progress.insert(*task)),
@@ -88,7 +97,7 @@ impl SessionShared {
         };
         let mut queued = Queued::default();
         link.rewrite(|frame, sent| {
-            if !queued.keep(frame, sent, &waiting) {
+            if !queued.keep(frame, sent, &waiting, |task| self.cells.contains_key(&task)) {
                 *frame = Up::Heartbeat;
             }
         });

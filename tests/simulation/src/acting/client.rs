@@ -88,6 +88,8 @@ pub(crate) struct Client {
     pub(crate) outstanding: BTreeSet<TaskId>,
     pub(crate) seqs: BTreeMap<Whom, u64>,
     pub(crate) calls: Vec<TaskId>,
+    /// Whose ends it knows.
+    pub(crate) known: BTreeSet<TaskId>,
 }
 
 impl Client {
@@ -105,6 +107,7 @@ impl Client {
     pub(crate) fn hear(&mut self, frame: &Down, judge: &mut Judge) {
         if let Down::Resolved { task, outcome } = frame {
             // A refusal has no record: after a restart of the coordinator it may be told once more.
+            self.known.insert(*task);
             if self.outstanding.remove(task) {
                 judge.told(*task, outcome);
             }

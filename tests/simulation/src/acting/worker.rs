@@ -119,6 +119,11 @@ impl Worker {
         *self = Self { seqs: self.seqs, ..Self::default() };
     }
 
+    /// Tasks whose ends it knows.
+    pub(crate) fn known(&self) -> BTreeSet<TaskId> {
+        self.known.keys().copied().collect()
+    }
+
     /// Named actors whose lease was not renewed in time.
     pub(crate) fn drop_named(&mut self, hands: &mut Hands<'_>) {
         let named: Vec<TaskId> = self.hosted.iter().filter(|(_, h)| h.named).map(|(task, _)| *task).collect();

@@ -229,8 +229,9 @@ impl World {
         if self.faults {
             self.fault_later();
         }
-        while let Some(((at, _), event)) = self.queue.pop_first() {
+        while let Some(((at, number), event)) = self.queue.pop_first() {
             self.now = at;
+            self.trace.mix(at.0 ^ number.rotate_left(40));
             self.steps += 1;
             if self.steps > EVENTS {
                 return self.judge.fail("L16", "the world does not come to rest".into());
@@ -434,7 +435,13 @@ impl World {
         let p = &mut self.peers[peer];
         p.link.drop_assembly();
         let mut unsaid = BTreeSet::new();
-        p.link.rewrite(|frame: &mut Up, _| match frame {
+        let known = match &p.kind {
+            Kind::Client(client) => client.known.clone(),
+            Kind::Worker(worker) => worker.known(),
+        };
+        p.link.rewrite(|frame: &mut Up, sent| match frame {
+            // What was refused does not come again.
+            Up::Submit(submit) if sent && known.contains(&submit.task) => *frame = Up::Heartbeat,
             Up::Submit(submit) => _ = unsaid.insert(submit.task),
             Up::Watch(task) => _ = unsaid.insert(*task),
             Up::Attempt(_) | Up::Rejoined { .. } => *frame = Up::Heartbeat,
@@ -575,6 +582,7 @@ impl World {
         let newest = self.conns.iter().rev().find(|(_, c)| c.session == session && c.open && !c.dead);
         let Some(conn) = newest.map(|(conn, _)| *conn) else { return };
         while let Some(batch) = self.core.poll_batch(self.now, session, force) {
+            self.trace.mix(batch.first ^ batch.ack.rotate_left(20));
             let at = self.way(conn, 1);
             if self.arrives(conn) {
                 self.at(at, Event::Down(conn, batch));

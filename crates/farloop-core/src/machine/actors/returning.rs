@@ -2,15 +2,19 @@
 //! where each call stood is not. So calls of former lives hold up those behind them until it is known whether a worker
 //! still has them, and none overtakes (L12).
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 
 use super::{Age, At, Post, address};
 use crate::actor::Part;
+use crate::id::Epoch;
 use crate::machine::Core;
 use crate::machine::attempts::Lost;
+use crate::machine::recovery::LIFE_BITS;
 use crate::machine::tasks::Phase;
 use crate::outcome::{Failure, FailureKind, Outcome};
+use crate::record::{AttemptFailed, Record};
 use crate::time::Time;
 
 impl Core {
@@ -104,6 +108,19 @@ impl Core {
         lost.then(|| self.unavailable(index, Lost::Crashed))
     }
 
+    /// A worker that may have it did not come back. That the lease must be over first is on record, for the next life knows
+    /// nothing of that worker.
+    fn wait_for_lease(&mut self, index: u32) {
+        let Some(life) = self.recovery.life() else { return };
+        let free: Time = self.recovery.opened + crate::limits::ACTOR_LEASE;
+        let extra = self.tasks[index].extra_mut();
+        extra.clocks.retry = Some(free.max(extra.clocks.retry.unwrap_or(free)));
+        extra.lost = Epoch((life.number << LIFE_BITS) - 1);
+        if let Some(failed) = self.attempts_so_far(index).filter(|_| self.records(index)) {
+            self.record(index, Record::AttemptFailed(Box::new(AttemptFailed { at: self.now, ..failed })));
+        }
+    }
+
     /// A host that no worker came back with. Whoever has it must stop before it is somewhere else. True: that is all.
     pub(crate) fn take_on_host(&mut self, index: u32) -> bool {
         let Some(at) = self.actor_of(index).filter(|_| self.tasks[index].as_host().is_some()) else { return false };
@@ -113,15 +130,19 @@ impl Core {
             self.fence(call);
             self.lose_call(call, Lost::Crashed);
         }
-        if self.may_sleep(index, at) {
-            self.sleep(index, at);
-            return true;
-        }
         let named = self.tasks[index].as_host().is_some_and(|host| host.name.is_some());
-        if named && self.recovery.missing {
-            let free: Time = self.recovery.opened + crate::limits::ACTOR_LEASE;
-            self.tasks[index].extra_mut().clocks.retry = Some(free);
+        let waits = named && self.recovery.missing;
+        if waits {
+            self.wait_for_lease(index);
         }
-        false
+        let sleeps = self.may_sleep(index, at);
+        if sleeps && waits {
+            // It may be awake where nobody hears it: until that is over its name is not another's.
+            self.leave_place(index);
+            self.tasks[index].phase = Phase::Asleep;
+        } else if sleeps {
+            self.sleep(index, at);
+        }
+        sleeps
     }
 }

@@ -99,7 +99,7 @@ impl Core {
             Up::Returned(attempt) => (*attempt, false, None),
             Up::Snapshot(snapshot) => {
                 if let Some(call) = snapshot.with {
-                    self.adopt_as_reported(session, snapshot.incarnation, true, None);
+                    self.adopt_as_reported(session, snapshot.incarnation, true, None, false);
                     (call, true, None)
                 } else {
                     (snapshot.incarnation, true, None)
@@ -115,10 +115,12 @@ impl Core {
             },
             _ => return,
         };
-        self.adopt_as_reported(session, attempt, begun, taken);
+        let over = matches!(frame, Up::Ended { .. } | Up::Returned(_));
+        self.adopt_as_reported(session, attempt, begun, taken, over);
     }
 
-    fn adopt_as_reported(&mut self, session: u32, attempt: AttemptId, begun: bool, taken: Option<u64>) {
+    /// `over`: and it is over, which is what was reported.
+    fn adopt_as_reported(&mut self, session: u32, attempt: AttemptId, begun: bool, taken: Option<u64>, over: bool) {
         let Some(index) = self.tasks.find(attempt.task) else { return };
         if self.leased(index, attempt.epoch) || !self.may_adopt(index, attempt) {
             return;
@@ -135,7 +137,6 @@ impl Core {
             taken: taken.unwrap_or_default(),
         };
         self.adopt(session, index, &held);
-        let over = matches!(frame, Up::Ended { .. } | Up::Returned(_));
         if !over {
             let worker = self.sessions[session as usize].worker_id();
             self.recovery.reported.insert((worker, attempt));

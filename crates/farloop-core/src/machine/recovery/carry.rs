@@ -132,7 +132,7 @@ impl Core {
 
     /// Attempts that failed or were lost. One that is at a worker is not among them: if it is there after a restart, its
     /// worker says so.
-    pub(super) fn attempts_so_far(&self, index: u32) -> Option<AttemptFailed> {
+    pub(crate) fn attempts_so_far(&self, index: u32) -> Option<AttemptFailed> {
         let task = &self.tasks[index];
         let extra = task.extra();
         let lost = if task.over() { task.epoch } else { extra.map_or(Epoch(0), |e| e.lost) };

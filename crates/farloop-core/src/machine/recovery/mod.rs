@@ -54,6 +54,8 @@ pub(crate) struct Recovery {
     pub(crate) opened: Time,
     /// A worker that may hold something did not come back in it.
     pub(crate) missing: bool,
+    /// Those workers, until what they may hold is looked after.
+    missed: Vec<WorkerId>,
     /// Tasks of former lives that are not over and that no worker came back with, oldest first.
     held: List,
     /// Those are being queued: until all are, none is handed out, for the oldest comes last.

@@ -49,6 +49,9 @@ impl Core {
         if self.session_ids.contains_key(&SessionId(worker.0)) {
             return;
         }
+        if self.recovery.open || self.recovery.queueing {
+            return self.recovery.missed.push(worker);
+        }
         if self.recovery.roster.remove(&worker).is_some() {
             self.persist(Record::WorkerLeft { worker });
         }
@@ -78,6 +81,9 @@ impl Core {
         while self.touched < limits::TOUCH {
             let Some(index) = self.tasks.at(self.recovery.held.tail).map(|_| self.recovery.held.tail) else {
                 self.recovery.queueing = false;
+                for worker in core::mem::take(&mut self.recovery.missed) {
+                    self.strike(worker);
+                }
                 let queued = self.functions.iter().filter(|(_, f)| f.len > 0);
                 self.work.extend(queued.map(|(function, _)| Work::Serve(function as u32)));
                 return true;
