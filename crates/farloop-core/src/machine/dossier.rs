@@ -182,6 +182,8 @@ impl Core {
 
     /// What was lost with such a worker is told so, unless it is over. Gives how many workers were meant.
     fn process_ended(&mut self, about: &dyn Fn(WorkerId, Option<u128>) -> bool, ending: &str) -> usize {
+        // Before sessions end here, for they are remembered then, and would count twice.
+        let late = self.departed.0.iter().filter(|d| about(d.worker, d.process)).count();
         let open: Vec<u32> =
             self.workers().filter(|(_, s)| about(s.worker_id(), s.process)).map(|(index, _)| index).collect();
         for &index in &open {
@@ -196,9 +198,7 @@ impl Core {
                 self.end_session(index, false);
             }
         }
-        let mut late = 0;
         for departed in self.departed.0.iter().filter(|d| about(d.worker, d.process)) {
-            late += 1;
             for key in &departed.tasks {
                 let Some(dossier) = self.tasks.get_mut(*key).and_then(Task::if_dossier) else { continue };
                 let unknown = dossier.crashes.iter_mut().filter(|c| c.worker == departed.worker && c.ending.is_none());

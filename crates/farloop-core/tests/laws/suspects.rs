@@ -252,6 +252,20 @@ fn a_worker_that_is_told_to_leave_is_not_kept() {
 }
 
 #[test]
+fn a_worker_whose_connection_broke_counts_once_when_its_end_is_told() {
+    let mut c = Cluster::new();
+    let client = c.client(1);
+    let worker = c.worker(2, &["f"], 4);
+    c.submit(client, id(1), fragile(2));
+    c.cut(worker);
+    let who = Exited::Worker(crate::driver::session(2).to_string());
+    let told = c.ask(Call::WorkerExit { who, ending: "exit code 2".into() });
+    assert!(matches!(told, Ok(Reply::WorkerExit { workers: 1 })), "{told:?}");
+    c.settle();
+    assert_eq!(c.view(id(1)).state, TaskState::Pending, "and is given up at once");
+}
+
+#[test]
 fn the_dossier_tells_how_each_worker_ended_and_what_the_task_printed_there() {
     let mut c = Cluster::with(Config { wall_at_zero_ms: 1_800_000_000_000, durable: true, ..Config::default() });
     let client = c.client(1);
