@@ -157,18 +157,24 @@ impl Core {
 
     /// Counts a restart, if one more is allowed within the window.
     fn may_restart(&mut self, at: u32) -> bool {
-        let Some(host) = self.tasks[self.host(at)].as_host() else { return false };
-        let (at_most, within) = (host.restart.at_most, host.restart.within);
+        let Some(at_most) = self.restart_of(self.host(at)).map(|restart| restart.at_most) else { return false };
+        self.forget_restarts(at);
+        let restarts = &mut self.actors[at].restarts;
+        if restarts.len() as u64 >= u64::from(at_most) && !planted!(self, RestartsUncounted) {
+            return false;
+        }
+        restarts.push_back(self.now);
+        true
+    }
+
+    /// Those that were before the window.
+    fn forget_restarts(&mut self, at: u32) {
+        let Some(within) = self.restart_of(self.host(at)).map(|restart| restart.within) else { return };
         let now = self.now;
         let restarts = &mut self.actors[at].restarts;
         while restarts.front().is_some_and(|then| *then + within <= now) {
             restarts.pop_front();
         }
-        if restarts.len() as u64 >= u64::from(at_most) && !planted!(self, RestartsUncounted) {
-            return false;
-        }
-        restarts.push_back(now);
-        true
     }
 
     /// The next incarnation begins after the policy's pause, and not before the lease of the last one is over.
@@ -206,9 +212,12 @@ impl Core {
         Arc::new(told)
     }
 
-    /// One for all: the others of its group start again with it.
+    /// One for all: the others of its group start again with it. That counts for each of them, or a group would start
+    /// again as often as all of its members may together.
     fn restart_group(&mut self, index: u32, at: u32) {
         for (other, of) in self.others_of_group(index, at) {
+            self.forget_restarts(of);
+            self.actors[of].restarts.push_back(self.now);
             if self.tasks[other].phase != Phase::Leased {
                 continue;
             }
