@@ -2,6 +2,7 @@
 
 use farloop::TaskId;
 use farloop_proto::v1;
+use farloop_proto::v1::actor_service_client::ActorServiceClient;
 use farloop_proto::v1::cluster_service_client::ClusterServiceClient;
 use farloop_proto::v1::task_service_client::TaskServiceClient;
 use tonic::Status;
@@ -16,6 +17,7 @@ pub use v1::TaskState as State;
 pub struct People {
     tasks: TaskServiceClient<Channel>,
     cluster: ClusterServiceClient<Channel>,
+    actors: ActorServiceClient<Channel>,
 }
 
 impl People {
@@ -26,7 +28,11 @@ impl People {
     pub async fn at(url: &str) -> Self {
         let endpoint = Channel::from_shared(url.to_owned()).expect("the url of a coordinator");
         let channel = endpoint.connect().await.expect("a coordinator listens");
-        Self { tasks: TaskServiceClient::new(channel.clone()), cluster: ClusterServiceClient::new(channel) }
+        Self {
+            tasks: TaskServiceClient::new(channel.clone()),
+            cluster: ClusterServiceClient::new(channel.clone()),
+            actors: ActorServiceClient::new(channel),
+        }
     }
 
     /// All workers that the coordinator knows.
@@ -58,6 +64,26 @@ impl People {
         let request = v1::SubmitTaskRequest { function: function.into(), json_args: vec![text], ..Default::default() };
         let task = self.tasks.submit_task(request).await?.into_inner().task.unwrap_or_default();
         TaskId::parse(&task.task_id).ok_or_else(|| Status::internal("a task has an id"))
+    }
+
+    /// Tells that the process of that worker was killed, as whoever watches over it does: how many workers it was about.
+    ///
+    /// # Panics
+    /// If the call fails.
+    pub async fn report_killed(&mut self, worker: &v1::Worker) -> i32 {
+        let request =
+            v1::ReportWorkerExitRequest { worker_id: worker.worker_id.clone(), signal: Some(9), ..Default::default() };
+        let told = self.cluster.report_worker_exit(request).await.expect("ReportWorkerExit").into_inner();
+        told.worker_count.unwrap_or_default()
+    }
+
+    /// An actor.
+    ///
+    /// # Errors
+    /// `NOT_FOUND`, and what else `GetActor` says.
+    pub async fn actor(&mut self, id: TaskId) -> Result<v1::Actor, Status> {
+        let request = v1::GetActorRequest { actor_id: id.to_string(), ..Default::default() };
+        Ok(self.actors.get_actor(request).await?.into_inner().actor.unwrap_or_default())
     }
 
     /// A task.

@@ -25,6 +25,8 @@ pub struct Mark {
     pub task: String,
     /// Process.
     pub pid: u32,
+    /// When, in milliseconds since the machine started: the same clock for all processes.
+    pub at: u64,
 }
 
 /// The directory, gone when this is dropped.
@@ -115,7 +117,8 @@ impl Mark {
     fn parse(line: &str) -> Option<Self> {
         let mut words = line.trim_end().split('\t').map(str::to_owned);
         let (what, label, task) = (words.next()?, words.next()?, words.next()?);
-        Some(Self { what, label, task, pid: words.next()?.parse().ok()? })
+        let (pid, at) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        Some(Self { what, label, task, pid, at })
     }
 }
 
@@ -123,10 +126,21 @@ fn place(name: &str) -> Option<PathBuf> {
     std::env::var_os(VARIABLE).map(|dir| Path::new(&dir).join(name))
 }
 
+/// The time of a [`Mark`] that is made now.
+///
+/// # Panics
+/// Where there is no `/proc`.
+#[must_use]
+pub fn now() -> u64 {
+    let uptime = fs::read_to_string("/proc/uptime").expect("/proc/uptime can be read");
+    let seconds: Option<f64> = uptime.split_whitespace().next().and_then(|word| word.parse().ok());
+    (seconds.expect("it begins with a number of seconds") * 1_000.0) as u64
+}
+
 /// Notes what the body of `task` did. Nothing without a directory.
 pub(crate) fn mark(what: &str, label: &str, task: &str) {
     let Some(path) = place("marks") else { return };
-    let line = format!("{what}\t{label}\t{task}\t{}\n", std::process::id());
+    let line = format!("{what}\t{label}\t{task}\t{}\t{}\n", std::process::id(), now());
     // One write to a file in append mode: lines of several processes do not mix.
     let written =
         OpenOptions::new().create(true).append(true).open(path).and_then(|mut f| f.write_all(line.as_bytes()));

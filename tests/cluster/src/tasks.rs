@@ -10,13 +10,13 @@ use tokio_stream::StreamExt as _;
 use crate::tally;
 
 /// A running body. What it noted first and last is true whatever way it ends.
-struct Body {
+pub(crate) struct Body {
     label: String,
     task: String,
 }
 
 impl Body {
-    fn begin(label: impl ToString) -> Self {
+    pub(crate) fn begin(label: impl ToString) -> Self {
         let task = farloop::current_task().map(|t| t.id().to_string()).unwrap_or_default();
         let body = Self { label: label.to_string(), task };
         body.note("begun");
@@ -333,7 +333,7 @@ pub async fn parent(label: String) -> farloop::Result<()> {
 #[must_use]
 pub fn offer(worker: farloop::Worker, only: Option<&str>) -> farloop::Worker {
     match only {
-        None => crate::misfits::offer(offer_all(worker)),
+        None => crate::actors::offer(crate::misfits::offer(offer_all(worker))),
         Some("park") => worker.task::<park>(),
         Some("parent") => worker.task::<parent>(),
         Some(other) => panic!("no worker of a test offers '{other}' alone"),

@@ -1,6 +1,7 @@
 //! A client process of a test, with what the test cannot do to itself: be killed, or be another one.
 //!
 //! `owns`: starts a task of its own and a detached one, prints both handles, and waits until it is killed.
+//! `keeps`: makes an actor of its own and a detached one, says something to the latter, and waits until it is killed.
 //! `hears LABEL LINES ..`: gathers tasks that print that many lines each, then prints what they returned.
 //! `counts LABEL ITEMS`: takes that many items of two streams that print, and prints each one.
 //! `splits LABEL`: awaits a body that has coroutines of its own, which print, and prints its value.
@@ -13,6 +14,7 @@
 
 use farloop::Task;
 use farloop::prelude::*;
+use farloop_test_cluster::actors::Log;
 use farloop_test_cluster::tasks;
 use farloop_worker::demo::noop;
 use tracing::Instrument as _;
@@ -28,6 +30,13 @@ async fn main() -> farloop::Result<()> {
             for handle in [serde_json::to_string(&owned), serde_json::to_string(&detached)] {
                 println!("{}", handle.map_err(farloop::Error::new)?);
             }
+            std::future::pending().await
+        }
+        ["keeps"] => {
+            let _own = Log::spawn("own").name("own").await?;
+            let detached = Log::spawn("detached").name("detached").detached().await?;
+            detached.say(2, 0).await?;
+            println!("made");
             std::future::pending().await
         }
         ["hears", ref pairs @ ..] => {
@@ -87,7 +96,7 @@ async fn main() -> farloop::Result<()> {
             Ok(())
         }
         _ => Err(farloop::Error::msg(
-            "usage: cluster_client owns | hears LABEL LINES .. | counts LABEL ITEMS | splits LABEL | queues N | hoards N | traced | dies in WHAT | awaits HANDLE",
+            "usage: cluster_client owns | keeps | hears LABEL LINES .. | counts LABEL ITEMS | splits LABEL | queues N | hoards N | traced | dies in WHAT | awaits HANDLE",
         )),
     }
 }
