@@ -11,6 +11,7 @@ const SIDE_BY_SIDE: usize = 8;
 /// A map in the order of its keys. A tree keeps a node of hundreds of bytes even when it is empty again, for an actor that
 /// was called once and a caller that calls one at a time; this keeps what its few entries needed.
 #[derive(Clone, Debug)]
+#[allow(clippy::box_collection)] // an actor has two of these, and each line one: the box keeps them at 24 bytes
 pub(super) enum Few<K, V> {
     Side(Vec<(K, V)>),
     Tree(Box<BTreeMap<K, V>>),
@@ -110,6 +111,7 @@ impl<K: Ord + Copy, V> Few<K, V> {
 
 /// A set that is empty but for moments; then it is one pointer.
 #[derive(Clone, Debug, Default)]
+#[allow(clippy::box_collection)] // a set takes three words when it is empty, and an actor has three sets
 pub(super) struct Rarely(Option<Box<BTreeSet<u32>>>);
 
 impl Rarely {

@@ -400,7 +400,7 @@ impl Core {
             At::Back { holds } => self.unpark(index, post.actor, holds),
             At::Mailbox | At::Worker => {}
         }
-        debug_assert!(post.at != At::Worker || !self.actors[post.actor].out.get(&age).is_some(), "it left its worker");
+        debug_assert!(post.at != At::Worker || self.actors[post.actor].out.get(&age).is_none(), "it left its worker");
         self.tasks[index].post = None;
         if !self.tasks[index].is_call() {
             return;
