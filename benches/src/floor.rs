@@ -13,7 +13,7 @@ use tokio::time::timeout;
 /// Measures farloop beside a tonic relay with nothing in it.
 #[derive(Parser, Clone, Debug)]
 pub struct Options {
-    /// About a minute, for every change; without it about four.
+    /// Under two minutes, for every change; without it about six.
     #[arg(long)]
     quick: bool,
     /// Rounds of the alternating part.

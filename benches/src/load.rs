@@ -1,8 +1,10 @@
 //! The farloop client that puts load on a cluster: an ordinary program on the SDK, nothing that users could not write.
 
+mod actors;
 mod pending;
 mod tree;
 
+pub use actors::{actor_calls, actor_worker, calls_by_name, leave_idle, ring, spawn_actors};
 pub use pending::memory_of_pending;
 pub use tree::cancel_tree;
 

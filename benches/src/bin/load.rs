@@ -3,7 +3,10 @@
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use farloop_benches::drive::Drive;
-use farloop_benches::load::{calls, cancel_tree, first, gathers, memory_of_pending};
+use farloop_benches::load::{
+    actor_calls, actor_worker, calls, calls_by_name, cancel_tree, first, gathers, leave_idle, memory_of_pending, ring,
+    spawn_actors,
+};
 
 /// Puts load on the cluster at FARLOOP_ADDRESS, or on one in this process, and prints figures.
 #[derive(Parser)]
@@ -45,6 +48,40 @@ enum Mode {
     },
     /// One no-op.
     First,
+    /// No-op calls of actors, a window of them in flight.
+    Actors {
+        /// Actors, which are called in turn.
+        #[arg(long, default_value_t = 1)]
+        actors: usize,
+        /// Actors that are made on demand are called, by their names.
+        #[arg(long)]
+        by_name: bool,
+        #[command(flatten)]
+        drive: Drive,
+    },
+    /// Actors without names are made, until all are up.
+    Spawn {
+        /// Actors.
+        #[arg(long, default_value_t = 10_000)]
+        count: usize,
+    },
+    /// Actors are made that nobody owns, calls or ends.
+    Idle {
+        /// Actors.
+        #[arg(long, default_value_t = 100_000)]
+        count: usize,
+    },
+    /// A token goes round a ring of actors.
+    Ring {
+        /// Actors.
+        #[arg(long, default_value_t = 1_000)]
+        size: usize,
+        /// Laps.
+        #[arg(long, default_value_t = 10)]
+        laps: u64,
+    },
+    /// A worker for these actors; it prints no figures.
+    Worker,
 }
 
 #[farloop::main]
@@ -59,6 +96,12 @@ async fn main() -> Result<()> {
         }
         Mode::Pending { count, coordinator } => memory_of_pending(count, coordinator).await?,
         Mode::First => first().await?,
+        Mode::Actors { actors, by_name: false, drive } => actor_calls(drive, actors).await?,
+        Mode::Actors { actors, by_name: true, drive } => calls_by_name(drive, actors).await?,
+        Mode::Spawn { count } => spawn_actors(count).await?,
+        Mode::Idle { count } => leave_idle(count).await?,
+        Mode::Ring { size, laps } => ring(size, laps).await?,
+        Mode::Worker => return actor_worker().await,
     };
     figures.print();
     Ok(())

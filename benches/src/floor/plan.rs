@@ -1,5 +1,7 @@
 //! What is measured, in which order.
 
+use std::time::Duration;
+
 use anyhow::Result;
 
 use super::Options;
@@ -15,6 +17,16 @@ const TREE_WORKERS: usize = 3;
 const SYNC_MS: u64 = 2;
 /// Tasks that wait for a worker nobody started.
 const PENDING: usize = 200_000;
+/// Actors that share the wide load.
+const ACTORS: usize = 1_000;
+/// Actors made in one go.
+const SPAWNED: usize = 10_000;
+/// Workers over which the ring of actors goes.
+const RING_WORKERS: usize = 2;
+/// Actors that are there before idle ones are counted, so that what a process allocates once is not theirs.
+const IDLE_BEFORE: usize = 5_000;
+/// Long enough for buffers that carried the actors to be given back.
+const SETTLE: Duration = Duration::from_millis(500);
 
 pub(super) async fn measure_all(options: &Options) -> Result<Vec<Finding>> {
     let mut findings = Findings::default();
@@ -26,6 +38,11 @@ pub(super) async fn measure_all(options: &Options) -> Result<Vec<Finding>> {
     for _ in 0..if options.quick { 2 } else { 5 } {
         durable(options, &mut findings).await?;
     }
+    eprintln!("actors");
+    for _ in 0..if options.quick { 2 } else { 5 } {
+        ring(options, &mut findings).await?;
+    }
+    idle_actors(options, &mut findings).await?;
     eprintln!("cancel and memory");
     trees(options, &mut findings).await?;
     pending(options, &mut findings).await?;
@@ -39,20 +56,34 @@ async fn alternate(options: &Options, found: &mut Findings) -> Result<()> {
     found.first.farloop(farloop.first_result().await?.as_secs_f64() * 1e3);
     found.idle.farloop(farloop.memory()? as f64 / f64::from(1 << 20));
     let mut relay = RelayStage::start().await?;
+    // A coordinator of their own: what the tasks left behind is not the actors', nor the other way round.
+    let mut actors = FarloopStage::start_actors(1).await?;
 
     let (floor, ours) = (relay.drive(1, seconds).await?, farloop.drive(1, seconds).await?);
+    found.call_p50.both(floor.p50_us, actors.call(1, 1, seconds).await?.p50_us);
     found.p50.both(floor.p50_us, ours.p50_us);
     found.p99.both(floor.p99_us, ours.p99_us);
 
     let before = farloop.coordinator_cpu()?;
     let (floor, ours) = (relay.drive(NARROW, seconds).await?, farloop.drive(NARROW, seconds).await?);
     found.narrow.both(floor.rate(), ours.rate());
+    let relay_narrow = floor.rate();
     let spent = farloop.coordinator_cpu()? - before;
     // The client's warm-up is in the CPU time and not in the count; a fifth or less, and in the strict direction.
     found.cpu.farloop(spent.as_secs_f64() * 1e6 / ours.operations.max(1) as f64);
 
+    let before = actors.coordinator_cpu()?;
+    let ours = actors.call(NARROW, 1, seconds).await?;
+    found.call_one.both(relay_narrow, ours.rate());
+    let spent = actors.coordinator_cpu()? - before;
+    found.call_cpu.farloop(spent.as_secs_f64() * 1e6 / ours.operations.max(1) as f64);
+
     let (floor, ours) = (relay.drive(WIDE, seconds).await?, farloop.drive(WIDE, seconds).await?);
     found.wide.both(floor.rate(), ours.rate());
+    found.call_many.both(floor.rate(), actors.call(WIDE, ACTORS, seconds).await?.rate());
+
+    let ours = actors.load(&["spawn", "--count", &SPAWNED.to_string()]).await?;
+    found.spawn.farloop(ours.rate());
 
     let ours = farloop.load(&["gather", "--size", "10000", "--times", "5"]).await?;
     found.gather.farloop(ours.p50_us / 1e3);
@@ -86,6 +117,31 @@ async fn trees(options: &Options, found: &mut Findings) -> Result<()> {
     Ok(())
 }
 
+/// A token that goes from actor to actor, over workers that know each other through the coordinator only.
+async fn ring(options: &Options, found: &mut Findings) -> Result<()> {
+    let mut farloop = FarloopStage::start_actors(RING_WORKERS).await?;
+    let laps = if options.quick { "10" } else { "50" };
+    found.ring.farloop(farloop.load(&["ring", "--size", "1000", "--laps", laps]).await?.p50_us);
+    Ok(())
+}
+
+/// What an actor costs that nobody calls.
+async fn idle_actors(options: &Options, found: &mut Findings) -> Result<()> {
+    let count = if options.quick { 100_000 } else { 1_000_000 };
+    for _ in 0..if options.quick { 1 } else { 3 } {
+        let mut farloop = FarloopStage::start_actors(1).await?;
+        farloop.load(&["idle", "--count", &IDLE_BEFORE.to_string()]).await?;
+        tokio::time::sleep(SETTLE).await;
+        let (coordinator, worker) = farloop.memories()?;
+        farloop.load(&["idle", "--count", &count.to_string()]).await?;
+        tokio::time::sleep(SETTLE).await;
+        let (coordinator_now, worker_now) = farloop.memories()?;
+        found.idle_worker.farloop(worker_now.saturating_sub(worker) as f64 / f64::from(count));
+        found.idle_coordinator.farloop(coordinator_now.saturating_sub(coordinator) as f64 / f64::from(count));
+    }
+    Ok(())
+}
+
 async fn pending(options: &Options, found: &mut Findings) -> Result<()> {
     for _ in 0..if options.quick { 1 } else { 3 } {
         let mut farloop = FarloopStage::start(1).await?;
@@ -112,6 +168,14 @@ struct Findings {
     cpu: Finding,
     pending: Finding,
     idle: Finding,
+    call_p50: Finding,
+    call_one: Finding,
+    call_many: Finding,
+    call_cpu: Finding,
+    spawn: Finding,
+    ring: Finding,
+    idle_worker: Finding,
+    idle_coordinator: Finding,
 }
 
 impl Default for Findings {
@@ -131,6 +195,14 @@ impl Default for Findings {
             cpu: Finding::new("coordinator CPU per task", Kind::Micros, AtMost { must: 5.0, aim: 1.5 }),
             pending: Finding::new("coordinator per pending task", Kind::Bytes, AtMost { must: 1_024.0, aim: 400.0 }),
             idle: Finding::new("idle coordinator + worker", Kind::Mebibytes, AtMost { must: 40.0, aim: 15.0 }),
+            call_p50: Finding::new("actor call, p50", Kind::Micros, AtMost { must: 3.0, aim: 1.5 }),
+            call_one: Finding::new("  1,024 in flight, 1 actor", Kind::Rate, AtLeast { must: 0.15, aim: 0.5 }),
+            call_many: Finding::new("  10,000, 1,000 actors", Kind::Rate, AtLeast { must: 0.15, aim: 0.5 }),
+            call_cpu: Finding::new("  coordinator CPU per call", Kind::Micros, AtMost { must: 5.0, aim: 1.5 }),
+            spawn: Finding::new("actors up, of 10,000", Kind::Rate, None),
+            ring: Finding::new("ring of 1,000 actors, a hop", Kind::Micros, None),
+            idle_worker: Finding::new("worker per idle actor", Kind::Bytes, AtMost { must: 1_536.0, aim: 900.0 }),
+            idle_coordinator: Finding::new("coordinator per idle actor", Kind::Bytes, None),
         }
     }
 }
@@ -138,8 +210,27 @@ impl Default for Findings {
 impl From<Findings> for Vec<Finding> {
     fn from(f: Findings) -> Self {
         vec![
-            f.p50, f.p99, f.narrow, f.wide, f.gather, f.durable, f.slow, f.syncs, f.tree, f.first, f.cpu, f.pending,
+            f.p50,
+            f.p99,
+            f.narrow,
+            f.wide,
+            f.gather,
+            f.durable,
+            f.slow,
+            f.syncs,
+            f.tree,
+            f.first,
+            f.cpu,
+            f.pending,
             f.idle,
+            f.call_p50,
+            f.call_one,
+            f.call_many,
+            f.call_cpu,
+            f.spawn,
+            f.ring,
+            f.idle_worker,
+            f.idle_coordinator,
         ]
     }
 }

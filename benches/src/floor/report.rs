@@ -123,13 +123,15 @@ pub(super) fn print(findings: &[Finding]) {
 fn summary(findings: &[Finding]) -> String {
     let of = |name: &str| findings.iter().find(|f| f.name.starts_with(name)).map_or("-".to_owned(), Finding::short);
     format!(
-        "floor: rtt {} · pipelined {} · gather10k {} · cancel tree {} · first result {} · {}/pending task",
+        "floor: rtt {} · pipelined {} · gather10k {} · cancel tree {} · first result {} · {}/pending task · actor call {} · {}/idle actor at its worker",
         of("round trip, p50"),
         of("pipelined, 1,024"),
         of("gather"),
         of("cancel"),
         of("start"),
         of("coordinator per pending"),
+        of("actor call"),
+        of("worker per idle"),
     )
 }
 
@@ -161,6 +163,6 @@ mod tests {
         assert!(check(&found).is_err());
         let line = summary(&found);
         assert!(line.starts_with("floor: rtt 48.0us (1.20x relay) · pipelined - ·"), "{line}");
-        assert!(line.ends_with("612 B/pending task"), "{line}");
+        assert!(line.contains("· 612 B/pending task ·"), "{line}");
     }
 }

@@ -59,7 +59,14 @@ impl FarloopStage {
     pub(super) async fn start(workers: usize) -> Result<Self> {
         let mut command = beside("farloop")?;
         command.args(["coordinator", "--port", "0"]);
-        Self::start_with(command, None, workers).await
+        Self::start_with(command, None, worker, workers).await
+    }
+
+    /// The same with workers that have actors, instead of the reference worker.
+    pub(super) async fn start_actors(workers: usize) -> Result<Self> {
+        let mut command = beside("farloop")?;
+        command.args(["coordinator", "--port", "0"]);
+        Self::start_with(command, None, actor_worker, workers).await
     }
 
     /// One worker, and a coordinator that keeps records where each sync takes so many milliseconds, and no other time.
@@ -69,20 +76,20 @@ impl FarloopStage {
         let records = records.context("a folder for records")?;
         let mut command = beside("durable")?;
         command.arg("--dir").arg(records.path()).args(["--sync-ms", &sync_ms.to_string()]);
-        Self::start_with(command, Some(records), 1).await
+        Self::start_with(command, Some(records), worker, 1).await
     }
 
-    async fn start_with(command: Command, records: Option<TempDir>, workers: usize) -> Result<Self> {
+    async fn start_with(
+        command: Command,
+        records: Option<TempDir>,
+        worker: fn(&str) -> Result<Command>,
+        workers: usize,
+    ) -> Result<Self> {
         let started = Instant::now();
         let mut coordinator = Server::start("farloop coordinator", command)?;
         let address = coordinator.address().await?;
-        let workers = (0..workers)
-            .map(|_| {
-                let mut command = beside("farloop")?;
-                command.args(["worker", "--address", &address]);
-                Server::start("farloop worker", command)
-            })
-            .collect::<Result<_>>()?;
+        let workers =
+            (0..workers).map(|_| Server::start("farloop worker", worker(&address)?)).collect::<Result<_>>()?;
         Ok(Self { coordinator, workers, address, started, _records: records })
     }
 
@@ -94,6 +101,12 @@ impl FarloopStage {
 
     pub(super) async fn drive(&mut self, window: usize, seconds: f64) -> Result<Figures> {
         self.load(&["calls", "--window", &window.to_string(), "--seconds", &seconds.to_string()]).await
+    }
+
+    /// Calls of so many actors.
+    pub(super) async fn call(&mut self, window: usize, actors: usize, seconds: f64) -> Result<Figures> {
+        let (window, seconds, actors) = (window.to_string(), seconds.to_string(), actors.to_string());
+        self.load(&["actors", "--window", &window, "--seconds", &seconds, "--actors", &actors]).await
     }
 
     pub(super) async fn load(&mut self, arguments: &[&str]) -> Result<Figures> {
@@ -114,12 +127,29 @@ impl FarloopStage {
         cpu_time(self.coordinator()?)
     }
 
+    /// Memory of the coordinator and of all workers, in bytes.
+    pub(super) fn memories(&self) -> Result<(u64, u64)> {
+        let of = |pid| memory(pid).context("memory of a farloop process");
+        let workers = self.workers.iter().try_fold(0, |sum, worker| anyhow::Ok(sum + of(worker.pid()?)?))?;
+        Ok((of(self.coordinator()?)?, workers))
+    }
+
     /// Memory of coordinator and workers together, in bytes.
     pub(super) fn memory(&self) -> Result<u64> {
-        let mut pids = vec![self.coordinator()?];
-        for worker in &self.workers {
-            pids.push(worker.pid()?);
-        }
-        pids.into_iter().try_fold(0, |sum, pid| Ok(sum + memory(pid).context("memory of a farloop process")?))
+        self.memories().map(|(coordinator, workers)| coordinator + workers)
     }
+}
+
+/// The reference worker.
+fn worker(address: &str) -> Result<Command> {
+    let mut command = beside("farloop")?;
+    command.args(["worker", "--address", address]);
+    Ok(command)
+}
+
+/// One that has actors.
+fn actor_worker(address: &str) -> Result<Command> {
+    let mut command = beside("load")?;
+    command.arg("worker").env("FARLOOP_ADDRESS", address);
+    Ok(command)
 }

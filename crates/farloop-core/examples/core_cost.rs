@@ -1,12 +1,14 @@
 //! What a no-op task costs the core: submit, start, end, resolve, at a backlog of 10,000 and of 1,000,000 tasks;
-//! and what a pending and a finished task weigh. Run it in release.
+//! what a call of an actor costs, to one and in turn to 1,000; and what a pending and a finished task weigh, and an idle
+//! actor. Run it in release; `-- tasks` and `-- actors` do one half.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use farloop_core::actor::{ActorDef, Address, Host, Part, Turns};
 use farloop_core::api::{Config, Input};
-use farloop_core::frame::{Down, Hello, Owner, PROTOCOL_VERSION, Role, Submit, Up};
+use farloop_core::frame::{Activity, Down, Hello, Owner, PROTOCOL_VERSION, Role, Submit, Up};
 use farloop_core::id::{ConnId, SessionId, TaskId};
 use farloop_core::link::Link;
 use farloop_core::machine::Core;
@@ -17,6 +19,24 @@ use farloop_core::time::Time;
 const BATCH: usize = 64;
 const CLIENT: SessionId = SessionId(1);
 const WORKER: SessionId = SessionId(2);
+const TASK: &str = "demo.noop";
+const TYPE: &str = "demo.Idle";
+const METHOD: &str = "demo.Idle.noop";
+
+fn spec(function: &Arc<str>, options: Options, actor: Option<Arc<Part>>) -> Spec {
+    Spec {
+        function: function.clone(),
+        fingerprint: 7,
+        args: Bytes::from_static(b"\x90"),
+        dependencies: Vec::new(),
+        name: None,
+        options,
+        trace: None,
+        context: None,
+        stream: false,
+        actor,
+    }
+}
 
 /// A core with one client and one worker; only calls of the core are timed.
 struct Bench {
@@ -36,19 +56,7 @@ impl Bench {
         let retained_tasks = 2_000_000;
         let config =
             Config { retained_tasks, retained_bytes: usize::MAX, max_live_tasks: 4_000_000, ..Config::default() };
-        let function: Arc<str> = "demo.noop".into();
-        let spec = Spec {
-            function: function.clone(),
-            fingerprint: 7,
-            args: Bytes::from_static(b"\x90"),
-            dependencies: Vec::new(),
-            name: None,
-            options: Options::default(),
-            trace: None,
-            context: None,
-            stream: false,
-            actor: None,
-        };
+        let spec = spec(&TASK.into(), Options::default(), None);
         let mut bench = Self {
             core: Core::new(config),
             client: Link::new(1 << 20),
@@ -61,15 +69,17 @@ impl Bench {
             resolved: 0,
         };
         for (session, role) in [(CLIENT, Role::Client), (WORKER, Role::Worker)] {
-            let def = FunctionDef {
-                name: function.clone(),
+            let def = |name: &str, actor: Option<ActorDef>| FunctionDef {
+                name: name.into(),
                 fingerprint: 7,
                 args: Vec::new(),
                 returns: "()".into(),
                 concurrency: 0,
-                actor: None,
+                actor: actor.map(Arc::new),
             };
-            let functions = if role == Role::Worker { vec![def] } else { Vec::new() };
+            let (kind, method) = (ActorDef::Type(Host::default()), ActorDef::Method(Turns::Alone));
+            let functions = vec![def(TASK, None), def(TYPE, Some(kind)), def(METHOD, Some(method))];
+            let functions = if role == Role::Worker { functions } else { Vec::new() };
             let (name, protocol) = (String::new(), PROTOCOL_VERSION);
             let hello = Hello {
                 session,
@@ -155,14 +165,40 @@ impl Bench {
         }
     }
 
+    /// Makes actors and lets their worker say that they are up.
+    fn host(&mut self, count: usize, part: impl Fn(usize) -> Part) -> Vec<TaskId> {
+        let (function, mut frames, mut hosts) = (Arc::from(TYPE), Vec::new(), Vec::new());
+        while hosts.len() < count {
+            let chunk = BATCH.min(count - hosts.len());
+            self.submit(chunk, |at| Arc::new(spec(&function, Options::default(), Some(Arc::new(part(at))))));
+            self.granted += chunk as u64;
+            self.worker.push(Up::Grant(self.granted));
+            self.feed(WORKER);
+            self.take(WORKER, &mut frames);
+            for frame in frames.drain(..) {
+                let Down::Start(start) = frame else { continue };
+                hosts.push(start.attempt.task);
+                let (attempt, activity) = (start.attempt, Activity::Suspended);
+                self.worker.push(Up::Progress { attempt, activity, awaits: Vec::new(), blocked: false });
+            }
+            self.feed(WORKER);
+        }
+        hosts
+    }
+
     /// Time of the core per task, with this many others waiting.
     fn cycle(&mut self, tasks: usize) -> f64 {
+        let spec = self.spec.clone();
+        self.cycle_of(tasks, |_| spec.clone())
+    }
+
+    /// The same of what is described like that.
+    fn cycle_of(&mut self, tasks: usize, spec: impl Fn(usize) -> Arc<Spec>) -> f64 {
         self.spent = Duration::ZERO;
         let (begun, cpu) = (Instant::now(), on_cpu());
         let before = self.resolved;
-        for _ in 0..tasks / BATCH {
-            let spec = self.spec.clone();
-            self.submit(BATCH, |_| spec.clone());
+        for round in 0..tasks / BATCH {
+            self.submit(BATCH, |at| spec(round * BATCH + at));
             self.run(BATCH);
         }
         assert_eq!(self.resolved - before, tasks / BATCH * BATCH);
@@ -188,6 +224,53 @@ fn resident() -> usize {
 }
 
 fn main() {
+    let half = std::env::args().nth(1);
+    if half.as_deref() != Some("actors") {
+        tasks();
+    }
+    if half.as_deref() != Some("tasks") {
+        actors();
+    }
+}
+
+/// Calls as the SDK makes them: a worker that is lost does not run them twice.
+fn call(method: &Arc<str>, to: Address) -> Arc<Spec> {
+    let options = Options { max_crashes: 0, ..Options::default() };
+    Arc::new(spec(method, options, Some(Arc::new(Part::Call { to, waits: false }))))
+}
+
+fn actors() {
+    let method: Arc<str> = METHOD.into();
+    for count in [1, 1_000] {
+        let mut bench = Bench::new();
+        let hosts = bench.host(count, |_| Part::Host(Host::default()));
+        let calls: Vec<_> = hosts.iter().map(|id| call(&method, Address::Actor(*id))).collect();
+        bench.cycle_of(16_000, |at| calls[at % count].clone());
+        let cost = bench.cycle_of(200_000, |at| calls[at % count].clone());
+        println!("actors, {count}: {cost:.0} ns per no-op call");
+    }
+    let mut bench = Bench::new();
+    let name: Arc<str> = "one".into();
+    bench.host(1, |_| Part::Host(Host { name: Some(name.clone()), ..Host::default() }));
+    let by_name = call(&method, Address::Name { name, make: None });
+    bench.cycle_of(16_000, |_| by_name.clone());
+    println!("  {:.0} ns per call by name", bench.cycle_of(200_000, |_| by_name.clone()));
+
+    let count = 1_000_000;
+    let mut bench = Bench::new();
+    bench.host(1_000, |_| Part::Host(Host::default()));
+    let (before, begun) = (resident(), Instant::now());
+    let hosts = bench.host(count, |_| Part::Host(Host::default()));
+    let (made, each) = (begun.elapsed(), (resident() - before) as f64 / count as f64);
+    // This program keeps their ids.
+    let each = each - size_of::<TaskId>() as f64 * hosts.capacity() as f64 / count as f64;
+    println!("{count} idle actors: made in {made:?}, {each:.0} B each with their specs");
+    let calls: Vec<_> = hosts.iter().step_by(10).map(|id| call(&method, Address::Actor(*id))).collect();
+    let cost = bench.cycle_of(100_000, |at| calls[at % calls.len()].clone());
+    println!("  {cost:.0} ns per no-op call, each to another one");
+}
+
+fn tasks() {
     for live in [0, 10_000, 1_000_000] {
         let mut bench = Bench::new();
         let spec = bench.spec.clone();

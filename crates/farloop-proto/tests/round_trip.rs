@@ -54,6 +54,8 @@ fn pairs() -> impl Strategy<Value = Vec<(String, String)>> {
 fn options() -> impl Strategy<Value = Options> {
     prop_oneof![
         Just(Options::default()),
+        // Those of a call of an actor.
+        Just(Options { max_crashes: 0, ..Options::default() }),
         (of(time()), any::<u32>(), any::<u32>(), of(any::<i32>()), of(time()), pairs(), policy()).prop_map(
             |(timeout, max_attempts, max_crashes, priority, cancel_grace, labels, policy)| Options {
                 timeout,

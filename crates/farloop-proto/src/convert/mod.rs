@@ -22,6 +22,11 @@ pub use outcome::{failure_kind, lost_worker};
 pub use record::begins;
 pub use scalar::{duration_from_wire, duration_to_wire};
 
+/// What a spec that is in no other one is to an actor.
+pub(crate) fn part_from_wire(part: crate::v1::ActorPart) -> Result<farloop_core::actor::Part, WireError> {
+    actor::from_wire(part, 0)
+}
+
 /// What a client or worker says.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FromPeer {

@@ -1,7 +1,7 @@
 //! Frames of the coordinator that make up the traffic: start and resolved.
 
 use bytes::BufMut;
-use farloop_core::frame::{Down, Start};
+use farloop_core::frame::{Down, Start, StartMore};
 use farloop_core::id::{SessionId, TaskId};
 use farloop_core::link::{Batch, Item};
 use farloop_core::outcome::Outcome;
@@ -25,11 +25,20 @@ impl Frame for Down {
             Self::Resolved { outcome: Outcome::Returned(value), .. } => {
                 Some((RESOLVED, field_len(ID) + field_len(field_len(value.len()))))
             }
-            Self::Start(start) if start.remaining.is_none() && start.more.is_none() => {
+            Self::Start(start) if start.remaining.is_none() => {
+                let more = match start.more.as_deref() {
+                    None => 0,
+                    // A call of an actor.
+                    Some(StartMore { details: None, incarnation: Some(incarnation), reenters }) => {
+                        field_len(attempt_len(*incarnation)) + number_len(u64::from(*reenters))
+                    }
+                    Some(_) => return None,
+                };
                 let spec = field_len(spec_len(&start.spec)?);
                 let root = start.root.map_or(0, |_| field_len(ID));
                 let numbers = [start.number, start.depth, start.cancels].map(|n| number_len(n.into()));
-                Some((START, field_len(attempt_len(start.attempt)) + spec + root + numbers.iter().sum::<usize>()))
+                let numbers = numbers.iter().sum::<usize>();
+                Some((START, field_len(attempt_len(start.attempt)) + spec + root + numbers + more))
             }
             _ => None,
         }
@@ -52,6 +61,10 @@ impl Frame for Down {
                 }
                 out.number(0x28, start.depth.into());
                 out.number(0x38, start.cancels.into());
+                if let Some(StartMore { incarnation: Some(incarnation), reenters, .. }) = start.more.as_deref() {
+                    out.attempt(0x4a, *incarnation);
+                    out.number(0x50, u64::from(*reenters));
+                }
             }
             _ => {}
         }
@@ -92,6 +105,7 @@ fn resolved(mut body: Reader<'_>) -> Option<Down> {
 fn start(mut body: Reader<'_>, names: &mut Names) -> Option<Down> {
     let (mut attempt, mut spec, mut root) = (None, None, None);
     let (mut number, mut depth, mut cancels) = (0, 0, 0);
+    let (mut incarnation, mut reenters) = (None, false);
     while let Some(key) = body.key() {
         match key {
             0x0a => attempt = Some(body.attempt()?),
@@ -100,9 +114,13 @@ fn start(mut body: Reader<'_>, names: &mut Names) -> Option<Down> {
             0x22 => root = Some(SessionId(body.id()?)),
             0x28 => depth = body.number()?,
             0x38 => cancels = body.number()?,
+            0x4a => incarnation = Some(body.attempt()?),
+            0x50 => reenters = body.varint()? != 0,
             _ => return None,
         }
     }
     let (attempt, spec) = (attempt?, spec?);
-    Some(Down::Start(Start { attempt, number, spec, root, depth, remaining: None, cancels, more: None }))
+    let more =
+        (incarnation.is_some() || reenters).then(|| Box::new(StartMore { details: None, incarnation, reenters }));
+    Some(Down::Start(Start { attempt, number, spec, root, depth, remaining: None, cancels, more }))
 }

@@ -1,7 +1,7 @@
 //! The messages of a session, between core frames and bytes without a stop in between.
 //!
 //! The schema is `session.proto` and the generated code remains its reference: it reads and writes every frame here but
-//! the few that make up the traffic (submit, start, ended, resolved, parts of payloads). Those have a way of their own
+//! the few that make up the traffic (submit, start, ended, resolved, parts of payloads; of tasks and of calls of actors). Those have a way of their own
 //! that makes no intermediate message, copies no text and takes no detour for what is absent; whatever looks unusual to
 //! it goes the general way. `tests/round_trip.rs` holds both to the same bytes.
 

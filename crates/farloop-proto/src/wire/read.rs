@@ -3,10 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use farloop_core::actor::{Address, Part};
 use farloop_core::id::{AttemptId, Epoch, TaskId};
 use farloop_core::spec::{Options, Spec};
+use prost::Message;
 
-use super::write::ID;
+use super::write::{ID, ONCE};
+use crate::convert;
+use crate::v1;
 
 /// Payloads up to this many bytes are copied out: a result of three bytes must not keep a batch of 256 KiB alive.
 const COPIED: usize = 4_096;
@@ -145,10 +149,53 @@ impl<'a> Reader<'a> {
                 0x11 => spec.fingerprint = body.fixed()?,
                 0x1a => spec.args = payload(&body.sub()?),
                 0x2a => spec.name = Some(std::str::from_utf8(body.bytes()?).ok()?.into()),
+                0x32 if body.bytes()? == ONCE => spec.options.max_crashes = 0,
+                0x52 => spec.actor = Some(body.part(names)?),
                 _ => return None,
             }
         }
         Some(Arc::new(spec))
+    }
+
+    /// A field that says what a spec is to an actor: a call of one that is made, or an actor.
+    fn part(&mut self, names: &mut Names) -> Option<Arc<Part>> {
+        let part = self.sub()?;
+        let mut body = part.clone();
+        if body.key()? != 0x12 {
+            // The generated code reads it; those of a type are alike, and a million of them share what is alike.
+            let part = convert::part_from_wire(v1::ActorPart::decode(part.all()).ok()?).ok()?;
+            return Some(names.part(part));
+        }
+        let mut call = body.sub()?;
+        let (mut to, mut waits) = (None, false);
+        while let Some(key) = call.key() {
+            match key {
+                0x0a => to = Some(call.sub()?.address(names)?),
+                0x10 => waits = call.varint()? != 0,
+                _ => return None,
+            }
+        }
+        body.is_empty().then_some(())?;
+        Some(names.part(Part::Call { to: to?, waits }))
+    }
+
+    /// All of this is an address.
+    fn address(mut self, names: &Names) -> Option<Address> {
+        let address = match self.key()? {
+            0x0a => Address::Actor(TaskId(self.id()?)),
+            0x12 => {
+                let mut named = self.sub()?;
+                let name = match named.key() {
+                    None => "",
+                    Some(0x0a) => std::str::from_utf8(named.bytes()?).ok()?,
+                    Some(_) => return None,
+                };
+                named.is_empty().then_some(())?;
+                Address::Name { name: names.of_actor(name), make: None }
+            }
+            _ => return None,
+        };
+        self.is_empty().then_some(address)
     }
 }
 
@@ -162,16 +209,18 @@ pub(super) fn payload(field: &Reader<'_>) -> Bytes {
     }
 }
 
-/// The last function name of a batch: the next task very likely has the same, and shares it.
+/// The last function name of a batch, and what the last spec was to an actor: the next task very likely has the same, and
+/// shares it.
 pub(super) struct Names {
     last: Arc<str>,
     empty: Arc<str>,
+    part: Option<Arc<Part>>,
 }
 
 impl Default for Names {
     fn default() -> Self {
         let empty: Arc<str> = Arc::default();
-        Self { last: Arc::clone(&empty), empty }
+        Self { last: Arc::clone(&empty), empty, part: None }
     }
 }
 
@@ -181,5 +230,20 @@ impl Names {
             self.last = std::str::from_utf8(name).ok()?.into();
         }
         Some(Arc::clone(&self.last))
+    }
+
+    /// An actor's name, which is that of the last one if that is the same.
+    fn of_actor(&self, name: &str) -> Arc<str> {
+        match self.part.as_deref() {
+            Some(Part::Call { to: Address::Name { name: last, .. }, .. }) if **last == *name => Arc::clone(last),
+            _ => name.into(),
+        }
+    }
+
+    fn part(&mut self, part: Part) -> Arc<Part> {
+        match &self.part {
+            Some(last) if **last == part => Arc::clone(last),
+            _ => Arc::clone(self.part.insert(Arc::new(part))),
+        }
     }
 }

@@ -61,9 +61,9 @@ impl Core {
             At::Host => actor.host.index == index,
             At::Line => actor.lines.get(&post.caller).is_some_and(|line| line.waiting.get(&age) == Some(&index)),
             At::Worker => actor.out.get(&age) == Some(&index) && task.phase == Phase::Leased,
-            At::Back { .. } => actor.back.contains(&index),
-            At::Find => task.phase != Phase::Posted || actor.finds.contains(&index),
-            At::Stop => task.phase != Phase::Posted || actor.stops.contains(&index),
+            At::Back { .. } => actor.back.contains(index),
+            At::Find => task.phase != Phase::Posted || actor.finds.contains(index),
+            At::Stop => task.phase != Phase::Posted || actor.stops.contains(index),
             At::Mailbox => task.phase == Phase::Posted,
             At::Reminder => true,
         };
@@ -93,7 +93,7 @@ impl Core {
         }
         let parked = actor.back.iter().filter(|call| {
             self.tasks
-                .at(**call)
+                .at(*call)
                 .and_then(|task| task.post.as_deref())
                 .is_some_and(|post| post.at == At::Back { holds: true })
         });
@@ -130,7 +130,7 @@ impl Core {
         }
         let mut last = alloc::collections::BTreeMap::new();
         let caller = |index: u32| self.tasks[index].post.as_deref().map_or(0, |post| post.caller);
-        for (age, index) in &actor.out {
+        for (age, index) in actor.out.iter() {
             last.insert(caller(*index), *age);
         }
         for index in actor.mailbox.iter(&self.tasks, Chain::Place) {

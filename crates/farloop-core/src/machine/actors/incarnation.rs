@@ -3,6 +3,7 @@
 //! Deliberately simple: whatever ends an incarnation, its calls are looked after first, in order, and then the host goes
 //! one of three ways: it starts again (retry), it sleeps until somebody calls, or it is over.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
@@ -375,7 +376,7 @@ impl Core {
             self.tasks[index].post.as_deref().is_some_and(|post| post.actor == at && post.at == At::Worker)
         };
         if known.is_some_and(here) {
-            self.actors[at].pending = Some((call, state));
+            self.actors[at].pending = Some(Box::new((call, state)));
         }
     }
 

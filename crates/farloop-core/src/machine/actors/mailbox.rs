@@ -11,7 +11,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-use super::{Age, At, Closing, Post};
+use super::{Age, At, Closing, Line, Post};
 use crate::actor::{Address, Turns};
 use crate::id::{AttemptId, TaskId};
 use crate::limits;
@@ -73,16 +73,20 @@ impl Core {
         self.advance_line(at, caller);
         // Others take turns, one call each, while there is room.
         while self.actors[at].lined > 0 && self.has_room(at) {
-            let actor = &self.actors[at];
-            let from = actor.lines.range(actor.turn..).chain(actor.lines.range(..actor.turn));
-            let mut ready = from.filter(|(_, line)| {
-                line.waiting.values().next().is_some_and(|call| self.tasks[*call].phase == Phase::Posted)
-            });
-            let Some((&next, _)) = ready.next() else { break };
+            let Some(next) = self.next_line(at) else { break };
             self.actors[at].turn = next.wrapping_add(1);
             self.step(at, next);
         }
         self.send_calls(at);
+    }
+
+    /// The caller whose turn it is to have a call go into the mailbox.
+    fn next_line(&self, at: u32) -> Option<u128> {
+        let actor = &self.actors[at];
+        let from = actor.lines.range(actor.turn..).chain(actor.lines.range(..actor.turn));
+        let ready =
+            |line: &Line| line.waiting.first().is_some_and(|(_, call)| self.tasks[*call].phase == Phase::Posted);
+        from.filter(|(_, line)| ready(line)).map(|(caller, _)| *caller).next()
     }
 
     fn advance_line(&mut self, at: u32, caller: u128) {
@@ -92,11 +96,11 @@ impl Core {
     /// The first of a line goes into the mailbox, if it may run.
     fn step(&mut self, at: u32, caller: u128) -> bool {
         let Some(line) = self.actors[at].lines.get_mut(&caller) else { return false };
-        let Some(&index) = line.waiting.values().next() else { return false };
+        let Some((&age, &index)) = line.waiting.first() else { return false };
         if self.tasks[index].phase != Phase::Posted {
             return false;
         }
-        line.waiting.pop_first();
+        line.waiting.remove(&age);
         self.actors[at].lined -= 1;
         self.set_at(index, At::Mailbox);
         let mut mailbox = self.actors[at].mailbox;
@@ -128,7 +132,7 @@ impl Core {
 
     pub(super) fn unpark(&mut self, index: u32, at: u32, holds: bool) {
         let actor = &mut self.actors[at];
-        if actor.back.remove(&index) {
+        if actor.back.remove(index) {
             actor.parked -= usize::from(holds);
         }
     }
@@ -220,7 +224,9 @@ impl Core {
     fn reenters(&self, index: u32, at: u32) -> bool {
         let mut parent = self.tasks[index].parent;
         for _ in 0..ANCESTORS {
-            let Some(above) = self.tasks.find(parent).filter(|_| parent != TaskId(0)) else { return false };
+            // Most calls come from a client, and have none.
+            let above = if parent == TaskId(0) { None } else { self.tasks.find(parent) };
+            let Some(above) = above else { return false };
             let task = &self.tasks[above];
             if task.post.as_deref().is_some_and(|post| post.actor == at && post.at == At::Worker) {
                 return true;
@@ -312,7 +318,7 @@ impl Core {
         let attempt = self.tasks[index].attempt();
         let actor = self.actors.get_mut(post.actor)?;
         let host = actor.host.index;
-        actor.pending.take_if(|(of, _)| *of == attempt).map(|(_, state)| (host, state))
+        actor.pending.take_if(|pending| pending.0 == attempt).map(|pending| (host, pending.1))
     }
 
     /// Calls that may wait only so long.

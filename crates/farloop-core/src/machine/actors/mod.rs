@@ -13,6 +13,7 @@
 mod address;
 mod check;
 mod explain;
+mod few;
 mod incarnation;
 mod mailbox;
 mod misspelt;
@@ -21,6 +22,7 @@ mod reminders;
 mod returning;
 mod watching;
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -30,6 +32,7 @@ use core::ops::{Index, IndexMut};
 use hashbrown::HashMap;
 use slab::Slab;
 
+use self::few::{Few, Rarely};
 use self::watching::ActorWatch;
 use super::Core;
 use super::hash::Keyed;
@@ -80,18 +83,18 @@ pub(crate) struct Actor {
     /// Calls that may be sent, in order.
     mailbox: List,
     /// Calls at the worker.
-    out: BTreeMap<Age, u32>,
-    lines: BTreeMap<u128, Line>,
+    out: Few<Age, u32>,
+    lines: Few<u128, Line>,
     /// Calls in lines.
     lined: usize,
     /// Caller whose line is served next.
     turn: u128,
     /// Calls between two attempts.
-    back: BTreeSet<u32>,
+    back: Rarely,
     /// Of those, the ones that hold up others behind them.
     parked: usize,
-    finds: BTreeSet<u32>,
-    stops: BTreeSet<u32>,
+    finds: Rarely,
+    stops: Rarely,
     /// The incarnation is up: what made it has returned.
     up: bool,
     /// It is to stop when its calls are over.
@@ -107,7 +110,7 @@ pub(crate) struct Actor {
     /// Its timer.
     idle: Option<Time>,
     /// State that counts with the end of this call.
-    pending: Option<(AttemptId, Bytes)>,
+    pending: Option<Box<(AttemptId, Bytes)>>,
     /// Calls that are over.
     served: u64,
 }
@@ -128,7 +131,7 @@ struct Line {
     /// Those that are not over.
     count: u32,
     /// Those that are not in the mailbox yet.
-    waiting: BTreeMap<Age, u32>,
+    waiting: Few<Age, u32>,
 }
 
 /// All actors that are not over.
@@ -205,14 +208,14 @@ impl Actor {
         Self {
             host,
             mailbox: List::default(),
-            out: BTreeMap::new(),
-            lines: BTreeMap::new(),
+            out: Few::default(),
+            lines: Few::default(),
             lined: 0,
             turn: 0,
-            back: BTreeSet::new(),
+            back: Rarely::default(),
             parked: 0,
-            finds: BTreeSet::new(),
-            stops: BTreeSet::new(),
+            finds: Rarely::default(),
+            stops: Rarely::default(),
             up: false,
             stopping: false,
             closing: None,
@@ -279,9 +282,9 @@ impl Core {
 
     /// The task is accepted: it joins the actor it is about. `at` is that actor's; none of a host and of a reminder.
     pub(crate) fn join_actor(&mut self, index: u32, at: Option<u32>, caller: u128) {
-        let Some(part) = self.tasks[index].part().cloned() else { return };
+        let Some(part) = self.tasks[index].spec.actor.clone() else { return };
         let (age, key) = (self.tasks[index].age(), self.tasks.key(index));
-        let post = match (&part, at) {
+        let post = match (&*part, at) {
             (Part::Host(host), _) => Post { actor: self.open_actor(key, host), at: At::Host, caller },
             (Part::Remind(reminder), _) => {
                 self.list_reminder(index, reminder);
@@ -298,14 +301,18 @@ impl Core {
             }
             (Part::Call { .. }, Some(actor)) => {
                 let of = &mut self.actors[actor];
-                let line = of.lines.entry(caller).or_default();
-                line.count += 1;
-                line.waiting.insert(age, index);
+                if of.lines.get(&caller).is_none() {
+                    of.lines.insert(caller, Line::default());
+                }
+                if let Some(line) = of.lines.get_mut(&caller) {
+                    line.count += 1;
+                    line.waiting.insert(age, index);
+                }
                 of.lined += 1;
                 Post { actor, at: At::Line, caller }
             }
         };
-        self.tasks[index].post = Some(alloc::boxed::Box::new(post));
+        self.tasks[index].post = Some(Box::new(post));
     }
 
     fn open_actor(&mut self, host: TaskKey, as_host: &Host) -> u32 {
@@ -362,10 +369,10 @@ impl Core {
                 self.actors[post.actor].mailbox = mailbox;
             }
             At::Find => {
-                self.actors[post.actor].finds.remove(&index);
+                self.actors[post.actor].finds.remove(index);
             }
             At::Stop => {
-                self.actors[post.actor].stops.remove(&index);
+                self.actors[post.actor].stops.remove(index);
             }
             At::Reminder => self.unwind(index),
             At::Worker | At::Back { .. } => return,
@@ -408,7 +415,7 @@ impl Core {
             At::Back { holds } => self.unpark(index, post.actor, holds),
             At::Mailbox | At::Worker => {}
         }
-        debug_assert!(post.at != At::Worker || !self.actors[post.actor].out.contains_key(&age), "it left its worker");
+        debug_assert!(post.at != At::Worker || self.actors[post.actor].out.get(&age).is_none(), "it left its worker");
         self.tasks[index].post = None;
         if !self.tasks[index].is_call() {
             return;
@@ -432,7 +439,7 @@ impl Core {
         while self.touched < crate::limits::TOUCH {
             let Some(actor) = self.actors.get(at).filter(|actor| actor.host == host) else { return true };
             if actor.over.is_none() {
-                let Some(found) = actor.finds.first().copied().filter(|_| actor.up) else { return true };
+                let Some(found) = actor.finds.first().filter(|_| actor.up) else { return true };
                 let outcome = self.found(at);
                 self.end_task(found, outcome, super::ending::Family::All);
                 continue;
@@ -457,8 +464,8 @@ impl Core {
         let mailbox = (!actor.mailbox.is_empty()).then_some(actor.mailbox.head);
         let out = || actor.out.values().next().copied();
         let line = || actor.lines.values().find_map(|line| line.waiting.values().next().copied());
-        let waits = || actor.finds.first().or(actor.stops.first()).copied();
-        mailbox.or_else(out).or_else(line).or_else(waits).or_else(|| actor.back.first().copied())
+        let waits = || actor.finds.first().or_else(|| actor.stops.first());
+        mailbox.or_else(out).or_else(line).or_else(waits).or_else(|| actor.back.first())
     }
 }
 
@@ -466,4 +473,16 @@ impl Core {
 fn listed(names: &[(String, String)]) -> String {
     let shown: Vec<String> = names.iter().map(|(key, value)| alloc::format!("{key}={value}")).collect();
     shown.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A million of them may be there, each beside its task and spec.
+    #[test]
+    fn an_actor_that_nobody_calls_is_small() {
+        assert!(size_of::<Actor>() <= 224, "{}", size_of::<Actor>());
+        assert!(size_of::<Post>() <= 32, "{}", size_of::<Post>());
+    }
 }
