@@ -157,6 +157,9 @@ impl SessionShared {
                 link.push(Up::WatchProgress(task));
             } else {
                 if !std::mem::replace(&mut list.said, true) {
+                    // What was found to be over has said so, perhaps since the outbox was looked at: that comes before the
+                    // end of the list, or it would be taken for lost and begin again.
+                    self.drain_outbox(link);
                     let starts = self.worker.get().map_or(0, |worker| worker.rejoins(|frame| link.push(frame)));
                     link.push(Up::Rejoined { starts });
                 }
