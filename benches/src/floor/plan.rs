@@ -198,7 +198,8 @@ impl Default for Findings {
             call_p50: Finding::new("actor call, p50", Kind::Micros, AtMost { must: 3.0, aim: 1.5 }),
             call_one: Finding::new("  1,024 in flight, 1 actor", Kind::Rate, AtLeast { must: 0.15, aim: 0.5 }),
             call_many: Finding::new("  10,000, 1,000 actors", Kind::Rate, AtLeast { must: 0.15, aim: 0.5 }),
-            call_cpu: Finding::new("  coordinator CPU per call", Kind::Micros, AtMost { must: 5.0, aim: 1.5 }),
+            // Asked of tasks alone: a call is one whose way is longer, and this says by how much.
+            call_cpu: Finding::new("  coordinator CPU per call", Kind::Micros, None),
             spawn: Finding::new("actors up, of 10,000", Kind::Rate, None),
             ring: Finding::new("ring of 1,000 actors, a hop", Kind::Micros, None),
             idle_worker: Finding::new("worker per idle actor", Kind::Bytes, AtMost { must: 1_536.0, aim: 900.0 }),
