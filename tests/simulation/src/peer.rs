@@ -231,7 +231,17 @@ impl Peer {
     fn rejoin(&mut self) {
         self.link.drop_assembly();
         let mut unsaid = BTreeSet::new();
+        // Calls about primitives that are over here: what was given for them is gone with the last life, and that it was taken
+        // would be said of what this one gives.
+        let mut over = BTreeSet::new();
+        self.link.rewrite(|frame: &mut Up, _| {
+            if let Up::SyncEnd { call, .. } = frame {
+                over.insert(*call);
+            }
+        });
         self.link.rewrite(|frame: &mut Up, _| match frame {
+            Up::Sync(call) if over.contains(&call.call) => *frame = Up::Heartbeat,
+            Up::SyncEnd { .. } => *frame = Up::Heartbeat,
             Up::Submit(submit) => _ = unsaid.insert(submit.task),
             Up::Watch(task) => _ = unsaid.insert(*task),
             // What was said to an earlier one that started again is not true any more.
