@@ -132,9 +132,14 @@ impl Core {
     /// The sentence for a function without a worker, with what may have been meant.
     pub(crate) fn nobody_offers(&self, name: &str) -> String {
         let mut offered: BTreeSet<&str> = BTreeSet::new();
+        // Of a worker that has both: types and methods are called as actors, by other words.
+        let mut functions: BTreeSet<&str> = BTreeSet::new();
         'all: for (_, session) in self.workers() {
             for def in session.worker.iter().flat_map(|w| &w.defs) {
                 offered.insert(&def.name);
+                if def.actor.is_none() {
+                    functions.insert(&def.name);
+                }
                 if offered.len() >= COMPARED {
                     break 'all;
                 }
@@ -143,7 +148,8 @@ impl Core {
         if offered.is_empty() {
             return format!("no worker offers '{name}'; no worker is connected that offers anything");
         }
-        format!("no worker offers '{name}'; offered: {}{}", listing(&offered), meant(name, &offered))
+        let shown = if functions.is_empty() { &offered } else { &functions };
+        format!("no worker offers '{name}'; offered: {}{}", listing(shown), meant(name, &offered))
     }
 
     /// Whether a worker is connected that offers anything.
