@@ -86,9 +86,11 @@ impl Core {
         }
         cycle.push(self.tasks[start].id);
         cycle.reverse();
-        self.withdraw_call(start, cycle.get(1).copied());
         let task = &self.tasks[start];
         let (key, attempt) = (self.session_key(task.place), task.attempt());
+        let awaited = cycle.get(1).copied();
+        // First: the end of a call that is withdrawn must not look like the answer.
         self.tell(key, 0, Tell::Deadlock(attempt, cycle));
+        self.withdraw_call(start, awaited);
     }
 }

@@ -196,6 +196,7 @@ impl Client {
             1..=3 => Method::Relay,
             4..=9 => Method::Save,
             10..=15 => Method::Peek,
+            16..=18 => Method::Weave,
             _ => Method::Add,
         };
         let retries = if rng.chance(200) { 3 } else { 0 };

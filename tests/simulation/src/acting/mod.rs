@@ -32,12 +32,14 @@ pub(crate) enum Method {
     Save,
     /// Calls another actor and awaits that.
     Relay,
+    /// The same, with others of its kind meanwhile: a call that comes back to an actor enters it again.
+    Weave,
     /// Panics.
     Boom,
 }
 
 impl Method {
-    pub(crate) const ALL: [Self; 5] = [Self::Add, Self::Peek, Self::Save, Self::Relay, Self::Boom];
+    pub(crate) const ALL: [Self; 6] = [Self::Add, Self::Peek, Self::Save, Self::Relay, Self::Weave, Self::Boom];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -45,6 +47,7 @@ impl Method {
             Self::Peek => "peek",
             Self::Save => "save",
             Self::Relay => "relay",
+            Self::Weave => "weave",
             Self::Boom => "boom",
         }
     }
@@ -55,7 +58,11 @@ impl Method {
     }
 
     pub(crate) fn turns(self) -> Turns {
-        if self == Self::Peek { Turns::Shared } else { Turns::Alone }
+        match self {
+            Self::Peek => Turns::Shared,
+            Self::Weave => Turns::Interleaved,
+            Self::Add | Self::Save | Self::Relay | Self::Boom => Turns::Alone,
+        }
     }
 }
 

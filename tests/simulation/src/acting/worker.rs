@@ -314,7 +314,7 @@ impl Worker {
         let Some(host) = self.host_of(attempt) else { return };
         let Some(turn) = self.take_running(attempt, |turn| turn.awaits.is_none()) else { return };
         match turn.method {
-            Method::Relay => self.relay(turn, host, hands),
+            Method::Relay | Method::Weave => self.relay(turn, host, hands),
             Method::Boom => {
                 hands.out.push(Up::Ended {
                     attempt,
@@ -349,7 +349,7 @@ impl Worker {
         };
         self.seqs += 1;
         let ticket = Ticket { caller: hands.session, seq: self.seqs };
-        let method = *hands.rng.pick(&[Method::Add, Method::Relay, Method::Peek]);
+        let method = *hands.rng.pick(&[Method::Add, Method::Relay, Method::Weave, Method::Peek]);
         let task = new_task(hands.rng, hands.now);
         let spec = Arc::new(call(&whom, method, ticket, 0, false));
         hands.judge.made(task, method, true);

@@ -98,14 +98,22 @@ impl Core {
     }
 
     /// A call that no worker came back with: if its incarnation is back without it, it has not begun. Else nobody knows,
-    /// and one that may run once at most must not begin again.
-    pub(crate) fn call_lost_with_coordinator(&self, index: u32) -> Option<Outcome> {
+    /// and one that may run once at most must not begin again. One that may counts an attempt from now on, in later lives
+    /// too: should it end before it begins once more, its caller is told that it may have run.
+    pub(crate) fn call_lost_with_coordinator(&mut self, index: u32) -> Option<Outcome> {
         let task = &self.tasks[index];
         let post = task.post.as_deref().filter(|post| task.is_call() && matches!(post.at, At::Back { .. }))?;
         let host = self.tasks.get(self.actors.get(post.actor)?.host)?;
-        let back = host.phase == Phase::Leased;
-        let lost = !back && self.recovery.missing && task.spec.options.max_crashes == 0;
-        lost.then(|| self.unavailable(index, Lost::Crashed))
+        if host.phase == Phase::Leased || !self.recovery.missing {
+            return None;
+        }
+        if task.spec.options.max_crashes == 0 {
+            return Some(self.unavailable(index, Lost::Crashed));
+        }
+        let task = &mut self.tasks[index];
+        task.attempts = task.attempts.max(1);
+        self.give_up_former_attempts(index);
+        None
     }
 
     /// A worker that may have it did not come back. That the lease must be over first is on record, for the next life knows
