@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn every_row_in_scope_is_there_once_and_every_impossible_one_has_its_proof() {
-        let ui = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("ui");
+        let ui = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crates/farloop/tests/ui/impossible");
         for area in areas() {
             let numbers: Vec<u16> = area.sorted().iter().map(Row::number).collect();
             let expected: Vec<u16> = (area.span.0..=area.span.1).collect();

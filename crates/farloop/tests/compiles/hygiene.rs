@@ -58,7 +58,9 @@ mod tasks {
     /// # Errors
     /// As it likes.
     #[::farloop::stream]
-    pub(crate) async fn may_count(stream: bool) -> ::farloop::Result<impl ::farloop::Stream<Item = ::farloop::Result<i64>>> {
+    pub(crate) async fn may_count(
+        stream: bool,
+    ) -> ::farloop::Result<impl ::farloop::Stream<Item = ::farloop::Result<i64>>> {
         if stream {
             ::core::result::Result::Ok(::futures_util::stream::iter([::core::result::Result::Ok(1)]))
         } else {
