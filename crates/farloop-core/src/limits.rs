@@ -36,7 +36,7 @@ pub const MAX_PAYLOAD: usize = 64 * 1024 * 1024;
 pub const MAX_LIVE_TASKS: usize = 2_000_000;
 /// Tasks one parent may have created and not ended.
 pub const MAX_CHILDREN: usize = 1_000_000;
-/// Nesting depth of tasks.
+/// Nesting depth of tasks: each is owned by the one outside of it. A detached one begins anew.
 pub const MAX_DEPTH: u32 = 10_000;
 /// Specs inside of each other: a reminder has its call, whose address may have an actor to make.
 pub const SPEC_NESTING: usize = 4;

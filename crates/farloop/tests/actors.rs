@@ -1,37 +1,23 @@
-//! Actors as a program sees them, on clusters in this process with virtual time.
+//! What takes its time with actors, to the second: on clusters in this process, whose time is virtual. What they promise
+//! wherever they are is tested line by line on both backends (`tests/cluster`).
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on fails
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use farloop::actor::{self, Interleaved, Restart, Supervisor};
+use farloop::actor::{self, Interleaved};
 use farloop::prelude::*;
 use farloop::testing::Cluster;
-use farloop::{Error, Stream, Yielder};
+use farloop::{Error, Stream};
 
 struct Counter {
     count: i64,
 }
 
-#[derive(Debug, thiserror::Error, serde::Serialize, serde::Deserialize, PartialEq)]
-#[error("{0} is below zero")]
-struct Negative(i64);
-
 #[farloop::actor]
 impl Counter {
-    pub async fn new(start: i64) -> Result<Self, Negative> {
-        if start < 0 { Err(Negative(start)) } else { Ok(Self { count: start }) }
-    }
-    pub async fn add(&mut self, by: i64) -> i64 {
-        self.count += by;
-        self.count
-    }
-    pub async fn take(&mut self, by: i64) -> Result<i64, Negative> {
-        if by > self.count {
-            return Err(Negative(self.count - by));
-        }
-        self.count -= by;
-        Ok(self.count)
+    pub fn new(start: i64) -> Self {
+        Self { count: start }
     }
     pub async fn slow_add(&mut self, by: i64) -> farloop::Result<i64> {
         let before = self.count;
@@ -54,56 +40,6 @@ impl Counter {
             counter.count
         }))
     }
-    pub fn countdown(&self) -> impl Stream<Item = i64> {
-        futures_util::stream::iter((0..self.count).rev())
-    }
-    pub async fn count_up(&mut self, to: i64, out: Yielder<i64>) -> farloop::Result<()> {
-        while self.count < to {
-            self.count += 1;
-            out.send(self.count).await?;
-        }
-        Ok(())
-    }
-    pub async fn boom(&mut self) -> i64 {
-        panic!("on purpose");
-    }
-    pub async fn give(&self, other: CounterRef) -> farloop::Result<i64> {
-        other.add(self.count).await
-    }
-    pub async fn call_me(&self) -> farloop::Result<i64> {
-        actor::this::<CounterRef>()?.add(1).await
-    }
-}
-
-#[farloop::task]
-async fn add_from_a_task(counter: CounterRef, by: i64) -> farloop::Result<i64> {
-    counter.add(by).await
-}
-
-#[farloop::test(workers = 2)]
-async fn calls_are_coroutines() -> farloop::Result<()> {
-    let counter = Counter::spawn(10).await?;
-    assert_eq!(counter.add(1).await?, 11);
-    let task = ensure_future(counter.add(1));
-    assert_eq!(gather((&task, counter.add(2))).await?, (12, 14));
-    assert_eq!(wait_for(shield(counter.add(0)), Duration::from_secs(1)).await?, 14);
-    assert_eq!(add_from_a_task(&counter, 6).await?, 20);
-    // A task stands for an argument: the value never comes here.
-    assert_eq!(counter.add(ensure_future(counter.peek())).await?, 40);
-    assert_eq!(counter.give(&Counter::spawn(2).await?).await?, 42);
-    counter.peek().close();
-    Ok(())
-}
-
-#[farloop::test]
-async fn an_error_answers_the_caller_and_the_actor_lives() -> farloop::Result<()> {
-    let counter = Counter::spawn(1).await?;
-    let error = counter.take(5).await.unwrap_err();
-    assert_eq!(error.downcast::<Negative>(), Some(Negative(-4)));
-    assert_eq!(counter.take(1).await?, 0);
-    let error = Counter::spawn(-1).restart(Restart::never()).await.unwrap_err();
-    assert_eq!(error.downcast::<Negative>(), Some(Negative(-1)), "{error:?}");
-    Ok(())
 }
 
 #[farloop::test]
@@ -122,177 +58,22 @@ async fn turns_alone_shared_and_interleaved() -> farloop::Result<()> {
     Ok(())
 }
 
-#[farloop::test]
-async fn calls_of_one_caller_keep_their_order() -> farloop::Result<()> {
-    let counter = Counter::spawn(0).await?;
-    let sums = gather_all((0..500).map(|_| counter.add(1))).await?;
-    assert_eq!(sums, (1..=500).collect::<Vec<_>>());
-    counter.add(1).tell()?;
-    counter.add(1).tell()?;
-    assert_eq!(counter.peek().await?, 502);
-    Ok(())
-}
-
-#[farloop::test]
-async fn streams_of_an_actor() -> farloop::Result<()> {
-    let counter = Counter::spawn(3).await?;
-    assert_eq!(counter.countdown().collect().await?, [2, 1, 0]);
-    assert_eq!(counter.count_up(6).collect().await?, [4, 5, 6]);
-    assert_eq!(counter.peek().await?, 6);
-    Ok(())
-}
-
-#[farloop::test]
-async fn cancelling_a_call_in_the_queue_removes_it() -> farloop::Result<()> {
-    let counter = Counter::spawn(0).await?;
-    let running = ensure_future(counter.slow_add(1));
-    let queued = ensure_future(counter.add(10));
-    farloop::sleep(Duration::from_millis(500)).await?;
-    queued.cancel("not any more");
-    assert!(queued.await.unwrap_err().is_cancelled());
-    assert_eq!(running.await?, 1);
-    let running = ensure_future(counter.slow_add(1));
-    farloop::sleep(Duration::from_millis(500)).await?;
-    running.cancel(());
-    assert!(running.await.unwrap_err().is_cancelled());
-    assert_eq!(counter.peek().await?, 1, "neither left a trace");
-    Ok(())
-}
-
-#[farloop::test(workers = 2)]
-async fn names_lookup_and_get_or_spawn() -> farloop::Result<()> {
-    let missing = Counter::lookup("hits").await.unwrap_err();
-    assert!(matches!(missing, Error::ActorDied(_)), "{missing:?}");
-    let hits = Counter::spawn(1).name("hits").get_or_spawn().await?;
-    assert_eq!((hits.name(), hits.id().is_some()), (Some("hits"), true));
-    let again = Counter::spawn(100).name("hits").get_or_spawn().await?;
-    assert_eq!(hits, again);
-    again.add(1).await?;
-    assert_eq!(Counter::lookup("hits").await?.peek().await?, 2);
-    let taken = Counter::spawn(5).name("hits").await.unwrap_err();
-    assert!(taken.to_string().contains("hits"), "{taken}");
-    // Before it is up: calls wait for it.
-    let early = Counter::spawn(7).name("early").get_or_spawn().start()?;
-    assert_eq!(early.add(1).await?, 8);
-    assert!(early.exists().await?);
-    early.stop().await?;
-    assert!(!early.exists().await?);
-    Ok(())
-}
-
-#[farloop::test]
-async fn stopping_finishes_the_mailbox_and_killing_does_not() -> farloop::Result<()> {
-    let counter = Counter::spawn(0).await?;
-    let watch = counter.watch();
-    let calls: Vec<_> = (0..3).map(|_| ensure_future(counter.slow_add(1))).collect();
-    let stop = ensure_future(counter.stop());
-    let late = ensure_future(counter.add(1));
-    assert_eq!(gather_all(calls).await?, [1, 2, 3]);
-    stop.await?;
-    watch.await?;
-    let late = late.await.unwrap_err();
-    assert!(matches!(late, Error::ActorDied(_)) && late.to_string().contains("stopping"), "{late}");
-    let dead = counter.peek().await.unwrap_err();
-    assert!(matches!(dead, Error::ActorDied(_)) && dead.to_string().contains("stopped"), "{dead}");
-
-    let counter = Counter::spawn(0).await?;
-    let watch = counter.watch();
-    let (running, queued) = (ensure_future(counter.slow_add(1)), ensure_future(counter.slow_add(1)));
-    farloop::sleep(Duration::from_millis(500)).await?;
-    counter.kill().await?;
-    let (running, queued) = (running.await.unwrap_err(), queued.await.unwrap_err());
-    assert!(matches!(running, Error::ActorDied(_)), "{running:?}");
-    assert_eq!(running.may_have_run(), Some(true), "{running:?}");
-    assert!(matches!(queued, Error::ActorDied(_)), "{queued:?}");
-    assert!(watch.await.unwrap_err().is_cancelled());
-    counter.kill().await?;
-    Ok(())
-}
-
-#[farloop::test]
-async fn a_panic_ends_the_incarnation_and_the_actor_starts_again() -> farloop::Result<()> {
-    let counter = Counter::spawn(5).restart(Restart::on_failure().at_most(1).backoff(Duration::from_secs(1))).await?;
-    let watch = counter.watch();
-    counter.add(1).await?;
-    let boom = counter.boom().await.unwrap_err();
-    assert!(boom.to_string().contains("on purpose"), "{boom}");
-    assert_eq!(counter.peek().await?, 5, "from the first arguments");
-    assert!(!watch.done());
-    let boom = ensure_future(counter.boom());
-    assert!(boom.await.is_err());
-    let why = watch.await.unwrap_err();
-    assert!(why.to_string().contains("on purpose"), "{why}");
-    let dead = counter.peek().await.unwrap_err();
-    assert!(matches!(dead, Error::ActorDied(_)) && dead.to_string().contains("on purpose"), "{dead}");
-    Ok(())
-}
-
-#[farloop::test]
-async fn a_full_mailbox_refuses_or_waits() -> farloop::Result<()> {
-    let counter = Counter::spawn(0).mailbox(2).await?;
-    let calls: Vec<_> = (0..3).map(|_| ensure_future(counter.slow_add(1))).collect();
-    let refused = counter.slow_add(1).await.unwrap_err();
-    assert!(matches!(refused, Error::ResourceExhausted(_)) && refused.to_string().contains("MAILBOX"), "{refused}");
-    let waiting = ensure_future(counter.slow_add(1).waits());
-    assert_eq!(gather_all(calls).await?, [1, 2, 3]);
-    assert_eq!(waiting.await?, 4);
-    let counter = Counter::spawn(0).per_caller(1).await?;
-    let first = ensure_future(counter.slow_add(1));
-    let refused = counter.slow_add(1).await.unwrap_err();
-    assert!(refused.to_string().contains("MAILBOX_PER_CALLER"), "{refused}");
-    first.await?;
-    Ok(())
-}
-
-#[farloop::test]
-async fn an_actor_that_awaits_itself_is_told() -> farloop::Result<()> {
-    let counter = Counter::spawn(0).await?;
-    let error = counter.call_me().await.unwrap_err();
-    assert!(error.to_string().contains("deadlock"), "{error}");
-    assert_eq!(counter.add(1).await?, 1, "it lives, and the call that could never have its turn did not get it");
-    Ok(())
-}
-
 #[farloop::task]
-async fn owns_one() -> farloop::Result<CounterRef> {
-    let owned = Counter::spawn(0).owned().await?;
-    owned.add(1).await?;
-    Ok(owned)
-}
-
-#[farloop::task]
-async fn leaves_two() -> farloop::Result<(CounterRef, CounterRef)> {
-    Ok((Counter::spawn(1).await?, Counter::spawn(2).detached().await?))
+async fn leaves_one() -> farloop::Result<CounterRef> {
+    Counter::spawn(1).await
 }
 
 #[farloop::test]
-async fn lifetimes_of_a_body_a_session_a_group_and_none() -> farloop::Result<()> {
-    let owned = owns_one().await?;
-    let why = owned.watch().await.unwrap_err();
-    assert!(why.is_cancelled(), "{why}");
-    let (session, nobody) = leaves_two().await?;
-    assert_eq!(gather((session.peek(), nobody.peek())).await?, (1, 2));
-    nobody.stop().await?;
-
+async fn what_a_body_makes_lasts_as_long_as_the_session() -> farloop::Result<()> {
+    assert_eq!(leaves_one().await?.peek().await?, 1);
     let (first, told) = TaskGroup::scope(async |group| {
         let first = group.spawn(Counter::spawn(0)).await?;
-        group.create_task(add_from_a_task(&first, 3));
         let told = ensure_future(first.slow_add(1));
         Ok((first, told))
     })
     .await?;
-    assert_eq!(told.result()?, 1, "the group lets it finish its mailbox");
-    first.watch().await?;
-
-    let mut killed = None;
-    let failed = TaskGroup::scope(async |group| {
-        killed = Some(group.spawn(Counter::spawn(0)).await?);
-        Err::<(), _>(Error::msg("no"))
-    })
-    .await;
-    assert!(matches!(failed, Err(Error::Group(_))), "{failed:?}");
-    assert!(killed.unwrap().watch().await.unwrap_err().is_cancelled());
-    Ok(())
+    assert_eq!(told.result()?, 1, "the group lets it finish its mailbox, and waits for that");
+    first.watch().await
 }
 
 #[farloop::test]
@@ -318,28 +99,6 @@ impl Slow {
         MADE.fetch_add(1, Ordering::SeqCst);
         Ok(Self)
     }
-}
-
-#[farloop::test]
-async fn supervisors_start_one_or_all_again() -> farloop::Result<()> {
-    let policy = || Restart::on_failure().at_most(3).backoff(Duration::from_millis(10));
-    let team = Supervisor::one_for_one().restart(policy());
-    let (a, b) = (team.spawn(Counter::spawn(1)).await?, team.spawn(Counter::spawn(2)).await?);
-    gather((a.add(10), b.add(10))).await?;
-    assert!(a.boom().await.is_err());
-    assert_eq!(gather((a.peek(), b.peek())).await?, (1, 12));
-    team.stop().await?;
-    assert!(!a.exists().await? && !b.exists().await?);
-
-    let team = Supervisor::one_for_all().restart(policy());
-    let (a, b) = (team.spawn(Counter::spawn(1)).await?, team.spawn(Counter::spawn(2)).await?);
-    gather((a.add(10), b.add(10))).await?;
-    assert!(a.boom().await.is_err());
-    assert_eq!(gather((a.peek(), b.peek())).await?, (1, 2));
-    drop(team);
-    assert!(a.watch().await.unwrap_err().is_cancelled());
-    assert!(b.watch().await.unwrap_err().is_cancelled());
-    Ok(())
 }
 
 /// One per user: made by its first call, asleep while nobody calls.

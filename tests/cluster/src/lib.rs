@@ -1,7 +1,7 @@
 //! What the tests of real clusters are made of: a [`proxy`] that cuts connections, [`node`]s that are processes, a
 //! coordinator inside the test ([`embedded`]) where a test needs settings that no flag has, one that is killed and goes
 //! on ([`kept`]), [`tasks`] and [`actors`] that note in a [`tally`] which of their bodies began, a [`storm`] that plays one
-//! scenario undisturbed and cut, a network whose hosts are [`apart`], and the public API as [`people`] see it.
+//! scenario undisturbed and cut, the [`lines`] of what actors promise, a network whose hosts are [`apart`], and the public API as [`people`] see it.
 //!
 //! Nothing here waits for a fixed time: a test waits for what it needs to see ([`until`]), and gives up late enough for
 //! a machine that does other things too.
@@ -11,6 +11,7 @@ pub mod apart;
 pub mod collector;
 pub mod embedded;
 pub mod kept;
+pub mod lines;
 pub mod misfits;
 pub mod node;
 pub mod people;

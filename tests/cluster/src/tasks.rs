@@ -333,7 +333,7 @@ pub async fn parent(label: String) -> farloop::Result<()> {
 #[must_use]
 pub fn offer(worker: farloop::Worker, only: Option<&str>) -> farloop::Worker {
     match only {
-        None => crate::actors::offer(crate::misfits::offer(offer_all(worker))),
+        None => crate::lines::offer(crate::actors::offer(crate::misfits::offer(offer_all(worker)))),
         Some("park") => worker.task::<park>(),
         Some("parent") => worker.task::<parent>(),
         Some(other) => panic!("no worker of a test offers '{other}' alone"),

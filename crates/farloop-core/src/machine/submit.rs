@@ -144,7 +144,7 @@ impl Core {
                 }
             },
         };
-        self.room_for(parent)?;
+        self.room_for(parent, owner)?;
         self.room_for_stream(&spec, from)?;
         let inputs = self.inputs_of(id, &spec)?;
         let actor = self.addressee(&spec, from, creator)?;
@@ -163,7 +163,8 @@ impl Core {
             let parent = &self.tasks[parent];
             task.parent = parent.id;
             task.creator = parent.epoch;
-            task.depth = parent.depth + 1;
+            // What nobody waits for is inside of nothing: a token may go round for ever.
+            task.depth = if owner == Owner::Nobody { 0 } else { parent.depth + 1 };
             task.priority = task.spec.options.priority.unwrap_or(parent.priority);
             if owner != Owner::Nobody {
                 if parent.durability == Durability::Memory {
@@ -325,7 +326,7 @@ impl Core {
         Err((FailureKind::ResourceExhausted, message.into()))
     }
 
-    fn room_for(&self, parent: Option<u32>) -> Result<(), (FailureKind, String)> {
+    fn room_for(&self, parent: Option<u32>, owner: Owner) -> Result<(), (FailureKind, String)> {
         if self.live >= self.config.max_live_tasks {
             let message = format!(
                 "{} tasks are not over yet; the limit MAX_LIVE_TASKS is {}: submit again when some have ended",
@@ -335,7 +336,7 @@ impl Core {
         }
         let Some(parent) = parent else { return Ok(()) };
         let parent = &self.tasks[parent];
-        if parent.depth + 1 > limits::MAX_DEPTH {
+        if owner != Owner::Nobody && parent.depth + 1 > limits::MAX_DEPTH {
             let message = format!("tasks nest deeper than MAX_DEPTH, {}", limits::MAX_DEPTH);
             return Err((FailureKind::ResourceExhausted, message));
         }

@@ -506,6 +506,13 @@ pub(crate) fn actors_that_wait_for_each_other_are_told_at_once() {
     c.submit_as(worker, id(12), call(at(1)), Owner::Await, Some(b));
     c.suspend(id(10), &[id(11)], true);
     c.suspend(id(11), &[id(12)], true);
+    // The call that is withdrawn ends, and that is no answer for who awaited it.
+    let about = |d: &Down| match d {
+        Down::Deadlock { .. } => true,
+        Down::Resolved { task, .. } => [id(11), id(12)].contains(task),
+        _ => false,
+    };
+    assert!(matches!(c.got(worker).iter().find(|d| about(d)), Some(Down::Deadlock { .. })));
     let cycle = c.got(worker).iter().find_map(|d| match d {
         Down::Deadlock { attempt, cycle } => Some((*attempt, cycle.clone())),
         _ => None,

@@ -443,6 +443,32 @@ pub(crate) fn l18_refusals_name_their_limit_and_leave_no_trace() {
 }
 
 #[test]
+fn l18_depth_is_bounded_and_what_nobody_waits_for_is_inside_of_nothing() {
+    let mut c = Cluster::new();
+    let (client, worker) = (c.client(1), c.worker(2, &["f"], 1_000_000));
+    let last = |c: &Cluster| {
+        let started =
+            c.got(worker).iter().rev().find_map(|d| if let Down::Start(s) = d { Some(s.attempt) } else { None });
+        started.expect("it was started")
+    };
+    let depth = u128::from(limits::MAX_DEPTH);
+    c.submit(client, id(1), spec("f"));
+    for n in 1..=depth {
+        let above = last(&c);
+        assert_eq!(above.task, id(n));
+        c.submit_as(worker, id(n + 1), spec("f"), Owner::Await, Some(above));
+    }
+    let deepest = last(&c);
+    c.submit_as(worker, id(depth + 2), spec("f"), Owner::Await, Some(deepest));
+    let refused = c.failure(worker, id(depth + 2));
+    assert!(refused.message.contains("MAX_DEPTH"), "{}", refused.message);
+    c.submit_as(worker, id(depth + 3), spec("f"), Owner::Nobody, Some(deepest));
+    let detached = last(&c);
+    c.submit_as(worker, id(depth + 4), spec("f"), Owner::Await, Some(detached));
+    assert_eq!(last(&c).task, id(depth + 4));
+}
+
+#[test]
 pub(crate) fn records_leave_before_what_rests_on_them() {
     let mut c = Cluster::with(Config { durable: true, ..Config::default() });
     let (client, worker) = (c.client(1), c.worker(2, &["f"], 9));

@@ -1,0 +1,60 @@
+//! What outlives an incarnation: snapshots, and reminders; and what does not: timers.
+
+use farloop::actor::Restart;
+
+use super::{BEAT, Cart, Diary, Kept, Ticking, becomes};
+
+/// What was saved is there again; what was not is gone. With the reply means: both, or neither.
+///
+/// # Errors
+/// It is not so.
+pub async fn snapshots() -> farloop::Result<()> {
+    let diary = Diary::spawn().await?;
+    let kept = Kept::spawn("it", &diary).restart(Restart::on_failure().at_most(5).backoff(BEAT)).await?;
+    assert_eq!(kept.put_saved(1).await?, 1);
+    assert_eq!(kept.put(2).await?, 2);
+    assert!(kept.boom().await.is_err());
+    assert_eq!(kept.items().await?, [1], "what was told with the reply");
+    assert!(kept.put_and_fail(3).await.is_err());
+    assert_eq!(kept.put(4).await?, 3);
+    assert!(kept.boom().await.is_err());
+    assert_eq!(kept.items().await?, [1, 3], "what was saved on the way");
+    Ok(())
+}
+
+/// They tick while their actor is there, and not after.
+///
+/// # Errors
+/// It is not so.
+pub async fn timers() -> farloop::Result<()> {
+    let diary = Diary::spawn().await?;
+    let ticking = Ticking::spawn(&diary).await?;
+    becomes("it ticks", async || Ok(diary.lines().await?.len() >= 3)).await?;
+    ticking.stop().await?;
+    let ticks = diary.lines().await?.len();
+    farloop::sleep(BEAT * 10).await?;
+    assert_eq!(diary.lines().await?.len(), ticks);
+    Ok(())
+}
+
+/// They wake their actor, until they are cancelled.
+///
+/// # Errors
+/// It is not so.
+pub async fn reminders() -> farloop::Result<()> {
+    let cart = Cart::at("reminded");
+    // Longer than it stays awake alone.
+    let every = BEAT * 15;
+    let reminder = cart.put("more").remind("more", every).every(every).start()?;
+    becomes("it was woken", async || {
+        farloop::sleep(every * 2).await?;
+        Ok(cart.put("x").await? >= 4)
+    })
+    .await?;
+    reminder.cancel(());
+    assert!(reminder.await.unwrap_err().is_cancelled());
+    let items = cart.put("y").await?;
+    farloop::sleep(every * 3).await?;
+    assert_eq!(cart.put("z").await?, items + 1);
+    Ok(())
+}
