@@ -102,6 +102,38 @@ fn a_nested_gather_with_a_retry_is_one_tree() {
 }
 
 #[test]
+fn a_call_of_an_actor_and_what_its_method_calls_are_one_tree() {
+    bounded(async {
+        let collector = Collector::start().await;
+        let (mut coordinator, url) = coordinator(&collector.url());
+        let mut worker = program(env!("CARGO_BIN_EXE_counting_worker"), &collector.url()).at(&url).named("a").start();
+        People::at(&url).await.joined(&["a"]).await;
+        let client = program(env!("CARGO_BIN_EXE_cluster_client"), &collector.url()).at(&url);
+        let mut client = client.arg("traced").arg("actors").start();
+        assert!(client.ended().await.success());
+        assert_eq!(client.line(), "7");
+        for process in [&mut worker, &mut coordinator] {
+            process.terminate();
+            assert!(process.ended().await.success());
+        }
+        let run = "run lines.Counter.add";
+        let told = until("the innermost span arrives", async || {
+            let told = collector.told();
+            let all = [run, "task lines.Counter.give", "request"];
+            all.iter().all(|name| told.iter().any(|t| t.span.name == *name)).then_some(told)
+        })
+        .await;
+        let request = told.iter().find(|t| t.span.name == "request").unwrap();
+        let outer = only(&told, "task lines.Counter.give", request);
+        let method = only(&told, "run lines.Counter.give", outer);
+        assert_eq!(method.service, "farloop-worker");
+        let inner = only(&told, "task lines.Counter.add", method);
+        assert_eq!(only(&told, run, inner).about("farloop.outcome"), "returned");
+        assert_eq!(request.span.trace_id, only(&told, run, inner).span.trace_id);
+    });
+}
+
+#[test]
 fn a_collector_that_says_nothing_holds_nobody_up() {
     bounded(async {
         // It listens, and never answers.

@@ -1,7 +1,7 @@
 //! Actors anywhere: in a function, with names of every visibility, beside types that are called like ours.
 
 #![deny(warnings)]
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
 
 mod inner {
     pub struct Public {

@@ -1,5 +1,6 @@
 //! The generated code needs nothing from where it stands, and adds no warnings.
 #![deny(warnings, missing_docs, unreachable_pub)]
+#![allow(clippy::unwrap_used)]
 #![no_implicit_prelude]
 
 /// Names that generated code could stumble over.

@@ -6,6 +6,7 @@
 //! `counts LABEL ITEMS`: takes that many items of two streams that print, and prints each one.
 //! `splits LABEL`: awaits a body that has coroutines of its own, which print, and prints its value.
 //! `traced`: calls inside of a span, and exports it.
+//! `traced actors`: the same with an actor, whose method calls another one.
 //! `queues N`: submits that many no-ops, prints the id of the last one, and then how many of them returned.
 //! `hoards N`: schedules that many no-ops without awaiting any, prints how many were refused and by which limit; then
 //! submits one more, with patience, and prints what became of it.
@@ -15,6 +16,7 @@
 use farloop::Task;
 use farloop::prelude::*;
 use farloop_test_cluster::actors::Log;
+use farloop_test_cluster::lines::Counter;
 use farloop_test_cluster::tasks;
 use farloop_worker::demo::noop;
 use tracing::Instrument as _;
@@ -66,6 +68,14 @@ async fn main() -> farloop::Result<()> {
             println!("{left} {right}");
             Ok(())
         }
+        ["traced", "actors"] => {
+            let _telemetry = farloop::telemetry::init("client");
+            let (counter, other) = gather((Counter::spawn(3), Counter::spawn(4))).await?;
+            let span = tracing::info_span!("request");
+            let sum = async { counter.give(&other).await }.instrument(span).await?;
+            println!("{sum}");
+            Ok(())
+        }
         ["queues", n] => {
             let mut tasks = Vec::new();
             for _ in 0..n.parse::<usize>().map_err(farloop::Error::new)? {
@@ -96,7 +106,7 @@ async fn main() -> farloop::Result<()> {
             Ok(())
         }
         _ => Err(farloop::Error::msg(
-            "usage: cluster_client owns | keeps | hears LABEL LINES .. | counts LABEL ITEMS | splits LABEL | queues N | hoards N | traced | dies in WHAT | awaits HANDLE",
+            "usage: cluster_client owns | keeps | hears LABEL LINES .. | counts LABEL ITEMS | splits LABEL | queues N | hoards N | traced [actors] | dies in WHAT | awaits HANDLE",
         )),
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use farloop::Error;
 use farloop::prelude::*;
 
-use super::{BEAT, Counter, Negative, add_from_a_task};
+use super::{BEAT, Counter, Diary, Negative, add_from_a_task, becomes};
 
 /// Inert until awaited or scheduled; then what tasks are to `gather`, `wait_for`, `shield` and as arguments.
 ///
@@ -89,10 +89,10 @@ pub async fn order() -> farloop::Result<()> {
 /// # Errors
 /// It is not so.
 pub async fn cancels() -> farloop::Result<()> {
-    let counter = Counter::spawn(0).await?;
-    let running = ensure_future(counter.park());
+    let (counter, diary) = gather((Counter::spawn(0), Diary::spawn())).await?;
+    let running = ensure_future(counter.park_noted(&diary));
     let queued = ensure_future(counter.add(10));
-    farloop::sleep(BEAT).await?;
+    becomes("it runs", async || Ok(!diary.lines().await?.is_empty())).await?;
     queued.cancel("not any more");
     assert!(queued.await.unwrap_err().is_cancelled());
     running.cancel(());

@@ -24,11 +24,13 @@ pub async fn stops_and_kills() -> farloop::Result<()> {
     let counter = Counter::spawn(0).await?;
     let watch = counter.watch();
     assert_eq!(counter.add(1).await?, 1);
-    let (running, queued) = (ensure_future(counter.park()), ensure_future(counter.slow_add(1)));
-    farloop::sleep(BEAT).await?;
+    let diary = Diary::spawn().await?;
+    let (running, queued) = (ensure_future(counter.park_noted(&diary)), ensure_future(counter.slow_add(1)));
+    becomes("it runs", async || Ok(!diary.lines().await?.is_empty())).await?;
     counter.kill().await?;
     let (running, queued) = (running.await.unwrap_err(), queued.await.unwrap_err());
     assert!(matches!(running, Error::ActorDied(_)), "{running:?}");
+    assert_eq!(running.may_have_run(), Some(true), "{running:?}");
     assert!(matches!(queued, Error::ActorDied(_)), "{queued:?}");
     assert!(watch.await.unwrap_err().is_cancelled());
     counter.kill().await?;

@@ -4,6 +4,8 @@
 //!
 //! A scenario waits for what it needs to see. How long a method sleeps decides nothing but how long the test takes.
 
+#![allow(clippy::unwrap_used)] // a scenario that cannot go on fails
+
 mod calls;
 mod identity;
 mod lives;
@@ -165,6 +167,15 @@ impl Counter {
         ended
     }
 
+    /// As [`park`](Self::park), and says when it has begun.
+    ///
+    /// # Errors
+    /// The cancellation; the diary's.
+    pub async fn park_noted(&mut self, diary: DiaryRef) -> farloop::Result<()> {
+        diary.note("parked").await?;
+        self.park().await
+    }
+
     /// How often that was.
     pub fn cancelled(&self) -> u32 {
         self.cancelled
@@ -311,7 +322,7 @@ pub struct Cart {
     lives: u32,
 }
 
-#[farloop::actor(name = "lines.Cart", on_demand, idle = "200ms", snapshot)]
+#[farloop::actor(name = "lines.Cart", on_demand, idle = "500ms", snapshot)]
 impl Cart {
     fn new(name: String) -> Self {
         Self { user: name, items: Vec::new(), lives: 1 }
