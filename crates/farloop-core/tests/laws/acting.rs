@@ -751,6 +751,37 @@ pub(crate) fn l1_an_actor_whose_worker_does_not_come_back_starts_from_its_snapsh
 }
 
 #[test]
+pub(crate) fn a_call_that_nobody_came_back_with_may_have_run_in_every_later_life() {
+    for lives in 1..=2 {
+        let mut c = Cluster::durable();
+        let (client, _lost) = (c.client(1), c.actor_worker(2));
+        c.sync();
+        c.submit(client, id(1), hosted(named("a")));
+        c.sync();
+        c.up(id(1));
+        let mut twice = call(by_name("a"));
+        twice.options.max_crashes = 1;
+        c.submit(client, id(2), twice);
+        c.sync();
+        c.running(id(2));
+        for _ in 0..lives {
+            c.restart();
+            c.connect(client, true);
+            c.sync();
+            c.pass(Duration::from_secs(4));
+            c.sync();
+        }
+        assert!(c.outcomes(client, id(2)).is_empty(), "it may run again");
+        c.send(client, Up::Cancel { task: id(1), message: None });
+        c.sync();
+        c.settle();
+        c.sync();
+        let failure = c.failure(client, id(2));
+        assert_eq!((failure.kind, failure.may_have_run), (FailureKind::ActorDied, Some(true)), "after {lives}");
+    }
+}
+
+#[test]
 pub(crate) fn a_reminder_survives_the_coordinator() {
     let mut c = Cluster::durable();
     let on_demand = Host { on_demand: true, ..Host::default() };

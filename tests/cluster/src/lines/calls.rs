@@ -5,7 +5,8 @@ use std::time::Duration;
 use farloop::Error;
 use farloop::prelude::*;
 
-use super::{BEAT, Counter, Diary, Negative, add_from_a_task, becomes};
+use super::{BEAT, Counter, Diary, Negative, add_from_a_task};
+use crate::until;
 
 /// Inert until awaited or scheduled; then what tasks are to `gather`, `wait_for`, `shield` and as arguments.
 ///
@@ -92,7 +93,7 @@ pub async fn cancels() -> farloop::Result<()> {
     let (counter, diary) = gather((Counter::spawn(0), Diary::spawn())).await?;
     let running = ensure_future(counter.park_noted(&diary));
     let queued = ensure_future(counter.add(10));
-    becomes("it runs", async || Ok(!diary.lines().await?.is_empty())).await?;
+    until("it runs", async || (!diary.lines().await.unwrap().is_empty()).then_some(())).await;
     queued.cancel("not any more");
     assert!(queued.await.unwrap_err().is_cancelled());
     running.cancel(());

@@ -4,7 +4,8 @@ use farloop::Error;
 use farloop::actor::{Restart, Supervisor};
 use farloop::prelude::*;
 
-use super::{BEAT, Counter, Diary, Kept, becomes};
+use super::{BEAT, Counter, Diary, Kept};
+use crate::until;
 
 /// Stopping finishes the mailbox, killing does not; both are told to whoever calls or watches.
 ///
@@ -26,7 +27,7 @@ pub async fn stops_and_kills() -> farloop::Result<()> {
     assert_eq!(counter.add(1).await?, 1);
     let diary = Diary::spawn().await?;
     let (running, queued) = (ensure_future(counter.park_noted(&diary)), ensure_future(counter.slow_add(1)));
-    becomes("it runs", async || Ok(!diary.lines().await?.is_empty())).await?;
+    until("it runs", async || (!diary.lines().await.unwrap().is_empty()).then_some(())).await;
     counter.kill().await?;
     let (running, queued) = (running.await.unwrap_err(), queued.await.unwrap_err());
     assert!(matches!(running, Error::ActorDied(_)), "{running:?}");
@@ -102,7 +103,7 @@ pub async fn supervisors() -> farloop::Result<()> {
     gather((a.add(10), b.add(10))).await?;
     assert!(a.boom().await.is_err());
     assert_eq!(a.peek().await?, 1);
-    becomes("the other one begins anew, too", async || Ok(b.peek().await? == 2)).await?;
+    until("the other one begins anew, too", async || (b.peek().await.unwrap() == 2).then_some(())).await;
     drop(team);
     assert!(a.watch().await.unwrap_err().is_cancelled());
     assert!(b.watch().await.unwrap_err().is_cancelled());

@@ -17,6 +17,8 @@ use farloop::actor::{self, Interleaved};
 use farloop::{Stream, Yielder};
 use serde::{Deserialize, Serialize};
 
+use crate::until;
+
 pub use self::calls::*;
 pub use self::identity::*;
 pub use self::lives::*;
@@ -25,27 +27,10 @@ pub use self::state::*;
 /// A short while.
 pub(crate) const BEAT: Duration = Duration::from_millis(30);
 
-/// So many beats are enough for what happens at all.
-const PATIENCE: u32 = 1_000;
-
 /// An error of a method.
 #[derive(Debug, thiserror::Error, Serialize, Deserialize, PartialEq, Eq)]
 #[error("{0} is below zero")]
 pub struct Negative(pub i64);
-
-/// Looks again and again until it is so.
-///
-/// # Errors
-/// The look's; and if it does not become so.
-pub(crate) async fn becomes(what: &str, mut look: impl AsyncFnMut() -> farloop::Result<bool>) -> farloop::Result<()> {
-    for _ in 0..PATIENCE {
-        if look().await? {
-            return Ok(());
-        }
-        farloop::sleep(BEAT).await?;
-    }
-    Err(farloop::Error::msg(format!("{what}: it never came to that")))
-}
 
 /// Counts, in every manner.
 #[derive(Debug)]
@@ -112,7 +97,7 @@ impl Counter {
     pub async fn meet(&self, expected: u32) -> farloop::Result<u32> {
         use std::sync::atomic::Ordering::SeqCst;
         self.met.fetch_add(1, SeqCst);
-        becomes("all are inside", async || Ok(self.met.load(SeqCst) >= expected)).await?;
+        until("all are inside", async || (self.met.load(SeqCst) >= expected).then_some(())).await;
         Ok(self.met.load(SeqCst))
     }
 
@@ -123,7 +108,7 @@ impl Counter {
     #[farloop(interleave)]
     pub async fn weave(this: &Interleaved<Self>, expected: i64) -> farloop::Result<i64> {
         this.with(|counter| counter.count += 1);
-        becomes("all are inside", async || Ok(this.with(|counter| counter.count >= expected))).await?;
+        until("all are inside", async || this.with(|counter| counter.count >= expected).then_some(())).await;
         Ok(this.with(|counter| counter.count))
     }
 
