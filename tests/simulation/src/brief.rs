@@ -5,6 +5,7 @@ use std::fmt::Write;
 use farloop_core::frame::{Down, Up};
 use farloop_core::id::{AttemptId, TaskId};
 use farloop_core::outcome::Outcome;
+use farloop_core::record::Record;
 use farloop_core::spec::Spec;
 
 use crate::script::Args;
@@ -110,5 +111,26 @@ pub fn down(frame: &Down) -> String {
         Down::Move(a) => format!("Move {}", attempt(*a)),
         Down::Item { task: t, seq, value } => format!("Item {} {seq}: {} bytes", task(*t), value.len()),
         Down::Credit { attempt: a, taken } => format!("Credit {} {taken} taken", attempt(*a)),
+    }
+}
+
+/// A record of the store.
+#[must_use]
+pub fn record(record: &Record) -> String {
+    match record {
+        Record::Life(life) => format!("Life {}", life.life.number),
+        Record::Standing(_) => "Standing".into(),
+        Record::WorkerJoined(worker) => format!("WorkerJoined {:?}", worker.worker),
+        Record::WorkerLeft { worker } => format!("WorkerLeft {worker:?}"),
+        Record::Submitted(s) => format!("Submitted {} owner {:?}", task(s.task), s.owner),
+        Record::Ended { task: t, outcome: o, .. } => format!("Ended {} {}", task(*t), outcome(o)),
+        Record::Snapshot(s) => format!("Snapshot {}", task(s.actor)),
+        Record::AttemptFailed(f) => format!("AttemptFailed {} {:?}", task(f.task), f.epoch),
+        Record::Started { task: t } => format!("Started {}", task(*t)),
+        Record::CancelRequested(c) => {
+            format!("CancelRequested {} {} stand, number {}, by {:?}", task(c.task), c.standing, c.number, c.by)
+        }
+        Record::Released { task: t } => format!("Released {}", task(*t)),
+        Record::Carried(c) => format!("Carried {}", task(c.submitted.task)),
     }
 }

@@ -185,7 +185,7 @@ impl History {
             }
             Input::Call { call, request } => {
                 trace.mix(call.0);
-                trace.line(|| format!("{:>10} > {call:?} {request:?}", now.0));
+                trace.line(|| format!("{:>10} > {call:?} {:.200}", now.0, format!("{request:?}")));
                 self.call(now, request);
             }
             Input::Durable(seq) => trace.mix(*seq),
@@ -210,11 +210,11 @@ impl History {
             }
             Output::Persist { seq, record } => {
                 trace.mix(*seq);
-                trace.line(|| format!("{:>10} < persist {seq}", now.0));
+                trace.line(|| format!("{:>10} < persist {seq} {}", now.0, brief::record(record)));
                 self.persist(*seq, record);
             }
             Output::Event(event) => {
-                trace.line(|| format!("{:>10} < {event:?}", now.0));
+                trace.line(|| format!("{:>10} < {:.200}", now.0, format!("{event:?}")));
                 match event {
                     Event::Stranded { .. } => self.saw("stranded"),
                     Event::StaleReport { .. } => self.saw("stale report"),
@@ -223,12 +223,7 @@ impl History {
                     Event::Over { task, .. } => {
                         self.fail("L3", format!("the end of {task} was told twice to whoever traces it"));
                     }
-                    Event::WorkerLost { worker, .. } => self.session_over(SessionId(worker.0)),
-                    Event::SessionOver { session, .. } => match self.replaced.get_mut(session) {
-                        Some(n) if *n > 0 => *n -= 1,
-                        _ => self.session_over(*session),
-                    },
-                    _ => {}
+                    _ => self.gave_up(event),
                 }
             }
             Output::Reply { call, reply } => {
@@ -292,6 +287,18 @@ impl History {
         self.counted.retain(|(_, counted, _)| *counted != session);
         self.opened.insert(session, self.persisted);
         self.sessions.insert(session, SessionLog::new(conn, hello.role, self.lives));
+    }
+
+    /// The core says that it waits for a peer no longer.
+    pub(crate) fn gave_up(&mut self, event: &Event) {
+        match event {
+            Event::WorkerLost { worker, .. } => self.session_over(SessionId(worker.0)),
+            Event::SessionOver { session, .. } => match self.replaced.get_mut(session) {
+                Some(n) if *n > 0 => *n -= 1,
+                _ => self.session_over(*session),
+            },
+            _ => {}
+        }
     }
 
     /// A session is over: its attempts are lost, and what it owns must be cancelled.

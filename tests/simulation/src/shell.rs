@@ -63,6 +63,7 @@ impl World {
             self.history.output(self.now, &output, &mut self.trace);
             self.obey(output);
             if !self.up() {
+                self.untold();
                 return;
             }
         }
@@ -76,6 +77,16 @@ impl World {
             self.tick_at = Some(at);
             let late = self.rng.below(300);
             self.at(at + Duration::from_micros(late), Event::Tick);
+        }
+    }
+
+    /// The process died in the middle of a step: whose session that step gave up nobody is told any more, and what is on
+    /// record of the step rests on it.
+    fn untold(&mut self) {
+        while let Some(output) = self.core.poll_output() {
+            if let Output::Event(event) = &output {
+                self.history.gave_up(event);
+            }
         }
     }
 

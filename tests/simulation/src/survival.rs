@@ -18,7 +18,6 @@ impl History {
     /// The coordinator's process is gone.
     pub(crate) fn died(&mut self) {
         self.hellos.clear();
-        self.replaced.clear();
         for log in self.sessions.values_mut() {
             log.conn = None;
             log.owed.clear();
@@ -28,6 +27,7 @@ impl History {
 
     /// The store was opened again and has these records. What was told rests on them.
     pub(crate) fn survived(&mut self, now: Time, entries: &[Entry]) {
+        self.replaced.clear();
         let last = entries.last().map_or(0, |e| e.seq);
         if last < self.durable {
             let what = format!("record {} was durable, and the last one that is there is {last}", self.durable);
@@ -63,12 +63,13 @@ impl History {
         self.epochs_before = self.epochs_seen;
         self.synced.coordinator_died();
         let fold = Fold::of(self.written.values());
+        let left = self.requests_left(entries);
         let mut lost = Vec::new();
         for (task, log) in &mut self.tasks {
             match fold.tasks.get(task) {
                 Some(folded) => log.folded(folded, now),
                 None if log.recorded => lost.push(*task),
-                None => log.never_recorded(),
+                None => log.never_recorded(left.contains(task)),
             }
         }
         for task in lost {
@@ -76,11 +77,23 @@ impl History {
             if log.safe {
                 self.fail("L1", format!("{task} was acknowledged, and there is no record of it after a crash"));
             } else {
-                log.never_recorded();
+                log.never_recorded(false);
             }
         }
         self.traced.retain(|task| fold.tasks.get(task).is_some_and(|t| t.ended.is_some()));
         self.fold = fold;
+    }
+
+    /// Tasks of which only a cancel request was on record, in a part of the journal that has left: a request that comes
+    /// before its task is kept for as long as outcomes are, and no longer.
+    fn requests_left(&self, entries: &[Entry]) -> BTreeSet<TaskId> {
+        let there = entries.iter().map(|e| e.seq).collect::<BTreeSet<_>>();
+        let left = self.written.iter().filter(|(seq, _)| !there.contains(seq));
+        let requests = left.filter_map(|(_, record)| match record {
+            Record::CancelRequested(cancel) => Some(cancel.task),
+            _ => None,
+        });
+        requests.collect()
     }
 
     /// A session goes on with a coordinator that started again: both links stand where the peer says.
@@ -258,11 +271,14 @@ impl History {
 }
 
 impl TaskLog {
-    /// No record of it is there: as if nobody had ever asked for it. Who did will do so again.
-    fn never_recorded(&mut self) {
-        let requests = std::mem::take(&mut self.requests);
+    /// No record of it is there: as if nobody had ever asked for it. Who did will do so again, unless the request had its
+    /// time on record and left.
+    fn never_recorded(&mut self, left: bool) {
+        let mut requests = std::mem::take(&mut self.requests);
+        requests.iter_mut().for_each(|r| r.safe &= !left);
         let attempts = std::mem::take(&mut self.attempts);
-        *self = Self { attempts, other_bodies: self.other_bodies, ..Self::default() };
+        let doubtful = if left { requests.len() as u32 } else { 0 };
+        *self = Self { attempts, other_bodies: self.other_bodies, doubtful, ..Self::default() };
         self.keep_requests(requests, &BTreeSet::new());
     }
 
@@ -307,7 +323,9 @@ impl TaskLog {
         let kept = |r: &Request| r.safe || r.by.is_some_and(|by| on_record.contains(&by));
         let before = self.cancels;
         self.requests = requests.into_iter().filter(kept).collect();
-        self.cancels = self.requests.iter().filter(|r| !r.withdraws).count() as u32;
+        let withdrawn = self.requests.iter().filter(|r| r.withdraws).count() as u32;
+        self.cancels = self.requests.len() as u32 - withdrawn;
+        self.withdrawn = self.withdrawn.max(withdrawn);
         self.doubtful += before.saturating_sub(self.cancels);
     }
 }

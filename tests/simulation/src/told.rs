@@ -204,8 +204,13 @@ impl History {
             Outcome::Cancelled(_) => "cancelled",
         };
         *self.outcomes.entry(kind).or_default() += 1;
+        // A body may also hand on what came of a task that it awaited.
+        let silent = log.attempts.last().filter(|a| a.report.is_none()).map(|a| AttemptId { task, epoch: a.epoch });
         if matches!(outcome, Outcome::Cancelled(c) if c.abandoned) {
             self.saw("abandoned body");
+            if let Some(attempt) = silent {
+                self.orphan_children(attempt, false);
+            }
         }
         let log = self.tasks.entry(task).or_default();
         if let Outcome::Returned(value) = outcome {

@@ -216,14 +216,15 @@ impl History {
     fn made_by_the_core(&self, log: &TaskLog, kind: &FailureKind) -> Option<Complaint> {
         let spec = log.spec.as_ref()?;
         let policy = spec.options.policy.as_deref();
-        // An attempt that missed its heartbeat counts as lost with its worker, and is fenced.
-        let silent = policy.is_some_and(|p| p.heartbeat.is_some());
+        // An attempt that missed its heartbeat counts as lost with its worker, and is fenced. So does one whose time was
+        // over if the coordinator died before that was on record.
+        let silent = policy.is_some_and(|p| p.heartbeat.is_some()) || log.crossed && log.expires();
         let counts = |over| over == Some(Over::Lost) || silent && over == Some(Over::Fenced);
         let lost = log.attempts.iter().filter(|a| counts(a.over)).count();
         let fits = match kind {
             FailureKind::TimedOut => log.deadline.is_some(),
             FailureKind::WorkerLost => {
-                let begun = log.attempts.iter().any(|a| a.over == Some(Over::Lost) && !a.items.is_empty());
+                let begun = log.attempts.iter().any(|a| counts(a.over) && !a.items.is_empty());
                 // Sent or not: a coordinator that starts again does not know it of one that it meant to start.
                 let meant = spec.options.max_crashes == 0 && log.durable_start && log.crossed;
                 lost > spec.options.max_crashes as usize || begun || meant
@@ -246,7 +247,10 @@ impl History {
             FailureKind::SignatureMismatch => spec.fingerprint == 1,
             FailureKind::BadPayload => {
                 let limit = self.config.max_payload;
-                log.attempts.iter().any(|a| matches!(&a.report, Some((Outcome::Returned(v), _)) if v.len() > limit))
+                let long = |a: &AttemptLog| matches!(&a.report, Some((Outcome::Returned(v), _)) if v.len() > limit);
+                // A worker whose session is over says anything, and a coordinator that starts again may believe it.
+                let item = |a: &AttemptLog| !spec.stream && !a.items.is_empty();
+                log.attempts.iter().any(|a| long(a) || item(a))
             }
             _ => false,
         };

@@ -342,7 +342,10 @@ impl Core {
             }
             let known = self.session(stream.consumer).is_none_or(|s| s.streams.contains(&self.tasks.key(index)));
             let orphaned = self.session(stream.consumer).is_none() && task.standing() == 0 && self.work.is_empty();
-            if !known || orphaned {
+            // Of a creator that no worker has come back with yet it is not known that it is lost: it will be, and the
+            // stream with it.
+            let undecided = self.tasks.at(task.parent_index).is_some_and(|parent| parent.phase == Phase::Held);
+            if !known || orphaned && !undecided {
                 return broken(format!("task {} has items for a session that does not want them", task.id));
             }
         }
