@@ -26,7 +26,7 @@ pub struct Options {
 
 impl Options {
     fn rounds(&self) -> usize {
-        self.rounds.unwrap_or(if self.quick { 3 } else { 7 }).clamp(1, 50)
+        self.rounds.unwrap_or(if self.quick { 5 } else { 7 }).clamp(1, 50)
     }
 
     /// Seconds of each timed measurement.

@@ -42,6 +42,10 @@ impl RelayStage {
         self.middle.check()?;
         figures
     }
+
+    pub(super) fn middle_cpu(&self) -> Result<Duration> {
+        cpu_time(self.middle.pid()?)
+    }
 }
 
 /// Coordinator and workers of farloop, each a process of its own.

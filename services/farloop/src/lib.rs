@@ -75,10 +75,23 @@ pub fn main() -> ExitCode {
     match ran {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", in_words(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error and its causes. One that says what its cause says is not repeated: errors of the libraries do both ways.
+fn in_words(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |mut said, cause| {
+        if !said.contains(&cause) {
+            if !said.is_empty() {
+                said.push_str(": ");
+            }
+            said.push_str(&cause);
+        }
+        said
+    })
 }
 
 /// A current-thread runtime: with several processes on few cores, wake-ups across threads cost more than the work.
@@ -114,7 +127,15 @@ fn stop_signal() -> impl Future<Output = ()> {
 mod tests {
     use clap::CommandFactory as _;
 
-    use super::Cli;
+    use super::{Cli, in_words};
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let disk = std::io::Error::other("Input/output error");
+        let store =
+            anyhow::Error::from(disk).context("syncing 7.journal: Input/output error").context("the store failed");
+        assert_eq!(in_words(&store), "the store failed: syncing 7.journal: Input/output error");
+    }
 
     #[test]
     fn the_commands_fit_together() {

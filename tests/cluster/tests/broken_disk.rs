@@ -94,6 +94,8 @@ fn a_disk_breaks(what: &str) {
         for part in ["the store failed, so the coordinator stopped", ".journal: Input/output error"] {
             assert!(said.contains(part), "{part}: {said}");
         }
+        let last = said.lines().last().unwrap();
+        assert_eq!(last.matches("Input/output error").count(), 1, "{last}");
         assert!(acknowledged.len() >= 100);
 
         coordinator.again();

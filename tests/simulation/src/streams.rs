@@ -44,11 +44,14 @@ impl History {
         let (before, told, to) = log.told_items.unwrap_or((epoch, 0, session));
         let unsafe_yet = durable && !log.durable_start;
         // What a coordinator that starts again is sent once more, it passes on once more: the consumer drops it.
-        let again = std::mem::take(&mut log.resent) && seq <= told;
+        let first = std::mem::take(&mut log.resent);
+        let again = first && seq <= told;
+        // What was on its way when the coordinator died is lost if its producer has ended and forgotten it.
+        let short = first && seq > told && log.attempt(epoch).is_some_and(|a| a.report.is_some());
         log.told_items = Some((epoch, seq, session));
         let wrong = if before != epoch || to != session {
             Some("items of another attempt, or to another session, were told before")
-        } else if seq != told + 1 && !again {
+        } else if seq != told + 1 && !again && !short {
             Some("it is not the next one")
         } else if sent.as_ref() != Some(value) {
             Some("its attempt sent something else")

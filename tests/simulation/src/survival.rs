@@ -219,7 +219,9 @@ impl History {
             // Nobody remembers anything of it but its attempts, whose results others may hold.
             let (attempts, other_bodies, crossed) = (log.attempts.clone(), log.other_bodies, log.crossed);
             let before = Box::new(std::mem::take(log));
-            *log = TaskLog { attempts, other_bodies, crossed, forgotten: Some(before), ..TaskLog::default() };
+            // A request that came when the core had forgotten it already counts for who comes next under its name.
+            let doubtful = before.cancels + before.doubtful;
+            *log = TaskLog { attempts, other_bodies, crossed, doubtful, forgotten: Some(before), ..TaskLog::default() };
             // Its end, if it is accepted, is another one.
             self.traced.remove(&task);
         }

@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
+use super::Named;
 use crate::actor::{ActorDef, Address, Host, Part};
 use crate::frame::{Owner, Submit};
 use crate::id::{AttemptId, TaskId};
@@ -134,7 +135,7 @@ impl Core {
             return Err((FailureKind::ResourceExhausted, message));
         }
         let Some(name) = &host.name else { return Ok(()) };
-        let Some(&at) = self.actors.names.get(&(spec.function.clone(), name.clone())) else { return Ok(()) };
+        let Some(&at) = self.actors.names.get(&Named(&spec.function, name)) else { return Ok(()) };
         if planted!(self, NameGivenTwice) {
             return Ok(());
         }

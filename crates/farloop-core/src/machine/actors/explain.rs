@@ -3,9 +3,8 @@
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
-use alloc::sync::Arc;
 
-use super::At;
+use super::{At, Named};
 use crate::api::{About, ActorView, CallError, Reply, Whom};
 use crate::id::WorkerId;
 use crate::machine::Core;
@@ -87,7 +86,7 @@ impl Core {
             Whom::Id(id) => return self.known(*id),
             Whom::Name { kind, name } => (kind, name),
         };
-        let at = self.actors.names.get(&(Arc::from(&**kind), Arc::from(&**name))).copied();
+        let at = self.actors.names.get(&Named(kind, name)).copied();
         at.map(|at| self.host(at)).ok_or_else(|| {
             let message = match self.misspelt_type(kind) {
                 Some(why) => why,

@@ -5,8 +5,10 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::ops::RangeBounds;
 
-/// Up to so many lie side by side.
-const SIDE_BY_SIDE: usize = 8;
+/// Up to so many lie side by side: an actor that is called by many at a time should not change between the two for each.
+const SIDE_BY_SIDE: usize = 32;
+/// Room for so many stays when the last one leaves.
+const STAYS: usize = 16;
 
 /// A map in the order of its keys. A tree keeps a node of hundreds of bytes even when it is empty again, for an actor that
 /// was called once and a caller that calls one at a time; this keeps what its few entries needed.
@@ -76,7 +78,14 @@ impl<K: Ord + Copy, V> Few<K, V> {
 
     pub(super) fn remove(&mut self, key: &K) -> Option<V> {
         match self {
-            Self::Side(side) => side.iter().position(|(k, _)| k == key).map(|at| side.remove(at).1),
+            Self::Side(side) => {
+                let at = side.iter().position(|(k, _)| k == key)?;
+                let (_, value) = side.remove(at);
+                if side.is_empty() && side.capacity() > STAYS {
+                    *side = Vec::new();
+                }
+                Some(value)
+            }
             Self::Tree(tree) => {
                 let value = tree.remove(key);
                 if tree.is_empty() {

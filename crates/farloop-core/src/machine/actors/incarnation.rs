@@ -11,7 +11,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-use super::{At, Closing};
+use super::{At, Closing, Named};
 use crate::actor::{Host, RestartWhen};
 use crate::frame::Snapshot;
 use crate::id::AttemptId;
@@ -421,7 +421,7 @@ impl Core {
         }
         let Host { name, group, .. } = host.unwrap_or_default();
         if let Some(name) = name
-            && self.actors.names.get(&(kind.clone(), name.clone())) == Some(&at)
+            && self.actors.names.get(&Named(&kind, &name)) == Some(&at)
         {
             self.actors.names.remove(&(kind, name));
         }

@@ -11,7 +11,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-use super::{Age, At, Closing, Line, Post};
+use super::{Age, At, Closing, Line, Named, Post};
 use crate::actor::{Address, Turns};
 use crate::id::{AttemptId, TaskId};
 use crate::limits;
@@ -337,7 +337,7 @@ impl Core {
                 self.tasks[index].as_host()?;
                 self.actor_of(index)
             }
-            Address::Name { name, .. } => self.actors.names.get(&(Arc::from(kind), name.clone())).copied(),
+            Address::Name { name, .. } => self.actors.names.get(&Named(kind, name)).copied(),
         }
     }
 }

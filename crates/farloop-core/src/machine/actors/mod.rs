@@ -29,7 +29,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::ops::{Index, IndexMut};
-use hashbrown::HashMap;
+use hashbrown::{Equivalent, HashMap};
 use slab::Slab;
 
 use self::few::{Few, Rarely};
@@ -149,6 +149,16 @@ pub(crate) struct Actors {
     pub(crate) watches: BTreeMap<CallId, ActorWatch>,
     /// When the last task was accepted that has to do with one.
     last: Time,
+}
+
+/// Type and name as they are looked up: every call by name asks for them.
+#[derive(Hash)]
+struct Named<'a>(&'a str, &'a str);
+
+impl Equivalent<(Arc<str>, Arc<str>)> for Named<'_> {
+    fn equivalent(&self, key: &(Arc<str>, Arc<str>)) -> bool {
+        *self.0 == *key.0 && *self.1 == *key.1
+    }
 }
 
 impl Actors {
