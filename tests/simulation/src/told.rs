@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use farloop_core::api::{Call, GatherMode};
 use farloop_core::frame::{Down, Start};
-use farloop_core::id::{AttemptId, SessionId, TaskId};
+use farloop_core::id::{AttemptId, Epoch, SessionId, TaskId};
 use farloop_core::link::Batch;
 use farloop_core::outcome::{FailureKind, Outcome};
 use farloop_core::time::Time;
@@ -282,7 +282,7 @@ impl History {
         } else if log.spec.as_ref().is_some_and(|s| **s != *start.spec) {
             Some(("L2", "it is started with another body".into()))
         } else {
-            too_early(now, log).or_else(|| details_lost(log, start)).map(|why| ("L5", why))
+            too_early(now, log, before).or_else(|| details_lost(log, start)).map(|why| ("L5", why))
         };
         let earlier = log.attempts.iter().map(|a| AttemptId { task, epoch: a.epoch }).collect::<Vec<_>>();
         log.attempts.push(AttemptLog {
@@ -396,12 +396,15 @@ impl History {
     }
 }
 
-/// The pause after the last failed attempt is not over.
-fn too_early(now: Time, log: &TaskLog) -> Option<String> {
+/// The pause after the last failed attempt is not over. Of an attempt of a former life, up to `before`, the report may have
+/// come when it was already taken for lost.
+fn too_early(now: Time, log: &TaskLog, before: Epoch) -> Option<String> {
     let backoff = log.spec.as_ref()?.options.policy.as_ref()?.backoff.as_ref()?;
     let failed = |a: &&AttemptLog| {
         let report = a.report.as_ref().map(|(outcome, _)| outcome);
-        matches!(report, Some(Outcome::Raised(f)) if matches!(f.kind, FailureKind::Raised | FailureKind::Panicked))
+        let raised =
+            matches!(report, Some(Outcome::Raised(f)) if matches!(f.kind, FailureKind::Raised | FailureKind::Panicked));
+        raised && a.epoch > before
     };
     let last = log.attempts.last().filter(failed).filter(|_| !log.expires())?;
     let count = log.attempts.iter().filter(failed).count() as u32;

@@ -122,6 +122,14 @@ fn what_was_found_once_stays_mended() {
         ),
         (68_184, false, "L6: the observer forgot that a cancel was withdrawn before its task came"),
         (69_430, false, "L23: a stream was taken for orphaned whose creator might still come back"),
+        (79_444, false, "L16: a script called itself for ever"),
+        (
+            90_000,
+            false,
+            "L23: what was on its way to a consumer is lost if its producer ended while the coordinator was down",
+        ),
+        (91_984, false, "L6: a cancel of a task that was forgotten counts for the one that takes its name"),
+        (96_712, false, "L5: a failure was reported of an attempt that had been taken for lost"),
         (1074, true, "L4: a call lost with the coordinator was told that it had not run when its actor was killed"),
     ];
     for (seed, actors, about) in found {
