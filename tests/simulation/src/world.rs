@@ -194,6 +194,9 @@ impl World {
                 self.hang();
             }
         }
+        if self.up() {
+            self.look_over();
+        }
     }
 
     /// Something will happen.
