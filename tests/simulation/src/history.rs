@@ -313,7 +313,9 @@ impl History {
                 let its = log.as_ref().is_none_or(|log| attempt.life == log.life);
                 if attempt.session == session && its && attempt.over.is_none() {
                     attempt.over = Some(Over::Lost);
-                    lost.push(AttemptId { task: *id, epoch: attempt.epoch });
+                    // What no worker has come back with is decided at the end of the window, not with this session.
+                    let held = attempt.epoch <= self.epochs_before && !attempt.claimed;
+                    lost.push((AttemptId { task: *id, epoch: attempt.epoch }, held));
                 }
             }
             let Some(log) = &log else { continue };
@@ -323,8 +325,21 @@ impl History {
                 task.orphan(self.inputs);
             }
         }
-        for attempt in lost {
-            self.orphan_children(attempt, false);
+        for (attempt, held) in lost {
+            if held {
+                self.may_orphan_children(attempt);
+            } else {
+                self.orphan_children(attempt, false);
+            }
+        }
+    }
+
+    /// An attempt is over, or will be found to be: its children may stop from now on.
+    pub(crate) fn may_orphan_children(&mut self, attempt: AttemptId) {
+        for child in self.children.get(&attempt).cloned().unwrap_or_default() {
+            if let Some(log) = self.tasks.get_mut(&child) {
+                log.orphaned = true;
+            }
         }
     }
 

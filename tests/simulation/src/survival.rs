@@ -162,11 +162,7 @@ impl History {
         }
         for attempt in lost {
             // When it is found out is the core's affair: at the end of the window, or when the task starts again.
-            for child in self.children.get(&attempt).cloned().unwrap_or_default() {
-                if let Some(log) = self.tasks.get_mut(&child) {
-                    log.orphaned = true;
-                }
-            }
+            self.may_orphan_children(attempt);
         }
     }
 

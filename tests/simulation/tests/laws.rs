@@ -107,6 +107,7 @@ fn l20_the_same_seed_gives_the_same_trace() {
 fn what_was_found_once_stays_mended() {
     let found = [
         (506, false, "L10, L16: a session was resumed whose peer had not heard that it was a new one"),
+        (21_175, false, "L7: the observer took a held attempt for lost before the window was over"),
         (45_084, false, "L3: the observer knew no reason for an item of a task that is no stream"),
         (47_173, false, "L6: the observer did not know that who leaves a body behind leaves its children as well"),
         (
