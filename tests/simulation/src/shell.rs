@@ -10,10 +10,6 @@ use crate::lives::Armed;
 use crate::network::Direction;
 use crate::world::{Event, World};
 
-/// After how many steps the core looks itself over when nobody reads the lines: what is broken mostly stays so, and looking
-/// at all of it takes half the time of a world. A seed that fails is run again, and then it looks after each step.
-const LOOK_EVERY: u64 = 4;
-
 impl World {
     /// The shell takes batches for as long as the connection takes them.
     pub(crate) fn pump(&mut self, session: SessionId, force: bool) {
@@ -71,8 +67,8 @@ impl World {
                 return;
             }
         }
-        if self.trace.is_read() || self.steps.is_multiple_of(LOOK_EVERY) {
-            self.look_over();
+        if let Err(violation) = self.core.check() {
+            self.history.fail(violation.law, violation.to_string());
         }
         if let Some(at) = self.core.next_deadline()
             && self.tick_at.is_none_or(|set| at < set || set < self.now)
@@ -81,13 +77,6 @@ impl World {
             self.tick_at = Some(at);
             let late = self.rng.below(300);
             self.at(at + Duration::from_micros(late), Event::Tick);
-        }
-    }
-
-    /// The core's own laws.
-    pub(crate) fn look_over(&mut self) {
-        if let Err(violation) = self.core.check() {
-            self.history.fail(violation.law, violation.to_string());
         }
     }
 

@@ -25,12 +25,6 @@ impl Trace {
         Self { hash: 0xCBF2_9CE4_8422_2325, lines: (keep || print).then(VecDeque::new), print, mute: false }
     }
 
-    /// Whether anybody wants lines.
-    #[must_use]
-    pub fn is_read(&self) -> bool {
-        self.lines.is_some()
-    }
-
     /// Mixes a number into the hash.
     pub fn mix(&mut self, x: u64) {
         self.hash = (self.hash.rotate_left(5) ^ x).wrapping_mul(0x9E37_79B9_7F4A_7C15);

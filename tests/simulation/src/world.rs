@@ -194,9 +194,6 @@ impl World {
                 self.hang();
             }
         }
-        if self.up() {
-            self.look_over();
-        }
     }
 
     /// Something will happen.
